@@ -1,0 +1,177 @@
+"""The command line that all scripts share: flags from the settings, YAML configs, presets, errors, tables."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from stenoscope.errors import SettingsError, StenoscopeError
+from stenoscope.settings import PRESETS, TrainingSettings, preset
+
+Settings = TypeVar("Settings")
+
+
+def parse(
+    settings_class: type[Settings],
+    description: str,
+    argv: Sequence[str] | None = None,
+    positional: tuple[str, str] | None = None,
+) -> Settings | tuple[Settings, list[str]]:
+    """Turn command-line arguments into a settings record.
+
+    Every field becomes a flag (dashes and underscores are the same); ``--config FILE`` reads YAML,
+    ``--print_config`` writes it, unknown keys are refused. `TrainingSettings` also gets ``--preset``, whose
+    values are defaults that the file and the flags override.
+
+    Parameters
+    ----------
+    settings_class : type
+        A dataclass of `stenoscope.settings`.
+    description : str
+        First paragraph of ``--help``.
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+    positional : (name, help), optional
+        Ask for one or more positional arguments as well and return them beside the settings.
+    """
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the help texts stand under the fields
+    argv = _with_underscores(sys.argv[1:] if argv is None else list(argv))
+    parser = ArgumentParser(description=description, formatter_class=DefaultHelpFormatter, allow_abbrev=False)
+    parser.add_argument("--config", action="config", help="YAML file with settings; flags override it.")
+    if settings_class is TrainingSettings:
+        parser.add_argument(
+            "--preset",
+            default="cpu",
+            choices=sorted(PRESETS),
+            help="named set of settings that the file and the flags override",
+        )
+    if positional:
+        parser.add_argument(positional[0], nargs="+", help=positional[1])
+    parser.add_class_arguments(settings_class, as_group=False, sub_configs=False)
+    if settings_class is TrainingSettings:
+        parser.set_defaults(preset(_preset_name(argv)))
+    namespace = parser.parse_args(argv)
+    known = {item.name for item in fields(settings_class)}
+    settings = settings_class(**{name: value for name, value in vars(namespace).items() if name in known})
+    return (settings, list(getattr(namespace, positional[0]))) if positional else settings
+
+
+def run(stage: Callable[[], Any]) -> int:
+    """Call `stage` and turn a user's error into one paragraph; returns the exit status.
+
+    0 finished; 2 an error the user can mend, told without a traceback; 130 interrupted.
+    """
+    from rich.console import Console
+
+    try:
+        stage()
+    except StenoscopeError as problem:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escape(str(problem))}")
+        return 2
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "Interrupted. Nothing is half-written: the same command goes on from here."
+        )
+        return 130
+    return 0
+
+
+@contextlib.contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on the terminal (nothing where the output is a file); yields the step function."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda: bar.advance(task)
+
+
+def say(text: str) -> None:
+    """Print a line for the user (rich markup allowed)."""
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(text)
+
+
+def finish(title: str, rows: Sequence[tuple[str, str]], next_command: str | None) -> None:
+    """Print the short table that ends every script: what was made, where, and what to run next."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=title, title_justify="left", show_header=False, title_style="bold", box=None, padding=(0, 2)
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(_escape(name), _escape(str(value)))
+    console = Console(soft_wrap=False)
+    console.print()
+    console.print(table)
+    if next_command:
+        console.print(f"\n  next:  [bold]{_escape(next_command)}[/]")
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _with_underscores(argv: list[str]) -> list[str]:
+    """`--learning-rate 1` and `--learning_rate 1` are the same flag; a bare boolean flag means true."""
+    result = []
+    for position, argument in enumerate(argv):
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            argument = "--" + name.replace("-", "_") + equals + value
+            following = argv[position + 1] if position + 1 < len(argv) else "--"
+            if not equals and argument[2:] in _BOOLEANS and following.lower() not in ("true", "false"):
+                argument += "=true"
+        result.append(argument)
+    return result
+
+
+def _preset_name(argv: Sequence[str]) -> str:
+    """The value of --preset, or of the key `preset` in a --config file: needed before the flags are parsed."""
+    name = "cpu"
+    for position, argument in enumerate(argv):
+        flag, _, value = argument.partition("=")
+        value = value or (argv[position + 1] if position + 1 < len(argv) else "")
+        if flag == "--config":
+            name = _preset_in_file(value) or name
+        elif flag == "--preset":
+            return value if value in PRESETS else "cpu"  # the parser itself refuses an unknown one
+    return name
+
+
+def _preset_in_file(path: str) -> str | None:
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as stream:
+            content = yaml.safe_load(stream)
+    except (OSError, yaml.YAMLError) as problem:
+        raise SettingsError(f"{path} can't be read: {problem}", "a YAML file of settings") from problem
+    name = content.get("preset") if isinstance(content, dict) else None
+    return name if name in PRESETS else None
+
+
+def _boolean_fields() -> set[str]:
+    from stenoscope import settings as module
+
+    classes = [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and item.__name__.endswith("Settings")
+    ]
+    return {field.name for item in classes for field in fields(item) if field.type in (bool, "bool")}
+
+
+_BOOLEANS = _boolean_fields()

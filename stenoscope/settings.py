@@ -1,0 +1,255 @@
+"""Every setting of every step, with its default and its reason: the only place with defaults.
+
+One frozen dataclass per step. The scripts turn the fields into flags (``--variants_per_epoch 5``) and accept
+them as YAML (``--config FILE``, ``--print_config``). The comment under each field is its help text.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from stenoscope.errors import SettingsError, unknown_name
+
+
+@dataclass(frozen=True)
+class PhantomSettings:
+    """Step 0: a simulated cohort with known truth."""
+
+    output: str = "data/phantom"
+    """Folder to write the DICOM files, labels.csv, truth.json and truth_masks/ to."""
+    patients: int = 100
+    """Number of simulated patients; about one in four has more than one clip."""
+    seed: int = 7
+    """Same seed, same bytes."""
+    workers: int = 0
+    """Processes; 0 = one per available core."""
+    overwrite: bool = False
+    """Replace a cohort that was made with other settings."""
+
+
+@dataclass(frozen=True)
+class KeyframeSettings:
+    """Step 1: read the clips and choose five key frames of each."""
+
+    input: str = "data/phantom"
+    """Folder of clips (DICOM files, folders of numbered PNG/JPEG frames, AVI/MP4), or one clip."""
+    labels: str = "auto"
+    """A CSV file (clip_id,patient_id,label); 'folders' for the folders N/ (normal) and A/ (abnormal);
+    'none' for key frames only; 'auto' takes INPUT/labels.csv if it exists, else N/ and A/, and says which."""
+    truth: str = "auto"
+    """A truth.json with lesion boxes, to measure localisation; 'none'; 'auto' takes INPUT/truth.json if it exists."""
+    output: str = "data/keyframes"
+    """Folder to write clips.pickle, keyframes.csv, intake.csv, sheets/ and manifest.json to."""
+    method: str = "opacification"
+    """Key-frame method: 'opacification' (one scale per clip) or 'moon2021' (the score published by Moon et al.)."""
+    sheets: bool = True
+    """Write one PNG per clip with its opacification curve and its key frames."""
+    pseudonym_key: str = "data/pseudonym.key"
+    """Secret behind the patient pseudonyms, made at first use; keep it to get the same pseudonyms again."""
+    workers: int = 0
+    """Processes; 0 = one per available core."""
+    dask_scheduler: str | None = None
+    """Address of a running Dask scheduler (tcp://host:8786) to spread the clips over a cluster."""
+    overwrite: bool = False
+    """Replace an output folder that was made with other settings or inputs."""
+
+
+@dataclass(frozen=True)
+class FoldSettings:
+    """Step 2: five folds, stratified by label and grouped by patient, and their training mean images."""
+
+    input: str = "data/keyframes"
+    """Folder that step 1 wrote."""
+    output: str = "data/folds"
+    """Folder to write the 15 fold files, folds.csv and manifest.json to."""
+    seed: int = 7
+    """Seed of the split; the split is saved and never drawn again in silence."""
+    materialize: bool = False
+    """Also write the full augmented arrays (25 variants; large: about 31 MB a clip and fold)."""
+    overwrite: bool = False
+    """Replace folds that were drawn with another seed or from other clips."""
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """Draw one key frame in all its variants."""
+
+    input: str = "data/keyframes"
+    """Folder that step 1 wrote."""
+    output: str = "results/augment"
+    """Folder to write sheet.png to."""
+    clip: str = ""
+    """Clip to draw; empty = the first one."""
+    keyframe: int = 2
+    """Which of its five key frames, 0 to 4."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Step 3: train, test and explain one experiment over the five folds.
+
+    The defaults are those of ``--preset cpu``, which is made to run on two cores; ``--preset paper`` is the
+    setting of Moon et al. 2021.
+    """
+
+    input: str = "data/folds"
+    """Folder that step 2 wrote."""
+    experiment: str = "results/demo"
+    """Folder to write the experiment to."""
+    seed: int = 7
+    """Seed of weights, order and augmentation."""
+    shuffle_labels: bool = False
+    """Shuffle the labels over patients before training: an honest pipeline then lands on AUC 0.5."""
+    overwrite: bool = False
+    """Replace an experiment that was run with other settings."""
+
+    # Network
+    backbone: str = "efficientnet_lite0"
+    """Backbone from the registry; its ImageNet weights come with the installation, so nothing is downloaded."""
+    weights: str = "imagenet"
+    """'imagenet', 'none' (random), or the path of a weight file."""
+    cut: str = "auto"
+    """Last layer of the backbone to use: 'auto' (the backbone's own choice), 'top' or a layer's name."""
+    image_size: int = 256
+    """Rows and columns of the network's input, pixels; the 500 x 500 crop is resized to it."""
+    enhance: Literal["none", "black_tophat"] = "black_tophat"
+    """What the backbone sees: the mean-subtracted frame ('none') or its black top-hat (thin dark structures)."""
+    subtract_mean: bool = True
+    """Subtract the training part's mean image."""
+    attention: str = "self_attention"
+    """Attention block before the pooling: 'self_attention' (non-local, gain starts at zero) or 'none'."""
+    pooling: Literal["average", "log_sum_exp"] = "log_sum_exp"
+    """How the class map becomes one number: 'average' (the paper's), or 'log_sum_exp', a soft maximum, which suits
+    lesions that fill a few per cent of the image."""
+    frozen_layers: float = 0.0
+    """Share of the backbone's layers, from the input, that keep their ImageNet weights (0 to 1)."""
+    freeze_batch_norm: bool = True
+    """Keep the backbone's batch norm at its ImageNet statistics: small batches would spoil them."""
+
+    # Training
+    epochs: int = 10
+    """Passes over the training part."""
+    batch_size: int = 16
+    """Frames per step."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Optimizer; 'sgd' has momentum 0.9."""
+    learning_rate: float = 5e-4
+    """Initial learning rate."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Learning-rate schedule over all steps; 'cosine' falls to zero."""
+    variants_per_epoch: int = 1
+    """Variants of each frame that one epoch visits, drawn with the seed; 25 = all."""
+    frames_per_epoch: int = 2
+    """Key frames of each clip that one epoch visits, drawn with the seed; 5 = all."""
+    flip: bool = True
+    """Also flip left-right and up-down at random."""
+    shift: int = 16
+    """Also shift at random by up to this many pixels of the network's input."""
+    class_weights: bool = True
+    """Weigh the classes inversely to their frequency in the training part."""
+
+    # Explanation
+    heatmap: str = "hirescam"
+    """Default heatmap method: 'hirescam' or 'cam'; both are always drawn, this one is scored first."""
+    heatmap_layer: str = "auto"
+    """Layer of the gradient-based maps: 'auto' (the backbone's own choice) or a layer's name."""
+
+    # Machine
+    threads: int = 0
+    """Threads of the tensor library; 0 = one per available core."""
+
+    def __post_init__(self):
+        _check_range(self, "image_size", 32, 500)
+        _check_range(self, "epochs", 1, 10_000)
+        _check_range(self, "batch_size", 1, 4096)
+        _check_range(self, "variants_per_epoch", 1, 25)
+        _check_range(self, "frames_per_epoch", 1, 5)
+        _check_range(self, "frozen_layers", 0.0, 1.0)
+        _check_range(self, "shift", 0, 128)
+        if not self.learning_rate > 0:
+            raise SettingsError(f"learning_rate is {self.learning_rate}.", "a number above 0", "try 5e-4.")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "cpu": {},  # the defaults above
+    "paper": {
+        "backbone": "inception_v3",
+        "cut": "top",
+        "image_size": 500,
+        "enhance": "none",
+        "pooling": "average",
+        "freeze_batch_norm": False,
+        "epochs": 10,
+        "optimizer": "adam",
+        "learning_rate": 1e-5,
+        "schedule": "constant",
+        "variants_per_epoch": 25,
+        "frames_per_epoch": 5,
+        "flip": False,
+        "shift": 0,
+        "class_weights": False,
+        "heatmap": "cam",
+    },
+    # Seconds instead of minutes, to see that an installation works; its accuracy means nothing.
+    "smoke": {"image_size": 64, "epochs": 1, "frames_per_epoch": 1},
+}
+"""Named sets of settings: each lists what differs from the defaults."""
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Apply a finished experiment to new clips: the ensemble of its five folds."""
+
+    experiment: str = "results/demo"
+    """Folder of a finished experiment."""
+    output: str = ""
+    """Folder to write to; empty = EXPERIMENT/predict."""
+    method: str = "opacification"
+    """Key-frame method."""
+    pseudonym_key: str = "data/pseudonym.key"
+    """Secret behind the patient pseudonyms."""
+    threads: int = 0
+    """Threads of the tensor library; 0 = one per available core."""
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """Search for better settings on inner folds of the training data."""
+
+    study: str = "results/tuning/study"
+    """Folder to write study.db, trials.csv and best.yaml to; a study that exists is continued."""
+    input: str = "data/folds"
+    """Folder that step 2 wrote."""
+    trials: int = 0
+    """Trials the study should have in all; 0 = only print every setting as YAML to edit."""
+    inner_folds: int = 3
+    """Folds the training part of fold 1 is split into, by patient, to score a trial."""
+    seed: int = 7
+    """Seed of the search."""
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Settings of the preset `name` that differ from the defaults of `TrainingSettings`.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such preset.
+    """
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return dict(PRESETS[name])
+
+
+def training_settings(preset_name: str = "cpu", **changes) -> TrainingSettings:
+    """`TrainingSettings` of a preset with some changes; unknown names are refused."""
+    known = {item.name for item in fields(TrainingSettings)}
+    for name in changes:
+        if name not in known:
+            raise unknown_name("setting", name, known)
+    return TrainingSettings(**{**preset(preset_name), **changes})
+
+
+def _check_range(settings, name: str, low: float, high: float) -> None:
+    value = getattr(settings, name)
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {value}.", f"{low} to {high}", f"set {name} within this range.")
