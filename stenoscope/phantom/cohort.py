@@ -1,0 +1,167 @@
+"""A cohort of simulated patients on disk: DICOM files, labels, truth."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from stenoscope import provenance
+from stenoscope.errors import DatasetError, SettingsError
+from stenoscope.executors import executor, map_ordered
+from stenoscope.phantom.clip import simulate_clip
+from stenoscope.phantom.dicom_writer import clip_dataset, write_clip
+from stenoscope.phantom.streams import stream
+from stenoscope.settings import PhantomSettings
+
+TRUTH_VERSION = 1
+_OWN_FILE = re.compile(
+    r"\.?p\d{3,}_c\d.*\.dcm|\.?labels.*\.csv|\.?truth.*\.json|truth_masks|\.manifest.*\.json"
+)
+"""Names that a cohort writes, half-written ones (with a leading dot) included."""
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """Which clip to simulate.
+
+    Attributes
+    ----------
+    clip_id : str
+        ``p001_c1``.
+    patient, number : int
+        Patient, and clip within the patient, from 0.
+    artery : {"RCA", "LCA"}
+    label : int
+        1 abnormal, 0 normal.
+    """
+
+    clip_id: str
+    patient: int
+    number: int
+    artery: str
+    label: int
+
+    @property
+    def patient_id(self) -> str:
+        """Pseudonym in labels.csv, the PatientID of the header."""
+        return f"PHANTOM{self.patient + 1:05d}"
+
+
+def plan_cohort(patients: int, seed: int) -> list[ClipPlan]:
+    """Plan the clips of a cohort; a patient's plan does not depend on how many others there are.
+
+    Four in five patients have a clip of each artery, each with a label of its own, the others one clip. The
+    first clips of patients 2k and 2k + 1 have opposite labels, in random order: the cohort stays balanced.
+    """
+    plans = []
+    for patient in range(patients):
+        pair = stream(seed, "plan", patient // 2, 0).random() < 0.5
+        rng = stream(seed, "plan", patient)
+        first = "LCA" if rng.random() < 0.6 else "RCA"
+        labels = [int(pair == (patient % 2 == 0)), int(rng.random() < 0.5)]
+        arteries = [first, "RCA" if first == "LCA" else "LCA"]
+        for number in range(2 if rng.random() < 0.8 else 1):
+            name = f"p{patient + 1:03d}_c{number + 1}"
+            plans.append(ClipPlan(name, patient, number, arteries[number], labels[number]))
+    return plans
+
+
+def write_cohort(settings: PhantomSettings, progress: Callable[[int, int], None] | None = None) -> dict:
+    """Simulate a cohort and write it.
+
+    Parameters
+    ----------
+    settings : PhantomSettings
+    progress : callable, optional
+        Called with the number of finished clips and of all clips.
+
+    Returns
+    -------
+    dict
+        Counts: patients, clips, abnormal, normal, frames.
+
+    Raises
+    ------
+    SettingsError
+        If the number of patients or the seed is out of range.
+    DatasetError
+        If the output folder holds a cohort of other settings, and `overwrite` is off.
+    """
+    if settings.patients < 1:
+        raise SettingsError(f"patients is {settings.patients}.", "at least 1", "ask for more patients.")
+    if settings.seed < 0:
+        raise SettingsError(f"seed is {settings.seed}.", "0 or above", "choose a seed that is not negative.")
+    folder = Path(settings.output)
+    _make_way(folder, settings)
+    (folder / "truth_masks").mkdir(parents=True, exist_ok=True)
+    plans = plan_cohort(settings.patients, settings.seed)
+    truths = {}
+    with executor(settings.workers) as pool:
+        jobs = [(plan, settings.seed, str(folder)) for plan in plans]
+        for (plan, *_), future in map_ordered(pool, _simulate_and_write, jobs):
+            truths[plan.clip_id] = future.result()
+            if progress:
+                progress(len(truths), len(plans))
+    rows = [f"{plan.clip_id},{plan.patient_id},{plan.label}" for plan in plans]
+    provenance.write_text(folder / "labels.csv", "\n".join(["clip_id,patient_id,label", *rows]) + "\n")
+    truth = {"schema": "stenoscope/truth", "version": TRUTH_VERSION, "clips": truths}
+    provenance.write_text(folder / "truth.json", json.dumps(truth) + "\n")
+    counts = {
+        "patients": settings.patients,
+        "clips": len(plans),
+        "abnormal": sum(plan.label for plan in plans),
+        "normal": sum(1 - plan.label for plan in plans),
+        "frames": sum(item["num_frames"] for item in truths.values()),
+    }
+    provenance.write_manifest(folder, "phantom", settings, {}, counts)
+    return counts
+
+
+def _simulate_and_write(job) -> dict:
+    plan, seed, folder = job
+    clip = simulate_clip(seed, plan.patient, plan.number, plan.artery, plan.label)
+    header = stream(seed, "header", plan.patient, plan.number)
+    dataset = clip_dataset(clip, seed, plan.patient, plan.number, header)
+    write_clip(Path(folder) / f"{plan.clip_id}.dcm", dataset)
+    encoded = cv2.imencode(".png", clip.vessel_mask.astype("uint8") * 255)[1].tobytes()
+    provenance.write_bytes(Path(folder) / "truth_masks" / f"{plan.clip_id}.png", encoded)
+    return {
+        "start": clip.truth.start,
+        "apex": clip.truth.apex,
+        "apex_range": list(clip.truth.apex_range),
+        "end": clip.truth.end,
+        "artery": clip.artery,
+        "num_frames": len(clip.frames),
+        "lesions": clip.lesions,
+    }
+
+
+def _make_way(folder: Path, settings: PhantomSettings) -> None:
+    """Clear the cohort that is replaced or was interrupted; refuse to touch anything else."""
+    if (folder / provenance.MANIFEST).exists():
+        old = provenance.read_manifest(folder, "phantom", "python -m stenoscope.phantom")["settings"]
+        same = all(old.get(name) == getattr(settings, name) for name in ("patients", "seed"))
+        if not same and not settings.overwrite:
+            raise DatasetError(
+                f"{folder} holds a cohort of {old.get('patients')} patients with seed {old.get('seed')}.",
+                f"{settings.patients} patients with seed {settings.seed}, or an empty folder",
+                "choose another --output, or add --overwrite true.",
+            )
+        (folder / provenance.MANIFEST).unlink()
+    present = list(folder.iterdir()) if folder.is_dir() else []
+    foreign = [path.name for path in present if not _OWN_FILE.fullmatch(path.name)]
+    if foreign:
+        raise DatasetError(
+            f"{folder} holds files that are no part of a simulated cohort, among them {min(foreign)}.",
+            "an empty or new folder, or one that this command wrote",
+            "choose another --output.",
+        )
+    for path in present:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
