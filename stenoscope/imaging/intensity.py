@@ -1,0 +1,263 @@
+"""From stored values to grey levels, and from any frame size to 512 x 512.
+
+A stored value passes the modality LUT, the VOI LUT or window, and the polarity. All three depend on nothing
+but the stored value, so they are composed once per clip into one table of uint8 grey levels, indexed by the
+stored value: every frame of the clip is rendered alike, at the cost of one look-up.
+
+The equations are those of DICOM PS3.3 C.11.1 and C.11.2. They are written out here, because
+`pydicom.pixels.apply_voi` wraps around for 8-bit tables of more than 256 entries and `apply_modality_lut`
+refuses tables of 10 to 14 bits.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from pydicom.dataset import Dataset
+
+from stenoscope.records import FRAME_SIZE
+
+
+@dataclass(frozen=True)
+class Lut:
+    """A look-up table as DICOM stores it.
+
+    Attributes
+    ----------
+    first : int
+        Input that the first entry maps; smaller inputs take the first entry, larger ones the last.
+    entries : ndarray, int64, shape (n,)
+    bits : int
+        Bits per entry; outputs range over 0 to 2**bits - 1.
+    """
+
+    first: int
+    entries: np.ndarray
+    bits: int
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Entries for `values` (any numeric dtype), float64 of the same shape."""
+        index = np.rint(values).astype(np.int64) - self.first
+        return self.entries[np.clip(index, 0, len(self.entries) - 1)].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A VOI window (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+
+    center: float
+    width: float
+    function: str = "LINEAR"
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Display values in 0..1 for `values`.
+
+        LINEAR        (x - (c - 0.5)) / (w - 1) + 0.5
+        LINEAR_EXACT  (x - c) / w + 0.5
+        SIGMOID       1 / (1 + exp(-4 (x - c) / w))
+        """
+        if self.function == "SIGMOID":
+            return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - self.center) / self.width, -700, 700)))
+        center, width = self.center, self.width
+        if self.function == "LINEAR":
+            center, width = center - 0.5, width - 1.0
+        if width == 0:  # a width of 1 is a threshold: x <= c - 0.5 is black
+            return (values > center).astype(np.float64)
+        return np.clip((values - center) / width + 0.5, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How the stored values of one clip become grey levels.
+
+    Attributes
+    ----------
+    bits : int
+        Bits stored, 1 to 16.
+    signed : bool
+        Stored values are two's complement.
+    rescale : Lut or tuple of float (slope, intercept)
+        The modality LUT; ``(1, 0)`` if there is none to apply.
+    voi : Lut, Window or None
+    inverted : bool
+        MONOCHROME1: the smallest value is shown white, so grey levels are turned round after the VOI step.
+    """
+
+    bits: int
+    signed: bool = False
+    rescale: "Lut | tuple[float, float]" = (1.0, 0.0)
+    voi: "Lut | Window | None" = None
+    inverted: bool = False
+
+    @property
+    def lowest(self) -> int:
+        """Smallest stored value: the one that entry 0 of `table` maps."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def needs_range(self) -> bool:
+        """Whether `table` needs the clip's own range: more than 8 bits and no VOI in the file.
+
+        Makers store 10 or 12 significant bits in 16 without saying so; the whole stored range would then be
+        almost black. Up to 8 bits the stored range is the display range.
+        """
+        return self.voi is None and self.bits > 8
+
+    def table(self, value_range: tuple[int, int] | None = None) -> np.ndarray:
+        """Grey level of every stored value.
+
+        Parameters
+        ----------
+        value_range : tuple of int, optional
+            Smallest and largest stored value of the whole clip, used if `needs_range`.
+
+        Returns
+        -------
+        ndarray, uint8, shape (2**bits,)
+            Entry ``i`` is the grey level of the stored value ``lowest + i``.
+        """
+        stored = np.arange(1 << self.bits, dtype=np.int64) + self.lowest
+        rescale = self.rescale
+        values = rescale(stored) if isinstance(rescale, Lut) else stored * rescale[0] + rescale[1]
+        if isinstance(self.voi, Window):
+            shown = self.voi(values)
+        elif isinstance(self.voi, Lut):
+            shown = self.voi(values) / ((1 << self.voi.bits) - 1)
+        else:
+            used = values
+            if self.needs_range and value_range is not None:
+                used = values[value_range[0] - self.lowest : value_range[1] - self.lowest + 1]
+            low, high = used.min(), used.max()
+            shown = (values - low) / (high - low) if high > low else np.zeros_like(values)
+        if self.inverted:
+            shown = 1.0 - shown
+        return np.floor(np.clip(shown, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+
+def read_rendering(header: Dataset, macros: Dataset | None = None) -> Rendering:
+    """The rendering that a DICOM header asks for.
+
+    Parameters
+    ----------
+    header : Dataset
+        With the Image Pixel, Modality LUT and VOI LUT modules (PS3.3 C.7.6.3, C.11.1, C.11.2).
+    macros : Dataset, optional
+        Where an enhanced image keeps its VOI (PS3.3 C.7.6.16.2.10); default `header`.
+
+    Notes
+    -----
+    The modality LUT of an X-ray image whose Pixel Intensity Relationship is LOG or DISP leads back to X-ray
+    intensity and is not part of the display (PS3.3 C.8.7.1.1.2, PS3.4 N.2.1.2), so it is not applied.
+    """
+    rescale: Lut | tuple[float, float] = (1.0, 0.0)
+    if str(header.get("PixelIntensityRelationship") or "").strip().upper() not in {"LOG", "DISP"}:
+        if header.get("ModalityLUTSequence"):
+            rescale = _lut(header.ModalityLUTSequence[0])
+        elif header.get("RescaleSlope") is not None and header.get("RescaleIntercept") is not None:
+            slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
+            if math.isfinite(slope) and math.isfinite(intercept) and slope != 0:
+                rescale = (slope, intercept)
+    return Rendering(
+        bits=int(header.BitsStored),
+        signed=bool(header.PixelRepresentation),
+        rescale=rescale,
+        voi=_voi(header if macros is None else macros),
+        inverted=header.PhotometricInterpretation == "MONOCHROME1",
+    )
+
+
+def _voi(module: Dataset) -> Lut | Window | None:
+    """First VOI LUT, else first usable window, else None."""
+    if module.get("VOILUTSequence"):
+        return _lut(module.VOILUTSequence[0])
+    center, width = _first(module.get("WindowCenter")), _first(module.get("WindowWidth"))
+    function = str(module.get("VOILUTFunction") or "LINEAR").strip().upper()
+    if center is None or width is None or not (math.isfinite(center) and math.isfinite(width)):
+        return None
+    if width < (
+        1 if function == "LINEAR" else 1e-9
+    ):  # void by PS3.3 C.11.2.1.2.1; makers write 0 for "unset"
+        return None
+    if function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
+        raise ValueError("unknown VOI LUT Function")
+    return Window(center, width, function)
+
+
+def _first(value) -> float | None:
+    """First of one or several numbers, None if there is none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str | int | float):
+        return float(value)
+    return float(value[0]) if len(value) else None
+
+
+def _lut(item: Dataset) -> Lut:
+    """A LUT from its descriptor (entries, first input, bits) and data (PS3.3 C.11.1.1.1, C.11.2.1.1)."""
+    count, first, bits = (int(number) for number in item.LUTDescriptor)
+    count = count or 1 << 16  # 0 stands for 65536, which 16 bits can't hold
+    data = item.LUTData
+    if isinstance(data, bytes):  # OW: words in the file's byte order, or packed bytes
+        word = ">u2" if item.original_encoding[1] is False else "<u2"
+        entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else word)
+    else:
+        entries = np.atleast_1d(np.asarray(data))
+    if not 1 <= bits <= 16 or len(entries) < count:
+        raise ValueError("LUT descriptor does not fit the LUT data")
+    return Lut(first, entries[:count].astype(np.int64), bits)
+
+
+def apply_table(stored: np.ndarray, table: np.ndarray, lowest: int = 0) -> np.ndarray:
+    """Grey levels of a stored frame.
+
+    Parameters
+    ----------
+    stored : ndarray, integer, shape (rows, cols)
+    table : ndarray, uint8, shape (n,)
+    lowest : int
+        Stored value that entry 0 maps; values beyond the table take its first or last entry.
+
+    Returns
+    -------
+    ndarray, uint8, shape (rows, cols)
+    """
+    if stored.dtype == np.uint8 and len(table) == 256 and lowest == 0:
+        return cv2.LUT(stored, table)
+    index = stored.astype(np.int32)
+    index -= lowest
+    return np.take(table, index, mode="clip")
+
+
+def to_frame(grey: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
+    """Frame of `size` x `size` pixels: padded to a square with black, then resampled.
+
+    Shrinking averages areas (no aliasing of thin vessels), enlarging interpolates linearly. A source pixel at
+    column x lands at ``(x + (side - cols) // 2) * frame_scale(rows, cols)``, with ``side = max(rows, cols)``;
+    likewise for rows.
+
+    Parameters
+    ----------
+    grey : ndarray, uint8, shape (rows, cols)
+
+    Returns
+    -------
+    ndarray, uint8, shape (size, size)
+        `grey` itself if it has that size.
+    """
+    rows, cols = grey.shape
+    if rows != cols:
+        side = max(rows, cols)
+        top, left = (side - rows) // 2, (side - cols) // 2
+        grey = cv2.copyMakeBorder(
+            grey, top, side - rows - top, left, side - cols - left, cv2.BORDER_CONSTANT, value=0
+        )
+    if grey.shape[0] == size:
+        return grey
+    how = cv2.INTER_AREA if grey.shape[0] > size else cv2.INTER_LINEAR
+    return cv2.resize(grey, (size, size), interpolation=how)
+
+
+def frame_scale(rows: int, cols: int, size: int = FRAME_SIZE) -> float:
+    """Frame pixels per source pixel."""
+    return size / max(rows, cols)

@@ -1,0 +1,68 @@
+"""DICOM files made by hand, with known pixels."""
+
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+XA = "1.2.840.10008.5.1.4.1.1.12.1"
+
+
+def make_dicom(
+    path: Path, frames: np.ndarray, syntax: str = ExplicitVRLittleEndian, compress: str = "", **elements
+) -> Path:
+    """Write `frames`, shape (n, rows, cols) or (n, rows, cols, 3), as a multi-frame XA file.
+
+    `elements` are set by keyword, on top of a plain header; None removes an element. Pixels keep their dtype:
+    int16 is stored signed. `compress` is a transfer syntax to compress to.
+    """
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.SOPClassUID = XA
+    dataset.SOPInstanceUID = generate_uid(entropy_srcs=[path.name])
+    dataset.Modality = "XA"
+    dataset.PatientName = "Sentinel^Name"
+    dataset.PatientID = "sentinel-id"
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = frames.shape[:3]
+    dataset.SamplesPerPixel = 3 if frames.ndim == 4 else 1
+    dataset.PhotometricInterpretation = "RGB" if frames.ndim == 4 else "MONOCHROME2"
+    if frames.ndim == 4:
+        dataset.PlanarConfiguration = 0
+    dataset.BitsAllocated = dataset.BitsStored = 8 * frames.dtype.itemsize
+    dataset.PixelRepresentation = int(frames.dtype.kind == "i")
+    dataset.FrameTime = "66.7"
+    dataset.PositionerPrimaryAngle, dataset.PositionerSecondaryAngle = "-30", "25.5"
+    little = dataset.file_meta.TransferSyntaxUID.is_little_endian
+    dataset.PixelData = frames.astype(frames.dtype.newbyteorder("<" if little else ">")).tobytes()
+    dataset["PixelData"].VR = "OW" if frames.dtype.itemsize == 2 else "OB"
+    if "BitsStored" in elements:
+        dataset.HighBit = elements["BitsStored"] - 1
+    else:
+        dataset.HighBit = dataset.BitsStored - 1
+    for name, value in elements.items():
+        if value is None:
+            delattr(dataset, name)
+        else:
+            setattr(dataset, name, value)
+    if compress:
+        dataset.compress(compress, generate_instance_uid=False)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def lut(first: int, entries, bits: int) -> list[Dataset]:
+    """Value of a Modality or VOI LUT Sequence."""
+    item = Dataset()
+    item.LUTDescriptor = [len(entries) % (1 << 16), first, bits]
+    item["LUTDescriptor"].VR = "US" if first >= 0 else "SS"
+    item.LUTData = np.asarray(entries, "<u2").tobytes()
+    item["LUTData"].VR = "OW"
+    return [item]
+
+
+def ramp(count: int = 4, rows: int = 16, cols: int = 16, top: int = 255, dtype=np.uint8) -> np.ndarray:
+    """Frames that hold every value up to `top`, each frame rolled by one pixel more."""
+    values = np.linspace(0, top, rows * cols).round().astype(dtype)
+    return np.stack([np.roll(values, shift).reshape(rows, cols) for shift in range(count)])

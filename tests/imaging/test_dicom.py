@@ -1,0 +1,337 @@
+import contextlib
+import logging
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    MPEG2MPML,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from stenoscope.errors import DicomError
+from stenoscope.imaging import dicom, dicom_header
+from stenoscope.imaging.intensity import to_frame
+from tests.imaging.make_dicom import lut, make_dicom, ramp
+
+
+def read(path):
+    return dicom.read_dicom(path, "clip", "pseudonym of {}".format)
+
+
+def stored(path):
+    return np.stack(list(dicom.iter_stored(path, dicom_header.read_header(path))))
+
+
+def full(value, dtype=np.uint8, count=3, rows=512, cols=512):
+    return np.full((count, rows, cols), value, dtype)
+
+
+def test_eight_bit_clip_is_read_as_it_is(tmp_path):
+    frames = ramp(5, 512, 512)
+    clip = read(make_dicom(tmp_path / "a.dcm", frames))
+    np.testing.assert_array_equal(clip.frames, frames)
+    assert clip.clip_id == "clip" and clip.scale == 1.0
+    assert clip.frame_time_ms == 66.7 and clip.view == (-30.0, 25.5)
+    assert clip.patient_id == "pseudonym of sentinel-id"
+    assert len(clip.source_sha256) == 64
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_native_syntaxes(tmp_path, syntax, dtype):
+    frames = ramp(3, 15, 17, 120, dtype) - (50 if dtype == np.int16 else 0)
+    np.testing.assert_array_equal(stored(make_dicom(tmp_path / "a.dcm", frames, syntax)), frames)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize("bits", [8, 12])
+def test_compressed_syntaxes(tmp_path, syntax, bits):
+    frames = ramp(4, 64, 48, (1 << bits) - 1, np.uint8 if bits == 8 else np.uint16)
+    path = make_dicom(tmp_path / "a.dcm", frames, compress=syntax, BitsStored=bits)
+    np.testing.assert_array_equal(stored(path), frames)
+
+
+def test_monochrome1_is_inverted(tmp_path):
+    frames = ramp(2, 512, 512)
+    path = make_dicom(tmp_path / "a.dcm", frames, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(read(path).frames, 255 - frames)
+
+
+@pytest.mark.parametrize(
+    "elements, value, expected",
+    [
+        ({"WindowCenter": 1000, "WindowWidth": 401}, 999.5, 128),
+        ({"WindowCenter": 1000, "WindowWidth": 401}, 799, 0),
+        ({"WindowCenter": 1000, "WindowWidth": 401}, 1200, 255),
+        ({"WindowCenter": 1000, "WindowWidth": 400, "VOILUTFunction": "LINEAR_EXACT"}, 900, 64),
+        ({"WindowCenter": 1000, "WindowWidth": 400, "VOILUTFunction": "SIGMOID"}, 1100, 186),  # 1/(1+e^-1)
+        ({"WindowCenter": 0, "WindowWidth": 401, "RescaleSlope": 2, "RescaleIntercept": -2000}, 1050, 192),
+        ({"VOILUTSequence": lut(990, range(0, 4096, 256), 12)}, 999, 143),  # entry 9 of 16: 2304 of 4095
+        ({"VOILUTSequence": lut(990, range(0, 4096, 256), 12)}, 5, 0),
+        ({"VOILUTSequence": lut(990, range(0, 4096, 256), 12)}, 4000, 239),
+        (
+            {"ModalityLUTSequence": lut(1000, [10, 20, 30], 12), "WindowCenter": 20.5, "WindowWidth": 41},
+            1001,
+            128,
+        ),
+        (
+            {"WindowCenter": 1000, "WindowWidth": 401, "PhotometricInterpretation": "MONOCHROME1"},
+            1100,
+            255 - 192,
+        ),
+    ],
+)
+def test_known_grey_levels_of_12_bit_files(tmp_path, elements, value, expected):
+    frames = full(int(value), np.uint16, 2, 8, 8)
+    frames[0] = int(np.ceil(value))
+    clip = read(make_dicom(tmp_path / "a.dcm", frames, BitsStored=12, **elements))
+    assert clip.frames[0, 0, 0] == pytest.approx(expected, abs=1)
+    assert clip.frames[1, 0, 0] == pytest.approx(expected, abs=1)
+
+
+def test_signed_pixels_with_a_window(tmp_path):
+    frames = np.stack([full(v, np.int16, 1, 8, 8)[0] for v in (-100, 0, 100)])
+    clip = read(make_dicom(tmp_path / "a.dcm", frames, WindowCenter=0.5, WindowWidth=201))
+    assert clip.frames[:, 0, 0].tolist() == [0, 128, 255]
+
+
+def test_without_voi_the_scale_is_that_of_the_clip_not_of_the_frame(tmp_path):
+    frames = np.stack([full(v, np.uint16, 1, 8, 8)[0] for v in (500, 1000, 1500)])
+    clip = read(make_dicom(tmp_path / "a.dcm", frames, BitsStored=16))
+    assert clip.frames[:, 0, 0].tolist() == [0, 128, 255]
+    assert "no VOI" in " ".join(dicom_header.read_facts(tmp_path / "a.dcm").notes)
+
+
+def test_bits_above_those_stored_do_not_count(tmp_path):
+    frames = ramp(2, 16, 16, 4095, np.uint16)
+    path = make_dicom(tmp_path / "a.dcm", frames | 0x8000, BitsStored=12)  # an overlay in the high bits
+    np.testing.assert_array_equal(stored(path), frames)
+
+
+def test_non_square_source_is_padded_and_resampled(tmp_path):
+    frames = full(200, rows=300, cols=400)
+    clip = read(make_dicom(tmp_path / "a.dcm", frames))
+    assert clip.frames.shape == (3, 512, 512)
+    np.testing.assert_array_equal(clip.frames[0], to_frame(frames[0]))
+    assert clip.scale == pytest.approx(1.28)
+    assert clip.frames[0, 10, 256] == 0 and clip.frames[0, 256, 10] == 200
+
+
+def test_colour_becomes_grey(tmp_path):
+    frames = np.zeros((2, 512, 512, 3), np.uint8)
+    frames[..., 1] = 100
+    path = make_dicom(tmp_path / "a.dcm", frames)
+    assert (read(path).frames == 59).all()  # 0.587 x 100
+    assert "colour converted to grey" in dicom_header.read_facts(path).notes
+
+
+def test_enhanced_image_keeps_window_and_angles_in_its_functional_groups(tmp_path):
+    window, position, shared, frame = Dataset(), Dataset(), Dataset(), Dataset()
+    window.WindowCenter, window.WindowWidth = 1000, 401
+    position.PositionerPrimaryAngle, position.PositionerSecondaryAngle = 12.5, -3.0
+    shared.FrameVOILUTSequence = [window]
+    frame.PositionerPositionSequence = [position]
+    path = make_dicom(
+        tmp_path / "a.dcm", full(1100, np.uint16, 2, 8, 8), BitsStored=12,
+        SharedFunctionalGroupsSequence=[shared], PerFrameFunctionalGroupsSequence=[frame, Dataset()],
+        PositionerPrimaryAngle=None, PositionerSecondaryAngle=None,
+    )  # fmt: skip
+    clip = read(path)
+    assert clip.view == (12.5, -3.0)
+    assert clip.frames[0, 0, 0] == pytest.approx(192, abs=1)
+
+
+@pytest.mark.parametrize(
+    "elements, expected",
+    [
+        ({"FrameTime": None, "CineRate": 15}, 1000 / 15),
+        ({"FrameTime": None, "FrameTimeVector": [0, 40, 40, 80]}, 40),
+        ({"FrameTime": None}, None),
+        ({"FrameTime": "0"}, None),
+    ],
+)
+def test_frame_time(tmp_path, elements, expected):
+    assert (
+        dicom_header.read_facts(make_dicom(tmp_path / "a.dcm", ramp(), **elements)).frame_time_ms == expected
+    )
+
+
+def test_no_patient_id_gives_none(tmp_path):
+    for number, value in enumerate((None, "", "  ")):
+        path = make_dicom(tmp_path / f"{number}.dcm", ramp(), PatientID=value)
+        assert read(path).patient_id is None
+        assert dicom.read_patient(path, str) is None
+
+
+@pytest.mark.parametrize(
+    "frames, elements, text",
+    [
+        (ramp(1), {}, "single frame"),
+        (ramp(), {"Modality": "RF"}, "of modality RF"),
+        (ramp(), {"Modality": "SENTINEL"}, "of modality unknown"),
+        (ramp(), {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.1"}, "a volume"),
+        (ramp(), {"PhotometricInterpretation": "PALETTE COLOR"}, "photometric interpretation unknown"),
+        (ramp(), {"NumberOfFrames": 3}, "holds 4"),
+        (ramp(), {"NumberOfFrames": 9}, "holds 4"),
+        (ramp(), {"NumberOfFrames": 10**9}, "claims 1000000000 frames"),
+        (ramp(), {"Rows": 60000}, "claims"),
+        (ramp(), {"PixelData": None}, "no pixel data"),
+        (ramp(), {"Rows": None}, "holds no image"),
+        (ramp(), {"HighBit": 15}, "from bit 15"),
+        (ramp(), {"BitsAllocated": 32}, "in 32"),
+        (
+            ramp(),
+            {"VOILUTFunction": "CUBIC", "WindowCenter": 3, "WindowWidth": 4},
+            "reading its header failed",
+        ),
+    ],
+)
+def test_what_is_no_angiogram_is_refused(tmp_path, frames, elements, text):
+    path = make_dicom(tmp_path / "a.dcm", frames, **elements)
+    with pytest.raises(DicomError) as caught:
+        read(path)
+    assert text in caught.value.received
+    assert str(path) in caught.value.received and caught.value.fix
+    assert "entinel" not in str(caught.value).replace(str(path), "")
+
+
+def test_syntax_that_no_plugin_decodes_is_named(tmp_path):
+    path = make_dicom(tmp_path / "a.dcm", ramp(), compress=RLELossless)
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = MPEG2MPML
+    dataset.save_as(path)
+    with pytest.raises(DicomError) as caught:
+        read(path)
+    assert "MPEG2 Main Profile" in caught.value.received and "convert the file" in caught.value.fix
+
+
+def test_missing_plugin_is_named(tmp_path, monkeypatch):
+    path = make_dicom(tmp_path / "a.dcm", ramp(), compress=RLELossless)
+    monkeypatch.setitem(dicom.PLUGINS, RLELossless, ())
+    with pytest.raises(DicomError, match=r"RLE Lossless, 8 bits stored \(no plugin\)"):
+        read(path)
+
+
+@pytest.mark.parametrize("compress", ["", RLELossless])
+@pytest.mark.parametrize("share", [0.98, 0.9, 0.5, 0.2])
+def test_truncated_files(tmp_path, compress, share):
+    path = make_dicom(tmp_path / "a.dcm", ramp(6, 64, 64), compress=compress)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(DicomError, match=r"truncated|holds|no pixel data"):
+        read(path)
+
+
+def test_fewer_and_more_compressed_frames_than_stated(tmp_path):
+    for stated in (2, 3, 5, 40):
+        path = make_dicom(tmp_path / f"{stated}.dcm", ramp(4), compress=RLELossless)
+        dataset = dcmread(path)
+        dataset.NumberOfFrames = stated
+        dataset.save_as(path)
+        with pytest.raises(DicomError, match=rf"states {stated} frames|damaged"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello\n", b"\0" * 128 + b"DICM", b"\0" * 128 + b"DICMgarbage" * 9, b"\0" * 5000]
+)
+def test_files_that_are_no_dicom(tmp_path, content):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(content)
+    with pytest.raises(DicomError):
+        read(path)
+    with pytest.raises(DicomError, match="not a readable file"):
+        read(tmp_path / "missing.dcm")
+
+
+def test_reading_is_quiet_and_leaves_logging_as_it_was(tmp_path, caplog, capfd):
+    good = make_dicom(tmp_path / "a.dcm", ramp(), compress=JPEGLSLossless).read_bytes()
+    level = logging.getLogger("pydicom").level
+    for old, new in [
+        (b"66.7", b"6x.7"),
+        (b"\xff\xf7", b"\xff\x00"),
+        (b"sentinel-id", b"\x1b\xff\x00ntinel-\x00"),
+    ]:
+        path = tmp_path / "b.dcm"
+        path.write_bytes(good.replace(old, new))
+        with warnings.catch_warnings(), contextlib.suppress(DicomError):
+            warnings.simplefilter("error")
+            read(path)
+    assert not caplog.records and capfd.readouterr() == ("", "")
+    assert logging.getLogger("pydicom").level == level
+
+
+def test_memory_is_that_of_the_grey_frames(tmp_path):
+    path = make_dicom(
+        tmp_path / "a.dcm", ramp(12, 1024, 1024, 4095, np.uint16), WindowCenter=9, WindowWidth=9
+    )
+    tracemalloc.start()
+    read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * 512 * 512 + 20e6  # a whole decoded clip would be 25 MB more
+
+
+def test_damaged_files_end_in_a_clip_or_one_error(tmp_path):
+    rng = np.random.default_rng(0)
+    originals = [
+        make_dicom(tmp_path / "a.dcm", ramp(3), WindowCenter=9, WindowWidth=5).read_bytes(),
+        make_dicom(tmp_path / "b.dcm", ramp(3), compress=RLELossless).read_bytes(),
+        make_dicom(tmp_path / "c.dcm", ramp(3), DeflatedExplicitVRLittleEndian).read_bytes(),
+        make_dicom(tmp_path / "d.dcm", ramp(3), compress=JPEGLSLossless).read_bytes(),
+    ]
+    path = tmp_path / "x.dcm"
+    outcomes = {"clip": 0, "error": 0}
+    for case in range(200):
+        data = bytearray(originals[case % 4])
+        for at in rng.integers(132, len(data), 1 + case % 7):
+            data[at] = rng.integers(256)
+        path.write_bytes(data[: rng.integers(132, len(data))] if case % 5 == 0 else data)
+        try:
+            assert read(path).frames.dtype == np.uint8
+            outcomes["clip"] += 1
+        except DicomError as problem:
+            assert str(path) in problem.received
+            outcomes["error"] += 1
+    assert min(outcomes.values()) > 20
+
+
+def test_real_clip_equals_an_independent_reader(real_data):
+    sitk = pytest.importorskip("SimpleITK")
+    clip = read(real_data / "rubo" / "0002.DCM")
+    reference = sitk.GetArrayFromImage(sitk.ReadImage(str(real_data / "rubo" / "0002.DCM")))
+    np.testing.assert_array_equal(clip.frames, reference)
+    assert clip.frames.shape == (96, 512, 512) and clip.frame_time_ms == 33.0 and clip.view == (-32.0, 2.0)
+
+
+def test_real_fluoroscopy_is_refused_but_described(real_data):
+    path = real_data / "rubo" / "0015.DCM"
+    with pytest.raises(DicomError, match="of modality RF"):
+        read(path)
+    facts = dicom_header.read_facts(path)
+    assert (facts.modality, facts.num_frames, facts.rows, facts.cols) == ("RF", 1, 1024, 1024)
+
+
+def test_real_lossless_syntaxes_decode_alike(real_data):
+    folder = real_data / "nema_wg04_xa1"
+    reference = stored(folder / "XA1_UNC.dcm")
+    assert reference.shape == (1, 1024, 1024) and reference.max() < 1024
+    for name in ("J2KR", "JLSL", "JPLL", "RLE"):
+        np.testing.assert_array_equal(stored(folder / f"XA1_{name}.dcm"), reference)
+
+
+def test_real_12_bit_jpeg_is_a_clear_error(real_data):
+    with pytest.raises(DicomError) as caught:
+        read(real_data / "nema_wg04_xa1" / "XA1_JPLY.dcm")
+    assert "JPEG Extended" in caught.value.received and "dcmdjpeg" in caught.value.fix

@@ -1,0 +1,154 @@
+import csv
+import io
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from stenoscope.errors import DatasetError, DicomError
+from stenoscope.imaging import intake
+from stenoscope.imaging.pseudonyms import Pseudonymizer
+from stenoscope.imaging.readers import READERS
+from stenoscope.records import Clip
+from tests.imaging.make_dicom import make_dicom, ramp
+from tests.imaging.test_sequences import noise, write_images, write_video
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """One of everything."""
+    root = tmp_path / "cohort"
+    (root / "p1").mkdir(parents=True)
+    make_dicom(root / "p1" / "c1.dcm", ramp())
+    shutil.copy(root / "p1" / "c1.dcm", root / "p1" / "1.2.840.77")  # no suffix, but DICM inside
+    write_images(root / "p2" / "run.a", noise(3, 16, 16))
+    write_video(root / "p2" / "film.avi", noise(3, 64, 64))
+    write_images(root / "truth_masks", noise(3, 16, 16))
+    write_images(root / ".hidden", noise(3, 16, 16))
+    (root / "labels.csv").write_text("clip_id,patient_id,label\n")
+    (root / "manifest.json").write_text("{}")
+    (root / "notes.txt").write_text("notes")
+    (root / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    write_images(root / "single", noise(1, 16, 16))
+    (root / "broken.dcm").write_text("no DICOM")
+    return root
+
+
+def test_every_clip_is_found_once_in_order(cohort):
+    found = intake.discover(cohort)
+    assert [(source.clip_id, source.reader) for source in found.sources] == [
+        ("broken", "dicom"),
+        ("p1/1.2.840.77", "dicom"),
+        ("p1/c1", "dicom"),
+        ("p2/film", "video"),
+        ("p2/run.a", "images"),
+    ]
+    assert [source.relative for source in found.sources][3:] == ["p2/film.avi", "p2/run.a"]
+
+
+def test_what_is_ignored_says_why(cohort):
+    rows = intake.discover(cohort).rows
+    assert [(row.path, row.status) for row in rows] == [
+        ("DICOMDIR", "ignored"),
+        ("notes.txt", "ignored"),
+        ("single/frame_00000.png", "ignored"),
+    ]
+    assert "index" in rows[0].reason and ".txt" in rows[1].reason and "single image" in rows[2].reason
+
+
+def test_admit_reads_or_says_why(cohort, tmp_path):
+    pseudonym = Pseudonymizer(tmp_path / "key")
+    results = [intake.admit(source, pseudonym) for source in intake.discover(cohort).sources]
+    clips = [clip for clip, _ in results]
+    rows = [row for _, row in results]
+    assert clips[0] is None and all(isinstance(clip, Clip) for clip in clips[1:])
+    assert all(clip.frames.shape[1:] == (512, 512) and clip.frames.dtype == np.uint8 for clip in clips[1:])
+    assert [row.status for row in rows] == ["quarantined", "ok", "ok", "ok", "ok"]
+    assert rows[0].reason.startswith(
+        "broken.dcm is not a DICOM file. Expected: the letters DICM at byte 128."
+    )
+    assert str(cohort) not in rows[0].reason
+    assert (rows[2].num_frames, rows[2].rows, rows[2].modality, rows[2].frame_time_ms) == (4, 16, "XA", 66.7)
+    assert rows[2].transfer_syntax == "Explicit VR Little Endian" and rows[2].sha256 == clips[2].source_sha256
+    assert rows[3].num_frames == 3 and rows[4].num_frames == 3
+    assert clips[2].patient_id == pseudonym("sentinel-id") and clips[3].patient_id is None
+
+
+def test_intake_csv_has_a_line_for_every_input(cohort):
+    found = intake.discover(cohort)
+    rows = found.rows + [intake.admit(source, str)[1] for source in found.sources]
+    rows.append(intake.missing_clip("p9/c9"))
+    table = list(csv.DictReader(io.StringIO(intake.to_csv(rows))))
+    assert intake.to_csv(rows).splitlines()[0] == (
+        "path,clip_id,status,reason,reader,num_frames,rows,cols,frame_time_ms,transfer_syntax,modality,sha256"
+    )
+    assert [row["path"] for row in table] == sorted(row["path"] for row in table)
+    assert len(table) == 9 and table[0]["clip_id"] == "p9/c9"
+    assert not any("entinel" in value for row in table for value in row.values())
+
+
+def test_two_clips_with_one_id_are_both_quarantined(cohort):
+    write_video(cohort / "p1" / "c1.avi", noise(3, 64, 64))
+    found = intake.discover(cohort)
+    assert "p1/c1" not in [source.clip_id for source in found.sources]
+    rows = [row for row in found.rows if row.clip_id == "p1/c1"]
+    assert [row.path for row in rows] == ["p1/c1.avi", "p1/c1.dcm"]
+    assert all("p1/c1.avi and p1/c1.dcm" in row.reason and row.status == "quarantined" for row in rows)
+
+
+def test_a_single_clip_is_an_input_too(cohort):
+    for path, clip_id, relative in [
+        (cohort / "p1" / "c1.dcm", "c1", "c1.dcm"),
+        (cohort / "p2" / "run.a", "run.a", "."),
+    ]:
+        (source,) = intake.discover(path).sources
+        assert (source.clip_id, source.relative) == (clip_id, relative)
+        assert intake.read_source(source, str).clip_id == clip_id
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty", "notes.txt", "single"])
+def test_no_clip_names_what_was_looked_for(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("notes")
+    write_images(tmp_path / "single", noise(1, 8, 8))
+    with pytest.raises(DatasetError) as caught:
+        intake.discover(tmp_path / name)
+    assert (
+        ".dcm" in caught.value.expected
+        and ".png" in caught.value.expected
+        and ".mp4" in caught.value.expected
+    )
+
+
+def test_links_back_up_do_not_loop(cohort):
+    (cohort / "p1" / "loop").symlink_to(cohort, target_is_directory=True)
+    assert len(intake.discover(cohort).sources) == 5
+
+
+def test_patient_of_header(cohort):
+    sources = {source.clip_id: source for source in intake.discover(cohort).sources}
+    assert intake.patient_of(sources["p1/c1"], str.upper) == "SENTINEL-ID"
+    assert intake.patient_of(sources["p2/film"], str) is None
+    with pytest.raises(DicomError):
+        intake.patient_of(sources["broken"], str)
+
+
+def test_sources_and_results_travel_between_processes(cohort, tmp_path):
+    found = intake.discover(cohort)
+    task = (found.sources[0], Pseudonymizer(tmp_path / "key"), intake.admit)
+    source, pseudonym, function = pickle.loads(pickle.dumps(task))
+    assert function(source, pseudonym)[1] == intake.admit(*task[:2])[1]
+
+
+def test_every_reader_is_complete():
+    for name, reader in READERS.items():
+        assert name and all(suffix.startswith(".") and suffix == suffix.lower() for suffix in reader.suffixes)
+        for function in (reader.detect, reader.facts, reader.read, reader.patient):
+            assert pickle.loads(pickle.dumps(function)) is function
+
+
+def test_real_folders(real_data):
+    assert len(intake.discover(real_data / "angiodata").sources) == 23
+    rows = [intake.admit(source, str)[1] for source in intake.discover(real_data / "rubo").sources]
+    assert [(row.clip_id, row.status) for row in rows] == [("0002", "ok"), ("0015", "quarantined")]
