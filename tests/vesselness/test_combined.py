@@ -1,0 +1,37 @@
+import cv2
+import numpy as np
+import pytest
+
+from stenoscope.vesselness.combined import vessel_map
+from stenoscope.vesselness.hessian import vesselness
+
+
+def test_a_vessel_answers_and_an_edge_does_not():
+    image = np.full((128, 128), 140, np.uint8)
+    image[:, 30:38] -= 40
+    image[:, 90:] -= 60  # the edge of a shadow
+    response = vessel_map(image)
+    assert response[64, 34] > 5
+    assert response[64, 80:110].max() < 0.05 * response[64, 34]
+    assert vesselness(image)[64, 80:110].max() > 0.3 * vesselness(image)[64, 34]  # what it is good for
+
+
+def test_nothing_in_nothing_out():
+    assert vessel_map(np.full((40, 30), 99, np.uint8)).max() < 1e-2
+
+
+def test_masks_of_real_frames_are_found(real_data):
+    from sklearn.metrics import average_precision_score
+
+    folder = real_data / "arcade" / "syntax" / "val"
+    path = sorted((folder / "images").glob("*.png"))[0]
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    mask = cv2.imread(str(folder / "masks" / path.name), cv2.IMREAD_GRAYSCALE) > 0
+    ours = average_precision_score(mask.ravel(), vessel_map(image).ravel())
+    assert ours > 3 * mask.mean()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])
+def test_types(dtype):
+    response = vessel_map(np.arange(60 * 50).reshape(60, 50).astype(dtype))
+    assert response.dtype == np.float32 and np.isfinite(response).all()
