@@ -1,0 +1,230 @@
+"""Accuracy of the key-frame methods on clips whose best frame is known.
+
+    python benchmarks/keyframes.py --phantom data/phantom --angiodata ../shared/data/angiodata
+
+Each clip is also changed in time in five fixed ways, so that a positional habit cannot win. The reference of
+a changed clip is the frame that is left nearest to the original apex; accepted are the frames left of the
+original range, or that one frame where none is left. Intervals are from a bootstrap over patients.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from stenoscope.evaluation.intervals import patient_draws, percentile_interval
+from stenoscope.imaging.dicom import read_dicom
+from stenoscope.imaging.sequences import read_image_folder
+from stenoscope.keyframes.moon2021 import choose_from_counts, vessel_pixels
+from stenoscope.keyframes.registry import METHODS, choose
+from stenoscope.records import KeyframeChoice
+
+RESAMPLES = 2000
+MEASURES = ("distance", "inside", "start", "end", "precision", "recall")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is known of a clip; frame indices from 0."""
+
+    clip_id: str
+    patient_id: str
+    apex: int
+    accepted: tuple[int, int]
+    start: int | None
+    end: int | None
+    full_end: int
+
+
+def changes(num_frames: int, reference: Reference) -> dict[str, np.ndarray]:
+    """The clip as it is and changed in time: the original index of every frame."""
+    frames = np.arange(num_frames)
+    third = num_frames // 3
+    return {
+        "as is": frames,
+        "first third cut": frames[third:],
+        "last third cut": frames[: num_frames - third],
+        "10 static frames before": np.concatenate([np.zeros(10, int), frames]),
+        "every second frame": frames[::2],
+        "wash-out repeated": np.concatenate([frames, frames[reference.full_end + 1 :]]),
+    }
+
+
+def score(choice: KeyframeChoice, index: np.ndarray, reference: Reference) -> dict[str, float]:
+    """Measures of one choice on one changed clip; NaN where the reference or the choice has no such frame.
+
+    `index` holds the original index of every frame of the changed clip.
+    """
+    low, high = reference.accepted
+    apex = int(np.argmin(np.abs(index - reference.apex)))
+    accepted = set(np.flatnonzero((index >= low) & (index <= high)).tolist()) or {apex}
+    hits = len(accepted.intersection(choice.keyframes))
+    found = {
+        "distance": abs(choice.apex - apex),
+        "inside": float(choice.apex in accepted),
+        "start": np.nan,
+        "end": np.nan,
+        "precision": hits / len(choice.keyframes),
+        "recall": hits / min(len(accepted), len(choice.keyframes)),
+    }
+    for name, true in (("start", reference.start), ("end", reference.end)):
+        chosen = getattr(choice, name)
+        if true is not None and chosen is not None and true in index:
+            found[name] = int(np.abs(np.flatnonzero(index == true) - chosen).min())
+    return found
+
+
+def read_angiodata(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
+    """Clips of AngioData with the visual reading in `annotations.csv`."""
+    with (folder / "annotations.csv").open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            number = {key: int(value) if value.isdigit() else None for key, value in row.items()}
+            frames = read_image_folder(folder / row["clip"], row["clip"]).frames
+            yield (
+                frames,
+                Reference(
+                    row["clip"],
+                    row["patient"],
+                    number["apex"],
+                    (number["apex_lo"], number["apex_hi"]),
+                    number["first_contrast"],
+                    number["last_contrast"],
+                    number["full_end"],
+                ),
+            )
+
+
+def read_phantom(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
+    """Clips of the simulated cohort with their truth."""
+    with (folder / "labels.csv").open(newline="") as stream:
+        patients = {row["clip_id"]: row["patient_id"] for row in csv.DictReader(stream)}
+    truth = json.loads((folder / "truth.json").read_text())["clips"]
+    for clip_id, known in truth.items():
+        frames = read_dicom(folder / f"{clip_id}.dcm", clip_id, str).frames
+        low, high = known["apex_range"]
+        yield (
+            frames,
+            Reference(
+                clip_id, patients[clip_id], known["apex"], (low, high), known["start"], known["end"], high
+            ),
+        )
+
+
+def measure(clips, methods: list[str], only_as_is: bool) -> dict:
+    """All measures: {(method, change): [(patient, measures), ...]}."""
+    found: dict = {}
+    for frames, reference in clips:
+        # Moon's count is of single frames: counted once, whatever becomes of the clip in time.
+        counts = None
+        if "moon2021" in methods:
+            counts = np.array([vessel_pixels(frame) for frame in frames], np.float32)
+        for change, index in changes(len(frames), reference).items():
+            if only_as_is and change != "as is":
+                continue
+            for method in methods:
+                choice = (
+                    choose_from_counts(counts[index])
+                    if method == "moon2021"
+                    else choose(frames[index], method)
+                )
+                found.setdefault((method, change), []).append(
+                    (reference.patient_id, score(choice, index, reference))
+                )
+    return found
+
+
+def with_interval(patients: list[str], values: np.ndarray, percent: bool) -> str:
+    """Mean with its 95 % interval from a bootstrap over patients."""
+    known = np.isfinite(values)
+    if not known.any():
+        return "-"
+    names, code = np.unique(np.array(patients)[known], return_inverse=True)
+    total, count = np.bincount(code, values[known]), np.bincount(code)
+    draws = np.concatenate(list(patient_draws(len(names), RESAMPLES, 0, len(names))))
+    interval = percentile_interval(draws @ total / (draws @ count))
+    scale, digits = (100, 0) if percent else (1, 2)
+    mean = scale * values[known].mean()
+    return f"{mean:.{digits}f} ({scale * interval.low:.{digits}f} to {scale * interval.high:.{digits}f})"
+
+
+def show(console: Console, title: str, found: dict) -> None:
+    """Print one table per cohort."""
+    table = Table(title=title, title_justify="left")
+    for name in ("change", "method", "clips"):
+        table.add_column(name, no_wrap=True)
+    for name in ("distance, frames", "median", "inside, %", "start", "end", "precision, %", "recall, %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    by_change: dict = {}
+    for (method, change), rows in found.items():
+        by_change.setdefault(change, []).append((method, rows))
+    for change, methods in by_change.items():
+        for method, rows in methods:
+            patients = [patient for patient, _ in rows]
+            column = {name: np.array([item[name] for _, item in rows], float) for name in MEASURES}
+            cells = {
+                name: with_interval(patients, column[name], name in ("inside", "precision", "recall"))
+                for name in MEASURES
+            }
+            table.add_row(
+                change,
+                method,
+                f"{int(column['inside'].sum())}/{len(rows)}",
+                cells["distance"],
+                f"{np.median(column['distance']):.1f}",
+                *(cells[name] for name in MEASURES[1:]),
+            )
+        table.add_section()
+    console.print(table)
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--phantom", type=Path, help="folder that `python -m stenoscope.phantom` wrote")
+    parser.add_argument("--angiodata", type=Path, help="folder of AngioData with annotations.csv")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=list(METHODS),
+        default=[name for name in METHODS if name != "moon2021"],
+        help="default: all but moon2021, which takes half a second a frame",
+    )
+    parser.add_argument("--limit", type=int, default=0, help="at most so many clips of the phantom; 0 = all")
+    parser.add_argument("--as_is", action="store_true", help="leave out the five changes in time")
+    arguments = parser.parse_args()
+    if not (arguments.phantom or arguments.angiodata):
+        parser.error("nothing to measure: give --phantom, --angiodata or both")
+    cv2.setNumThreads(1)
+    console = Console(width=200)
+    for title, folder, read in (
+        ("AngioData, visual reading", arguments.angiodata, read_angiodata),
+        ("Simulated cohort, truth", arguments.phantom, read_phantom),
+    ):
+        if folder is None:
+            continue
+        clips = track(read(folder), description=title, console=Console(stderr=True), transient=True)
+        if read is read_phantom and arguments.limit:
+            clips = (clip for _, clip in zip(range(arguments.limit), clips, strict=False))
+        show(console, title, measure(clips, arguments.methods, arguments.as_is))
+    console.print(
+        "clips: apex inside the accepted range, of all. distance, start, end: frames; start and end where "
+        "both the reference and the method have one.\nIntervals: 95 %, bootstrap over patients."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The default method: a late quantile of the plateau of the opacification curve."""
+
+import numpy as np
+from scipy import ndimage
+
+from stenoscope.keyframes.scores import Filling, measure_filling
+from stenoscope.keyframes.selection import neighbours, plateau_apex, run_around, smooth
+from stenoscope.records import KEYFRAMES_PER_CLIP, KeyframeChoice
+
+START, END = 0.05, 0.5
+"""Levels of the curve, 0 to 1, at which contrast has arrived and has left; fitted on simulated clips."""
+MIN_STRENGTH = 0.5
+"""Contrast strength (see `contrast_strength`) below which a clip is called empty: simulated clips have 0.7 or
+more, their frames before the injection 0.25 or less."""
+_ARRIVAL_SMOOTHING, _LEAVING_SMOOTHING = 0.7, 1.5  # frames: contrast arrives more abruptly than it leaves
+_HALF_STRENGTH, _HALF_CLARITY = 0.5, 4.0  # values at which each factor of the confidence is 1/2
+
+
+def choose_opacification(frames: np.ndarray) -> KeyframeChoice:
+    """Choose the apex of opacification and its neighbours.
+
+    Parameters
+    ----------
+    frames : ndarray, uint8, shape (num_frames, rows, cols)
+
+    Returns
+    -------
+    KeyframeChoice
+        `curve` is the opacification, its least frame at 0 and its fullest at 1; `fit` its smoothed version,
+        on the same scale.
+    """
+    filling = measure_filling(frames)
+    smoothed = smooth(filling.share)
+    apex = plateau_apex(smoothed)
+    contrast, confidence = judge(filling, smoothed)
+    start, end = contrast_interval(filling.share, smoothed, apex) if contrast else (None, None)
+    low, high = filling.share.min(), filling.share.max()
+    scale = 1 / (high - low) if high > low else 0.0
+    return KeyframeChoice(
+        "opacification",
+        neighbours(apex, len(frames)),
+        apex,
+        start,
+        end,
+        ((filling.share - low) * scale).astype(np.float32),
+        contrast,
+        confidence,
+        ((smoothed - low) * scale).astype(np.float32),
+        filling.masked,
+    )
+
+
+def contrast_interval(share: np.ndarray, smoothed: np.ndarray, apex: int) -> tuple[int | None, int | None]:
+    """First and last frame with contrast; None where they lie outside the clip.
+
+    Parameters
+    ----------
+    share : ndarray, shape (num_frames,)
+        Opacification of each frame.
+    smoothed : ndarray, shape (num_frames,)
+        Its smoothed version, whose range the levels `START` and `END` refer to.
+    apex : int
+    """
+    low, high = smoothed.min(), smoothed.max()
+    arriving = ndimage.gaussian_filter1d(share, _ARRIVAL_SMOOTHING, mode="nearest")
+    leaving = ndimage.gaussian_filter1d(share, _LEAVING_SMOOTHING, mode="nearest")
+    first = run_around(arriving >= low + START * (high - low), apex)[0]
+    last = run_around(leaving >= low + END * (high - low), apex)[1]
+    return (first if first > 0 else None), (last if last < len(share) - 1 else None)
+
+
+def contrast_strength(filling: Filling, smoothed: np.ndarray) -> float:
+    """Percentage of the field that vessels cover at the apex, times their least response in grey levels."""
+    return 100 * float(smoothed.max()) * filling.threshold
+
+
+def judge(filling: Filling, smoothed: np.ndarray) -> tuple[bool, float]:
+    """Whether contrast passed at all, and how clearly the apex stands out.
+
+    Returns
+    -------
+    contrast : bool
+        True also for clips of fewer than five frames, which can't be judged.
+    confidence : float
+        0 to 1: grows with the strength of the contrast and with the rise of the curve over its jitter; 0
+        without contrast and for clips that can't be judged.
+    """
+    if len(smoothed) < KEYFRAMES_PER_CLIP:
+        return True, 0.0
+    strength = contrast_strength(filling, smoothed)
+    if strength < MIN_STRENGTH:
+        return False, 0.0
+    jitter = float(np.std(filling.share - smoothed))
+    clarity = float(np.ptp(smoothed)) / jitter if jitter > 0 else np.inf
+    clear = 1.0 if clarity == np.inf else clarity / (clarity + _HALF_CLARITY)
+    return True, float(strength / (strength + _HALF_STRENGTH) * clear)

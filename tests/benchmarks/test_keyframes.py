@@ -1,0 +1,46 @@
+import math
+
+import numpy as np
+
+from benchmarks.keyframes import Reference, changes, score, with_interval
+from stenoscope.records import KeyframeChoice
+
+REFERENCE = Reference("c", "p", apex=13, accepted=(11, 14), start=4, end=17, full_end=15)
+
+
+def choice(apex, start=None, end=None):
+    return KeyframeChoice("m", tuple(range(apex - 2, apex + 3)), apex, start, end, np.zeros(20))
+
+
+def test_the_five_changes_in_time():
+    found = {name: index.tolist() for name, index in changes(18, REFERENCE).items()}
+    assert found["as is"] == list(range(18))
+    assert found["first third cut"] == list(range(6, 18))
+    assert found["last third cut"] == list(range(12))
+    assert found["10 static frames before"] == [0] * 10 + list(range(18))
+    assert found["every second frame"] == list(range(0, 18, 2))
+    assert found["wash-out repeated"] == [*range(18), 16, 17]
+
+
+def test_scores_by_hand():
+    index = np.arange(18)
+    found = score(choice(12, start=5, end=15), index, REFERENCE)
+    assert (found["distance"], found["inside"], found["start"], found["end"]) == (1, 1, 1, 2)
+    assert found["precision"] == 4 / 5 and found["recall"] == 1  # 10..14 against 11..14
+
+
+def test_the_reference_follows_the_change():
+    cut = changes(18, REFERENCE)["last third cut"]  # 0..11: of the range only 11 is left
+    found = score(choice(9, start=4), cut, REFERENCE)
+    assert (found["distance"], found["inside"], found["start"]) == (2, 0, 0) and math.isnan(found["end"])
+    assert found["precision"] == 1 / 5 and found["recall"] == 1
+    padded = changes(18, REFERENCE)["10 static frames before"]
+    assert score(choice(23, start=14), padded, REFERENCE)["distance"] == 0
+    assert score(choice(23, start=14), padded, REFERENCE)["start"] == 0
+
+
+def test_interval_over_patients():
+    assert with_interval(["a", "a", "b"], np.array([1.0, 1.0, 1.0]), percent=True) == "100 (100 to 100)"
+    assert with_interval(["a"], np.array([math.nan]), percent=False) == "-"
+    text = with_interval(["a", "b"] * 5, np.array([0.0, 2.0] * 5), percent=False)
+    assert text.startswith("1.00 (0.00 to 2.00")

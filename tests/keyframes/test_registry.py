@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from stenoscope.errors import DicomError, SettingsError
+from stenoscope.keyframes.registry import METHODS, choose
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("num_frames", [1, 2, 4, 7])
+def test_every_method_on_short_clips(method, num_frames):
+    frames = np.random.default_rng(0).integers(80, 120, (num_frames, 64, 64), dtype=np.uint8)
+    before = frames.copy()
+    choice = choose(frames, method)
+    assert choice.method == method
+    assert len(choice.keyframes) == 5 and choice.apex in choice.keyframes
+    assert len(set(choice.keyframes)) == min(5, num_frames)
+    assert choice.curve.dtype == np.float32 and choice.curve.shape == (num_frames,)
+    np.testing.assert_array_equal(frames, before)
+
+
+def test_errors_say_what_to_do():
+    frames = np.zeros((3, 8, 8), np.uint8)
+    with pytest.raises(SettingsError, match="moon2021"):
+        choose(frames, "magic")
+    for wrong in (frames[0], frames.astype(float), frames[:0]):
+        with pytest.raises(DicomError, match="uint8"):
+            choose(wrong)
