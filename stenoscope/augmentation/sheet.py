@@ -1,0 +1,65 @@
+"""Draw one key frame in all its variants."""
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from stenoscope.augmentation.apply import apply_variant
+from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, CROPS, OFFSETS, Variant
+from stenoscope.records import FRAME_SIZE
+
+_CELL, _GAP, _LEFT, _TOP, _MARGIN = 240, 10, 150, 118, 28
+_PAPER, _INK, _QUIET, _ACCENT = (250, 250, 248), (28, 30, 34), (120, 124, 130), (217, 95, 14)
+
+
+def draw_sheet(frame: np.ndarray, title: str = "") -> np.ndarray:
+    """All 25 variants of a frame as a labelled 5 x 5 grid: crops down, intensity offsets across.
+
+    Parameters
+    ----------
+    frame : ndarray, uint8, shape (512, 512)
+    title : str
+        Printed above the grid, e.g. clip id and key frame.
+
+    Returns
+    -------
+    ndarray, uint8, shape (rows, cols, 3)
+        RGB picture. The variant used for validation has a coloured border.
+    """
+    step = _CELL + _GAP
+    width = _LEFT + len(OFFSETS) * step - _GAP + _MARGIN
+    height = _TOP + len(CROPS) * step - _GAP + _MARGIN
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    large, text, small = (ImageFont.load_default(size) for size in (26, 18, 15))
+    draw.text((_MARGIN, 22), title or "The 25 variants of a key frame", font=large, fill=_INK)
+    note = f"{CROP_SIZE} x {CROP_SIZE} pixels of {FRAME_SIZE} x {FRAME_SIZE}; outlined: used for validation"
+    draw.text((_MARGIN, 56), note, font=small, fill=_QUIET)
+    for column, offset in enumerate(OFFSETS):
+        caption = f"{offset:+d} grey levels" if offset else "unchanged"
+        x = _LEFT + column * step + _CELL // 2
+        draw.text((x, _TOP - 12), caption, font=text, fill=_INK, anchor="ms")
+    for line, (name, (row, col)) in enumerate(CROPS.items()):
+        y = _TOP + line * step
+        _draw_position(draw, _MARGIN, y, row, col)
+        draw.text((_MARGIN, y + 76), name, font=text, fill=_INK)
+        draw.text((_MARGIN, y + 102), f"from row {row}", font=small, fill=_QUIET)
+        draw.text((_MARGIN, y + 122), f"column {col}", font=small, fill=_QUIET)
+        for column, offset in enumerate(OFFSETS):
+            variant = apply_variant(frame, Variant(row, col, offset))
+            cell = cv2.resize(variant, (_CELL, _CELL), interpolation=cv2.INTER_AREA)
+            sheet.paste(Image.fromarray(cell), (_LEFT + column * step, y))
+    line, column = divmod(CENTRE, len(OFFSETS))
+    x, y = _LEFT + column * step, _TOP + line * step
+    draw.rectangle((x - 4, y - 4, x + _CELL + 3, y + _CELL + 3), outline=_ACCENT, width=4)
+    return np.asarray(sheet)
+
+
+def _draw_position(draw: ImageDraw.ImageDraw, x: int, y: int, row: int, col: int) -> None:
+    """A small frame with the crop's place in it; its margin is drawn wider than true, to be seen."""
+    size, crop = 64, 48
+    last = FRAME_SIZE - CROP_SIZE
+    left = x + round((size - crop) * col / last)
+    top = y + round((size - crop) * row / last)
+    draw.rectangle((x, y, x + size, y + size), outline=_QUIET)
+    draw.rectangle((left, top, left + crop, top + crop), fill=(214, 219, 226), outline=_INK)

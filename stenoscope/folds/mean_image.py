@@ -1,0 +1,82 @@
+"""The mean of all augmented training frames, exactly, without making them.
+
+A variant crops and shifts grey levels pixel by pixel, so the mean over the 25 variants of all frames is the
+mean over the crops of ``M[row:row + 500, col:col + 500]``, where ``M`` is the mean over frames and offsets of
+``clip(frame + offset, 0, 255)``: one table look-up per frame. The sums are integers, hence exact and
+independent of the order.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from stenoscope.augmentation.apply import shift_grey
+from stenoscope.augmentation.grid import CROP_SIZE, CROPS, OFFSETS
+from stenoscope.errors import DatasetError
+from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP, Fold
+
+_LUT = sum(shift_grey(np.arange(256, dtype=np.uint8), offset).astype(np.uint16) for offset in OFFSETS)
+
+
+def mean_image(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean over the 25 variants of all frames.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray, uint8, shape (512, 512)
+        Read once; one frame is held at a time.
+
+    Returns
+    -------
+    ndarray, float32, shape (500, 500)
+        Grey levels.
+
+    Raises
+    ------
+    DatasetError
+        If there is no frame.
+    """
+    return _finish(*_sum(frames))
+
+
+def fold_mean_images(frames: np.ndarray, folds: Sequence[Fold]) -> list[np.ndarray]:
+    """Mean image of the training part of every fold, in one pass over the frames.
+
+    Every clip is in exactly one test part, so the sum over a training part is the sum over all test parts
+    less the fold's own.
+
+    Parameters
+    ----------
+    frames : ndarray or memmap, uint8, shape (5 num_clips, 512, 512)
+        All key frames; those of clip ``i`` start at row ``5 i``.
+    folds : sequence of Fold
+        All folds of one split.
+
+    Returns
+    -------
+    list of ndarray, float32, shape (500, 500)
+    """
+    parts = [_sum(frames[row] for row in frame_rows(fold.valid)) for fold in folds]
+    total, count = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    return [_finish(total - part, count - number) for part, number in parts]
+
+
+def frame_rows(clips: np.ndarray) -> np.ndarray:
+    """Rows of the key frames of some clips in the array of all key frames, int64, shape (5 n,)."""
+    clips = np.asarray(clips, dtype=np.int64)
+    return (clips[:, None] * KEYFRAMES_PER_CLIP + np.arange(KEYFRAMES_PER_CLIP)).ravel()
+
+
+def _sum(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, int]:
+    total, count = np.zeros((FRAME_SIZE, FRAME_SIZE), dtype=np.int64), 0
+    for frame in frames:
+        total += _LUT[frame]
+        count += 1
+    return total, count
+
+
+def _finish(total: np.ndarray, count: int) -> np.ndarray:
+    if not count:
+        raise DatasetError("No frames to average.", "at least one training frame", "check the folds.")
+    crops = sum(total[row : row + CROP_SIZE, col : col + CROP_SIZE] for row, col in CROPS.values())
+    return (crops / (count * len(OFFSETS) * len(CROPS))).astype(np.float32)

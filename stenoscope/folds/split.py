@@ -1,0 +1,107 @@
+"""Split clips into five folds, stratified by label and grouped by patient."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from stenoscope.errors import DatasetError
+from stenoscope.records import NUM_FOLDS, Fold
+
+_DRAWS = 100
+
+
+def binary_labels(labels: np.ndarray) -> np.ndarray:
+    """The label that folds are stratified by: the first column, NaN where unknown.
+
+    Parameters
+    ----------
+    labels : ndarray, float, shape (n,) or (n, num_labels)
+        0, 1 or NaN.
+
+    Returns
+    -------
+    ndarray, float64, shape (n,)
+
+    Raises
+    ------
+    DatasetError
+        If a label is anything else.
+    """
+    labels = np.asarray(labels, dtype=np.float64)
+    first = labels if labels.ndim == 1 else labels[:, 0]
+    strange = first[~(np.isnan(first) | (first == 0) | (first == 1))]
+    if strange.size:
+        raise DatasetError(
+            f"The label {strange[0]:g}.", "0 (normal), 1 (abnormal) or empty (unknown)", "correct labels.csv."
+        )
+    return first
+
+
+def make_folds(
+    labels: np.ndarray, patient_ids: Sequence[str], seed: int, num_folds: int = NUM_FOLDS
+) -> list[Fold]:
+    """Draw the folds.
+
+    Clips whose label is unknown are in no fold. Every other clip is tested exactly once, no patient is in
+    both parts of a fold, and every test part holds both classes. Same input and seed, same folds.
+
+    Parameters
+    ----------
+    labels : ndarray, float, shape (n,) or (n, num_labels)
+        0, 1 or NaN; of several labels, the first decides.
+    patient_ids : sequence of str, length n
+    seed : int
+    num_folds : int
+        Number of folds; fewer are used for inner splits.
+
+    Returns
+    -------
+    list of Fold
+        Numbered from 1; indices refer to the n clips.
+
+    Raises
+    ------
+    DatasetError
+        If a class has fewer patients than there are folds, or no draw gives both classes to every fold.
+    """
+    first = binary_labels(labels)
+    patients = np.asarray(patient_ids)
+    if len(patients) != len(first):
+        raise DatasetError(f"{len(first)} labels and {len(patients)} patients.", "one of each per clip", "")
+    known = np.flatnonzero(~np.isnan(first))
+    target, groups = first[known].astype(np.int64), patients[known]
+    _check_patients(target, groups, num_folds, unlabelled=len(first) - len(known))
+    # The greedy split balances the classes well but promises nothing: draw again, from seeds of the seed.
+    for state in np.random.SeedSequence(seed).generate_state(_DRAWS):
+        splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=int(state))
+        parts = list(splitter.split(target, target, groups))
+        if all(len(np.unique(target[test])) == 2 for _, test in parts):
+            return [
+                Fold(number, np.sort(known[train]), np.sort(known[test]))
+                for number, (train, test) in enumerate(parts, start=1)
+            ]
+    raise DatasetError(
+        f"None of {_DRAWS} draws gave both classes to each of {num_folds} folds "
+        f"({len(np.unique(groups))} patients, {len(target)} clips).",
+        "enough patients of each class to share out",
+        "add patients; a patient whose clips are both normal and abnormal counts in one fold only.",
+    )
+
+
+def _check_patients(target: np.ndarray, groups: np.ndarray, num_folds: int, unlabelled: int) -> None:
+    counts = {
+        name: (len(np.unique(groups[target == value])), int((target == value).sum()))
+        for value, name in enumerate(("normal", "abnormal"))
+    }
+    if all(patients >= num_folds for patients, _ in counts.values()):
+        return
+    found = "; ".join(
+        f"{name} (label {value}): {patients} patients with {clips} clips"
+        for value, (name, (patients, clips)) in enumerate(counts.items())
+    )
+    raise DatasetError(
+        f"Too few patients for {num_folds} folds. {found}; without label: {unlabelled} clips.",
+        f"at least {num_folds} patients in each class, because a patient is never split over folds",
+        "add clips of more patients, or give the patients their own ids if several share one.",
+    )
