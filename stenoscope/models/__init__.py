@@ -1,0 +1,1 @@
+"""Networks: backbone, attention, class map, pooling. Written in `keras.ops`, so any backend runs them."""

@@ -1,0 +1,287 @@
+"""The classifier: standardize, backbone, attention, class map, pooling, probability.
+
+``image`` -> ``standardize`` -> backbone up to its cut -> ``attention`` -> ``class_map`` -> ``pooling``
+-> ``logits`` -> ``probability``. The class map is the last place with positions, and everything after it is
+fixed but for the bias: with average pooling ``logits = mean(class_map) + bias``, the global average pooling
+and dense layer of the literature in the order that shows the evidence (Zhou et al., CVPR 2016, equation 2).
+"""
+
+import os
+from dataclasses import dataclass
+
+import cv2
+import keras
+import numpy as np
+
+from stenoscope.errors import SettingsError, WeightsError, unknown_name
+from stenoscope.models.attention import ATTENTION
+from stenoscope.models.backbones import build_backbone, cut_layer, get_backbone
+from stenoscope.models.pooling import POOLING
+from stenoscope.models.standardize import StandardizeLayer, black_tophat_size
+from stenoscope.models.weights import load_weights
+from stenoscope.settings import TrainingSettings
+
+
+@keras.saving.register_keras_serializable(package="stenoscope")
+class AddBias(keras.layers.Layer):
+    """Add one trainable number to each label's score."""
+
+    def build(self, input_shape):
+        """Create the weights."""
+        self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
+
+    def call(self, scores):
+        """Apply the layer."""
+        return scores + self.bias
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the output."""
+        return input_shape
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What `reset_weights` goes back to: the pretrained weights by layer name."""
+
+    pretrained: dict[str, list[np.ndarray]]
+
+
+def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.Model:
+    """Build the classifier that the settings describe, with its starting weights.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Its fields under "Network", `heatmap_layer` and `seed` are used.
+    num_labels : int
+        Labels, each with its own class map and probability.
+
+    Returns
+    -------
+    Model
+        Not compiled. Input ``(batch, S, S, 1)``, float32, grey levels 0..255, S = `image_size`; output
+        ``(batch, num_labels)``, probabilities. The mean image is zero until `set_mean_image`.
+
+    Raises
+    ------
+    SettingsError
+        For a name that is in no registry or a layer that the network does not have.
+    WeightsError
+        If the pretrained weights can't be had or do not fit.
+    """
+    backbone = get_backbone(settings.backbone)
+    for kind, name, registry in (
+        ("attention", settings.attention, ATTENTION),
+        ("pooling", settings.pooling, POOLING),
+    ):
+        if name not in registry:
+            raise unknown_name(kind, name, registry)
+    tophat = settings.enhance == "black_tophat"
+    size = settings.image_size
+    image = keras.Input((size, size, 1), name="image")
+    standardized = StandardizeLayer(
+        backbone.preprocessing.centre,
+        backbone.preprocessing.scale,
+        subtract_mean=settings.subtract_mean,
+        tophat_sizes=(black_tophat_size(size),) if tophat else (),
+        name="standardize",
+        dtype="float32",  # half precision can't tell neighbouring grey levels apart
+    )(image)
+    network = build_backbone(backbone, standardized)
+    features = cut_layer(backbone, network, settings.cut).output
+    used = keras.Model(standardized, features).layers[1:]  # without the input
+    load_weights(backbone, keras.Model(standardized, network.output), used, settings.weights)
+
+    features = ATTENTION[settings.attention]()(features)
+    class_map = keras.layers.Conv2D(
+        num_labels, 1, use_bias=False, kernel_initializer="zeros", name="class_map"
+    )(features)
+    logits = AddBias(name="logits")(POOLING[settings.pooling]()(class_map))
+    probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logits)
+    model = keras.Model(image, probability, name=f"stenoscope_{backbone.name}")
+
+    pretrained = settings.weights != "none"
+    _freeze(used, settings.frozen_layers, settings.freeze_batch_norm and pretrained)
+    model.stenoscope_start = _Start(
+        {layer.name: layer.get_weights() for layer in used if layer.weights} if pretrained else {}
+    )
+    reset_weights(model, settings.seed)
+    heatmap_layer(model, settings)  # a wrong name should fail now, not after the training
+    return model
+
+
+def _freeze(used: list[keras.layers.Layer], share: float, batch_norm: bool) -> None:
+    """Make the first layers of the backbone, and its batch norm, keep their weights.
+
+    A batch norm that is not trainable also uses its stored statistics while the rest trains. A random
+    backbone has no statistics worth keeping, so there it always trains.
+    """
+    for layer in used[: round(share * len(used))]:
+        layer.trainable = False
+    if batch_norm:
+        for layer in used:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+
+
+def reset_weights(model: keras.Model, seed: int) -> None:
+    """Set a model made by `build_classifier` back to its start, as a new one with `seed` would be.
+
+    The backbone gets its pretrained weights again, every other weight is drawn anew from `seed`, the mean
+    image is zero; if the model is compiled, the optimizer's moments and step counter are zero and metrics
+    are reset. A learning rate that is a plain number stays as it is. What was traced stays traced.
+
+    Parameters
+    ----------
+    model : Model
+    seed : int
+        Each weight draws from its own stream, so adding a layer does not change the others.
+
+    Raises
+    ------
+    SettingsError
+        If the model was loaded from a file, which does not keep the start.
+    """
+    start = getattr(model, "stenoscope_start", None)
+    if start is None:
+        raise SettingsError(
+            "A model that was loaded from a file has no start to go back to.",
+            "a model made by build_classifier in this process",
+            "build it again from the experiment's settings.",
+        )
+    for layer in model.layers:
+        if layer.name in start.pretrained:
+            layer.set_weights(start.pretrained[layer.name])
+            continue
+        for variable in layer.weights:
+            variable.assign(_initial_value(layer, variable, seed))
+    if model.compiled:
+        reset_optimizer(model.optimizer)
+        model.reset_metrics()
+
+
+def reset_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Set an optimizer's moments and step counter to zero; a learning rate that is a plain number stays."""
+    for variable in optimizer.variables:
+        if variable.name != "learning_rate":
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+
+
+def _initial_value(layer, variable, seed: int):
+    """What the layer's initializer gives this weight, drawn from the seed and the weight's name."""
+    name = variable.name
+    if isinstance(layer, keras.layers.DepthwiseConv2D) and name == "kernel":
+        name = "depthwise"
+    initializer = getattr(layer, f"{name}_initializer", None)
+    if initializer is None:  # our own layers' biases, gains and mean image
+        return np.zeros(variable.shape, variable.dtype)
+    config = initializer.get_config()
+    if "seed" in config:
+        words = np.frombuffer(f"{layer.name}/{name}".encode(), np.uint8)
+        config["seed"] = int(np.random.SeedSequence([seed, *words]).generate_state(1)[0])
+    return type(initializer).from_config(config)(tuple(variable.shape), dtype=variable.dtype)
+
+
+def set_mean_image(model: keras.Model, mean_image: np.ndarray) -> None:
+    """Give the model the mean image of its training part.
+
+    Parameters
+    ----------
+    model : Model
+        Built with `subtract_mean`.
+    mean_image : ndarray, float, shape (rows, cols)
+        Grey levels 0..255; resized to the network's input by area, as the frames are.
+
+    Raises
+    ------
+    SettingsError
+        If the model has no mean image.
+    """
+    layer = model.get_layer("standardize")
+    if layer.mean_image is None:
+        raise SettingsError(
+            "The network has no mean image.", "subtract_mean: true", "leave the mean image out."
+        )
+    size = model.input.shape[1:3]
+    mean_image = np.asarray(mean_image, np.float32)
+    if mean_image.shape != size:
+        mean_image = cv2.resize(mean_image, size[::-1], interpolation=cv2.INTER_AREA)
+    layer.mean_image.assign(mean_image[..., None])
+
+
+def split_at(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
+    """Split a classifier at a layer, through which all of its information passes.
+
+    Parameters
+    ----------
+    model : Model
+    layer : str
+        Name of a layer with a map as output.
+
+    Returns
+    -------
+    front, head : Model
+        From the image to the layer's output, and from there to the logits. They share the model's weights.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such layer, it has no positions, or a connection passes it by.
+    """
+    names = [item.name for item in model.layers]
+    if layer not in names:
+        raise unknown_name("layer for a heatmap", layer, names)
+    output = model.get_layer(layer).output
+    advice = "choose the last layer of a block (a name that ends in _add, _out, _concat or mixedN)."
+    if len(output.shape) != 4 or "logits" not in names[names.index(layer) :]:
+        raise SettingsError(
+            f"The layer {layer!r} has no map for each image.", "a layer before the pooling", advice
+        )
+    try:
+        return keras.Model(model.input, output), keras.Model(output, model.get_layer("logits").output)
+    except ValueError as problem:
+        raise SettingsError(
+            f"A connection passes the layer {layer!r} by, so it does not hold the whole evidence.",
+            "a layer that all others after it depend on",
+            advice,
+        ) from problem
+
+
+def heatmap_layer(model: keras.Model, settings: TrainingSettings) -> str:
+    """The layer of the gradient-based maps that the settings name, checked.
+
+    ``auto`` is the backbone's own choice; where the backbone was cut before it, the last layer before the
+    attention.
+
+    Raises
+    ------
+    SettingsError
+        If the model has no such layer, or it can't be explained at.
+    """
+    name = settings.heatmap_layer
+    if name == "auto":
+        names = [layer.name for layer in model.layers]
+        name = get_backbone(settings.backbone).heatmap_layer
+        if name not in names:
+            after = "attention" if "attention" in names else "class_map"
+            name = names[names.index(after) - 1]
+    split_at(model, name)
+    return name
+
+
+def load_classifier(path: str | os.PathLike) -> keras.Model:
+    """Load a classifier from a ``.keras`` file for prediction and explanation.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or is no classifier.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as problem:
+        raise WeightsError(
+            f"{path} can't be loaded as a model: {problem}",
+            "a model.keras of an experiment",
+            "run main.py again.",
+        ) from problem
