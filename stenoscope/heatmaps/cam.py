@@ -1,0 +1,41 @@
+"""The class activation map, which is exact in these networks."""
+
+import keras
+import numpy as np
+
+BATCH_SIZE = 16
+
+
+def cam(model: keras.Model, images: np.ndarray, label: int = 0) -> np.ndarray:
+    """Class activation map: the model's own class map, before the pooling.
+
+    With average pooling ``mean(map) + bias`` is the logit, so the map is a complete account of it [1]_.
+
+    Parameters
+    ----------
+    model : Model
+        Made by `build_classifier`.
+    images : ndarray, float32, shape (n, S, S, 1)
+        Grey levels 0..255.
+    label : int
+        Column of the labels.
+
+    Returns
+    -------
+    ndarray, float32, shape (n, rows, cols)
+        Evidence for the label at each position of the class map, in logits; negative is evidence against it.
+
+    References
+    ----------
+    .. [1] Zhou B, Khosla A, Lapedriza A, Oliva A, Torralba A. Learning Deep Features for Discriminative
+       Localization. CVPR 2016, equation 2.
+    """
+    front = keras.Model(model.input, model.get_layer("class_map").output)
+    return predict(front, images)[..., label].astype(np.float32)
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Outputs of a model in inference mode, in batches, without a progress bar."""
+    if not len(images):  # Keras can't predict nothing
+        return np.zeros((0, *model.output.shape[1:]), np.float32)
+    return np.asarray(model.predict(images, batch_size=BATCH_SIZE, verbose=0))

@@ -1,0 +1,73 @@
+"""Heatmap methods by name, and the one function that runs them."""
+
+from collections.abc import Callable
+
+import cv2
+import keras
+import numpy as np
+
+from stenoscope.errors import unknown_name
+from stenoscope.heatmaps.cam import cam
+from stenoscope.heatmaps.gradients import gradcam, hirescam
+
+METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "cam": lambda model, images, layer, label: cam(model, images, label),
+    "gradcam": gradcam,
+    "hirescam": hirescam,
+}
+"""Heatmap methods by name: functions of (model, images, layer, label) to float32 (n, rows, cols)."""
+
+
+def heatmaps(model: keras.Model, images: np.ndarray, method: str, layer: str, label: int = 0) -> np.ndarray:
+    """Heatmaps of images, at the size of the images.
+
+    Parameters
+    ----------
+    model : Model
+        Made by `build_classifier`.
+    images : ndarray, float32, shape (n, S, S, 1)
+        Grey levels 0..255.
+    method : str
+        Name in `METHODS`.
+    layer : str
+        Layer to explain at, from `models.classifier.heatmap_layer`; ``cam`` does not use it.
+    label : int
+        Column of the labels.
+
+    Returns
+    -------
+    ndarray, float32, shape (n, S, S)
+        Signed evidence in logits, each image on the same scale.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown method or layer.
+    """
+    if method not in METHODS:
+        raise unknown_name("heatmap method", method, METHODS)
+    return stretch(METHODS[method](model, images, layer, label), images.shape[1:3])
+
+
+def stretch(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Stretch maps over the image, linearly between the centres of their cells, constant beyond them.
+
+    By the layers alone, the receptive fields of a network with TensorFlow's padding are centred up to 7.5 px
+    further right and down than its cells. Trained networks make up for it (flipped images should give
+    flipped maps): on simulated lesions, class maps placed by the receptive fields lay 4 px off, stretched
+    ones less than 3.
+
+    Parameters
+    ----------
+    maps : ndarray, float32, shape (n, rows, cols)
+    shape : tuple of int
+        Rows and columns of the image.
+
+    Returns
+    -------
+    ndarray, float32, shape (n, *shape)
+    """
+    stretched = np.empty((len(maps), *shape), np.float32)
+    for target, source in zip(stretched, maps, strict=True):
+        target[...] = cv2.resize(source, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return stretched

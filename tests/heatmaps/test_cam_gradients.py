@@ -1,0 +1,127 @@
+"""Heatmaps of networks small enough to know the answer."""
+
+import keras
+import numpy as np
+import pytest
+
+from stenoscope.errors import SettingsError
+from stenoscope.heatmaps.cam import BATCH_SIZE, cam
+from stenoscope.heatmaps.gradients import gradcam, hirescam
+from stenoscope.heatmaps.registry import METHODS, heatmaps, stretch
+from stenoscope.models.classifier import AddBias, build_classifier
+from stenoscope.models.pooling import POOLING
+from stenoscope.settings import TrainingSettings
+
+
+def _network(pooling="average", size=8):
+    """Features: the image and its negative, where positive; class maps: 3 a - 2 b, and b."""
+    image = keras.Input((size, size, 1), name="image")
+    features = keras.layers.Conv2D(2, 1, activation="relu", use_bias=False, name="features")(image)
+    class_map = keras.layers.Conv2D(2, 1, use_bias=False, name="class_map")(features)
+    logits = AddBias(name="logits")(POOLING[pooling]()(class_map))
+    model = keras.Model(image, keras.layers.Activation("sigmoid", name="probability")(logits))
+    model.get_layer("features").kernel.assign([[[[1.0, -1.0]]]])
+    model.get_layer("class_map").kernel.assign([[[[3.0, 0.0], [-2.0, 1.0]]]])
+    model.get_layer("logits").bias.assign([0.5, -0.5])
+    return model
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).normal(0, 1, (3, 8, 8, 1)).astype(np.float32)
+
+
+def test_known_class_map(images):
+    x = images[..., 0]
+    np.testing.assert_allclose(
+        cam(_network(), images), 3 * np.maximum(x, 0) - 2 * np.maximum(-x, 0), rtol=1e-5
+    )
+    np.testing.assert_allclose(cam(_network(), images, label=1), np.maximum(-x, 0), rtol=1e-5)
+
+
+def test_before_average_pooling_both_gradient_maps_are_cam_over_the_positions(images):
+    model = _network()
+    for method in (hirescam, gradcam):
+        for label in (0, 1):
+            result = method(model, images, "features", label)
+            np.testing.assert_allclose(result, cam(model, images, label) / 64, rtol=1e-4, atol=1e-7)
+
+
+def test_hirescam_of_log_sum_exp_weighs_each_position_by_its_share(images):
+    model = _network("log_sum_exp")
+    scores = cam(model, images)
+    share = np.exp(5 * scores)
+    share /= share.sum((1, 2), keepdims=True)
+    np.testing.assert_allclose(hirescam(model, images, "features"), share * scores, rtol=1e-3, atol=1e-6)
+
+
+def test_gradcam_averages_the_gradient(images):
+    model = _network("log_sum_exp")
+    x = images[..., 0]
+    scores = cam(model, images)
+    share = np.exp(5 * scores)
+    share /= share.sum((1, 2), keepdims=True)
+    mean = share.mean((1, 2), keepdims=True)  # of the gradient by the class map: the same for every channel
+    expected = mean * (3 * np.maximum(x, 0) - 2 * np.maximum(-x, 0))
+    np.testing.assert_allclose(gradcam(model, images, "features"), expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    settings = TrainingSettings(weights="none", image_size=32, cut="block2_add", attention="none")
+    model = build_classifier(settings)
+    model.get_layer("class_map").kernel.assign(
+        np.random.default_rng(3).normal(0, 0.1, model.get_layer("class_map").kernel.shape)
+    )
+    return model
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_image_is_explained_alone(method, classifier):
+    images = np.random.default_rng(1).uniform(0, 255, (BATCH_SIZE + 3, 32, 32, 1)).astype(np.float32)
+    together = heatmaps(classifier, images, method, "block1_project_bn")
+    assert together.shape == (BATCH_SIZE + 3, 32, 32) and together.dtype == np.float32
+    for index in (0, BATCH_SIZE - 1, BATCH_SIZE + 2):
+        alone = heatmaps(classifier, images[index : index + 1], method, "block1_project_bn")
+        np.testing.assert_allclose(alone[0], together[index], rtol=1e-3, atol=1e-5)
+    assert heatmaps(classifier, images[:0], method, "block1_project_bn").shape == (0, 32, 32)
+
+
+def test_explaining_changes_nothing(classifier, images):
+    before = [array.copy() for array in classifier.get_weights()]
+    frames = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
+    first = heatmaps(classifier, frames, "hirescam", "block2_add")
+    second = heatmaps(classifier, frames, "hirescam", "block2_add")
+    np.testing.assert_array_equal(first, second)
+    for one, other in zip(before, classifier.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_map_points_where_the_evidence_is():
+    model = _network(size=16)
+    image = np.zeros((1, 16, 16, 1), np.float32)
+    image[0, 11, 4] = 5
+    for method in METHODS:
+        peak = np.unravel_index(heatmaps(model, image, method, "features")[0].argmax(), (16, 16))
+        assert peak == (11, 4)
+
+
+def test_unknown_methods_and_layers_are_refused(images):
+    with pytest.raises(SettingsError, match="hirescam"):
+        heatmaps(_network(), images, "saliency", "features")
+    with pytest.raises(SettingsError, match="features"):
+        heatmaps(_network(), images, "hirescam", "block7_add")
+
+
+def test_stretching_keeps_cells_in_place_and_the_scale():
+    maps = np.zeros((2, 4, 4), np.float32)
+    maps[0, 1, 2], maps[1] = 6, -2.5
+    stretched = stretch(maps, (20, 20))
+    assert stretched.dtype == np.float32
+    assert np.unravel_index(stretched[0].argmax(), (20, 20)) == (
+        7,
+        12,
+    )  # the centre of cell (1, 2), 5 px wide
+    assert stretched[0].max() == 6 and stretched[0, 7, 17] == 0
+    np.testing.assert_array_equal(stretched[1], -2.5)
+    np.testing.assert_allclose(stretch(maps[:, ::-1, ::-1], (20, 20))[:, ::-1, ::-1], stretched, atol=1e-6)
