@@ -1,0 +1,89 @@
+"""From the predictions of five frames to one of the clip."""
+
+import numpy as np
+import pandas as pd
+
+from stenoscope.errors import DatasetError
+from stenoscope.evaluation.metrics import THRESHOLD
+
+COLUMNS = ("fold", "patient_id", "clip_id", "frame_index", "label", "probability")
+"""Columns of predictions.csv, one row per key frame of a test clip."""
+
+
+def check_predictions(predictions: pd.DataFrame) -> None:
+    """Refuse predictions that can't be evaluated honestly.
+
+    Parameters
+    ----------
+    predictions : DataFrame with the columns `COLUMNS`
+
+    Raises
+    ------
+    DatasetError
+        If a column or an id is missing, the table is empty, a label is not 0 or 1, a probability lies
+        outside 0 to 1, or a clip has two folds, labels or patients.
+    """
+    fix = "run `python main.py` again; do not edit predictions.csv or join those of two experiments."
+    missing = [name for name in COLUMNS if name not in predictions.columns]
+    if missing or not len(predictions):
+        raise DatasetError(
+            f"Predictions with {len(predictions)} rows and without {missing}.", f"the columns {COLUMNS}", fix
+        )
+    nameless = predictions[["fold", "patient_id", "clip_id"]].isna().any()
+    if nameless.any():
+        raise DatasetError(f"Predictions with an empty {nameless.idxmax()}.", "an entry in every row", fix)
+    strange = predictions[~predictions["label"].isin((0, 1))]
+    if len(strange):
+        row = strange.iloc[0]
+        raise DatasetError(f"Clip {row['clip_id']!r} has the label {row['label']}.", "0 or 1", fix)
+    strange = predictions[~predictions["probability"].between(0, 1)]
+    if len(strange):
+        row = strange.iloc[0]
+        raise DatasetError(
+            f"Clip {row['clip_id']!r} has the probability {row['probability']}.", "a number from 0 to 1", fix
+        )
+    per_clip = predictions.groupby("clip_id", sort=False)[["fold", "label", "patient_id"]].nunique()
+    for name in per_clip:
+        several = per_clip.index[per_clip[name] > 1]
+        if len(several):
+            raise DatasetError(
+                f"{len(several)} clips have more than one {name} in the predictions ({several[0]!r}).",
+                "every clip tested exactly once, by one fold, with one label and one patient",
+                fix,
+            )
+
+
+def vote(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
+    """Decide each clip by the majority of its frames; the mean probability breaks a tie.
+
+    Parameters
+    ----------
+    predictions : DataFrame with the columns `COLUMNS`
+    threshold : float
+        A frame, and at a tie the clip, is abnormal from this probability on.
+
+    Returns
+    -------
+    DataFrame
+        One row per clip in order of appearance: fold, patient_id, clip_id, label, probability (mean over the
+        frames), votes (frames called abnormal), frames, decision (0 or 1).
+    """
+    marked = predictions.assign(positive=predictions["probability"] >= threshold)
+    clips = (
+        marked.groupby("clip_id", sort=False)
+        .agg(
+            fold=("fold", "first"),
+            patient_id=("patient_id", "first"),
+            label=("label", "first"),
+            probability=("probability", "mean"),
+            votes=("positive", "sum"),
+            frames=("positive", "size"),
+        )
+        .reset_index()
+    )
+    tie = 2 * clips["votes"] == clips["frames"]
+    majority = 2 * clips["votes"] > clips["frames"]
+    clips["decision"] = np.where(tie, clips["probability"] >= threshold, majority).astype(np.int64)
+    clips["label"] = clips["label"].astype(np.int64)
+    first = ["fold", "patient_id", "clip_id"]
+    return clips[[*first, *(name for name in clips.columns if name not in first)]]

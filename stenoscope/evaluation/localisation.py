@@ -1,0 +1,173 @@
+"""How well a heatmap finds the lesion, beside what finds it by chance.
+
+All measures take a map of evidence and the lesion boxes of one clip. The null baselines are maps too, so that
+they pass through the same measures: a single pixel at the image centre, the vessel mask (every vessel pixel
+equally likely), and the vesselness.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from stenoscope.errors import DatasetError
+from stenoscope.evaluation.intervals import RESAMPLES, SEED, bootstrap_statistic
+
+MARGIN = 16
+"""Pixels by which a box is enlarged on each side for the pointing game."""
+
+IOU_LEVEL = 0.5
+"""Share of the maximum from which on a pixel belongs to the highlighted region."""
+
+BASELINES = ("image_centre", "random_vessel_point", "vesselness_maximum")
+"""Names of the null baselines."""
+
+COLUMNS = ("clip_id", "patient_id", "method", "hit", "energy", "iou", "distance")
+"""Columns of localisation.csv: one row per abnormal test clip and method or baseline."""
+
+
+class ClipScore(NamedTuple):
+    """Measures of one map; see `score_clip`."""
+
+    hit: float
+    energy: float
+    iou: float
+    distance: float
+
+
+def score_clip(heatmap: np.ndarray, boxes: np.ndarray, margin: int = MARGIN) -> ClipScore:
+    """Compare a map with the lesion boxes of its clip.
+
+    Parameters
+    ----------
+    heatmap : ndarray, float, shape (rows, cols)
+        Signed evidence for "abnormal" in frame coordinates (512 x 512).
+    boxes : ndarray, float, shape (k, 4)
+        Lesions as ``[x0, y0, x1, y1]``, pixels, half-open; at least one reaches into the frame.
+    margin : int
+        Pixels added on each side of a box for `hit` only.
+
+    Returns
+    -------
+    ClipScore
+        ``hit``
+            Pointing game [1]_: 1 if the maximum lies in an enlarged box, else 0; where several pixels share
+            the maximum, the share of them that does (the expectation of a random choice).
+        ``energy``
+            Energy-based pointing game [2]_: share of the map's positive sum inside the boxes; 0 where the map
+            is nowhere positive.
+        ``iou``
+            Intersection over union of the boxes and the pixels of at least half the maximum [3]_; 0 where the
+            map is nowhere positive.
+        ``distance``
+            From the maximum to the centre of the nearest box, pixels (mean over shared maxima).
+
+    Raises
+    ------
+    DatasetError
+        If there is no box in the frame, or the map is not finite.
+
+    References
+    ----------
+    .. [1] Zhang et al. 2018, "Top-down neural attention by excitation backprop", IJCV 126, section 4.2 (whose
+       tolerance around the point is the margin here).
+    .. [2] Wang et al. 2020, "Score-CAM", CVPR workshops, section 4.3.
+    .. [3] Choe et al. 2020, "Evaluating weakly supervised object localization methods right", CVPR, section 3
+       (PxAP's masks), at one fixed threshold.
+    """
+    heatmap = np.asarray(heatmap, dtype=np.float64)
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    if heatmap.ndim != 2 or not np.isfinite(heatmap).all():
+        raise DatasetError(
+            f"A heatmap of shape {heatmap.shape}, or not finite.", "finite numbers (512, 512)", ""
+        )
+    inside = box_mask(boxes, heatmap.shape)
+    if not inside.any():
+        raise DatasetError(
+            f"No box reaches into the frame: {boxes.tolist()}.",
+            "boxes [x0, y0, x1, y1] within 0 to 512",
+            "leave clips without a visible lesion out of the localisation.",
+        )
+    peak = heatmap.max()
+    at_peak = heatmap == peak
+    near = box_mask(boxes + np.array([-margin, -margin, margin, margin]), heatmap.shape)
+    positive = np.maximum(heatmap, 0.0)
+    region = heatmap >= IOU_LEVEL * peak if peak > 0 else np.zeros_like(inside)
+    rows, cols = np.nonzero(at_peak)
+    centres = (boxes[:, :2] + boxes[:, 2:] - 1) / 2
+    distances = np.hypot(cols[:, None] - centres[:, 0], rows[:, None] - centres[:, 1]).min(axis=1)
+    return ClipScore(
+        hit=float(near[at_peak].mean()),
+        energy=float(positive[inside].sum() / positive.sum()) if peak > 0 else 0.0,
+        iou=float((region & inside).sum() / (region | inside).sum()),
+        distance=float(distances.mean()),
+    )
+
+
+def score_baselines(
+    vessel_mask: np.ndarray, vesselness: np.ndarray, boxes: np.ndarray, margin: int = MARGIN
+) -> dict[str, ClipScore]:
+    """Measures of the null baselines on one clip.
+
+    Parameters
+    ----------
+    vessel_mask : ndarray, bool, shape (rows, cols)
+        Pixels of vessels; an empty mask counts as "anywhere".
+    vesselness : ndarray, float, shape (rows, cols)
+        Response of a vessel filter.
+    boxes, margin
+        As in `score_clip`.
+
+    Returns
+    -------
+    dict of str to ClipScore
+        ``image_centre``: always points at the centre. ``random_vessel_point``: points at any vessel pixel
+        with equal chance; its `hit` is the exact expectation. ``vesselness_maximum``: points at the
+        strongest vessel response.
+    """
+    mask = np.asarray(vessel_mask, dtype=bool)
+    centre = np.zeros(mask.shape)
+    centre[mask.shape[0] // 2, mask.shape[1] // 2] = 1.0
+    anywhere = mask.astype(np.float64) if mask.any() else np.ones(mask.shape)
+    maps = (centre, anywhere, vesselness)
+    return {name: score_clip(map_, boxes, margin) for name, map_ in zip(BASELINES, maps, strict=True)}
+
+
+def summarise_localisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> dict:
+    """Average the measures over clips, with intervals from a bootstrap over patients.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the columns `COLUMNS`, one row per clip and method (heatmap methods and baselines alike).
+    resamples, seed : int
+
+    Returns
+    -------
+    dict
+        By method, in order of appearance: ``clips``, ``baseline`` (bool), and ``hit``, ``energy``, ``iou``
+        each ``{mean, ci95}``, ``distance`` ``{median, ci95}`` in pixels.
+    """
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise DatasetError(f"A localisation table without {missing}.", f"the columns {COLUMNS}", "")
+    result = {}
+    for method, rows in table.groupby("method", sort=False):
+        patients = rows["patient_id"].to_numpy(dtype=str)
+        result[method] = {"clips": len(rows), "baseline": method in BASELINES}
+        for name, statistic in (("hit", "mean"), ("energy", "mean"), ("iou", "mean"), ("distance", "median")):
+            values = rows[name].to_numpy(dtype=np.float64)
+            interval = bootstrap_statistic(values, patients, statistic, resamples, seed)
+            result[method][name] = {
+                statistic: float(getattr(np, statistic)(values)),
+                "ci95": interval.bounds,
+            }
+    return result
+
+
+def box_mask(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels whose centre lies in any of the half-open boxes, bool (rows, cols)."""
+    x, y = np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5
+    columns = (x >= boxes[:, 0:1]) & (x < boxes[:, 2:3])
+    rows = (y >= boxes[:, 1:2]) & (y < boxes[:, 3:4])
+    return (rows[:, :, None] & columns[:, None, :]).any(axis=0)

@@ -1,0 +1,227 @@
+"""All figures of an experiment from its predictions, and the difference between two experiments."""
+
+import numpy as np
+import pandas as pd
+
+from stenoscope.errors import DatasetError, unknown_name
+from stenoscope.evaluation.clip_vote import check_predictions, vote
+from stenoscope.evaluation.intervals import (
+    RESAMPLES,
+    SEED,
+    bootstrap_patients,
+    percentile_interval,
+    resampled_scores,
+)
+from stenoscope.evaluation.localisation import summarise_localisation
+from stenoscope.evaluation.metrics import NEEDS_CLASSES, THRESHOLD, score, why_undefined
+
+SCHEMA, VERSION = "stenoscope/summary", 1
+
+_NAMED_BY_LEVEL = ("accuracy", "auc")
+
+SUMMARY_KEYS: dict[str, tuple[str, str]] = {
+    **{f"{level}_{metric}": (level, metric) for metric in _NAMED_BY_LEVEL for level in ("frame", "clip")},
+    **{metric: ("clip", metric) for metric in NEEDS_CLASSES if metric not in _NAMED_BY_LEVEL},
+    **{f"frame_{metric}": ("frame", metric) for metric in NEEDS_CLASSES if metric not in _NAMED_BY_LEVEL},
+}
+"""Names in the summary, and what they mean: of frames or clips, and which metric.
+
+A name without ``frame_`` or ``clip_`` is clip-wise: `sensitivity` is that of clips.
+"""
+
+
+def summarise(
+    predictions: pd.DataFrame,
+    localisation: pd.DataFrame | None = None,
+    threshold: float = THRESHOLD,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> dict:
+    """Everything that `summary.json` holds.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Columns fold, patient_id, clip_id, frame_index, label, probability: every test frame once.
+    localisation : DataFrame, optional
+        As `localisation.summarise_localisation` takes it; None where no lesion is known.
+    threshold : float
+        Probability from which on a frame is abnormal.
+    resamples, seed : int
+        Of the bootstrap over patients.
+
+    Returns
+    -------
+    dict
+        For every name in `SUMMARY_KEYS` ``{mean, std, pooled, ci95, per_fold, skipped}``: mean and standard
+        deviation (n - 1) over the folds where it is defined, the value of all test predictions pooled, its
+        95 % interval ``[low, high]``, and the resamples the interval had to skip; None with a ``reason``
+        where undefined. Beside them ``counts``, ``confusion``, ``threshold``, ``bootstrap`` and
+        ``localisation`` (None where no lesion is known).
+
+    Raises
+    ------
+    DatasetError
+        As `clip_vote.check_predictions`, for example if a clip was tested by two folds.
+    """
+    check_predictions(predictions)
+    levels = evaluation_levels(predictions, threshold)
+    scored = {
+        level: {
+            "pooled": _score(table),
+            "folds": {fold: _score(part) for fold, part in table.groupby("fold")},
+            "intervals": bootstrap_patients(
+                *(table[name].to_numpy() for name in ("label", "probability", "decision")),
+                table["patient_id"].to_numpy(dtype=str),
+                resamples,
+                seed,
+            ),
+        }
+        for level, table in levels.items()
+    }
+    figures = {
+        name: _figure(metric, scored[level], levels[level]) for name, (level, metric) in SUMMARY_KEYS.items()
+    }
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        **figures,
+        "counts": _counts(levels["clip"], levels["frame"]),
+        "confusion": {level: _confusion(table) for level, table in levels.items()},
+        "threshold": threshold,
+        "bootstrap": {"over": "patients", "resamples": resamples, "seed": seed, "interval": "percentile"},
+        "localisation": None
+        if localisation is None
+        else summarise_localisation(localisation, resamples, seed),
+    }
+
+
+def evaluation_levels(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> dict[str, pd.DataFrame]:
+    """Tables ``frame`` and ``clip``, both with a column ``decision`` beside label and probability."""
+    decision = (predictions["probability"] >= threshold).astype(np.int64)
+    return {"frame": predictions.assign(decision=decision), "clip": vote(predictions, threshold)}
+
+
+def paired_difference(
+    predictions_a: pd.DataFrame,
+    predictions_b: pd.DataFrame,
+    metric: str = "clip_auc",
+    threshold: float = THRESHOLD,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> dict:
+    """Difference B - A of a pooled metric between two experiments on the same clips.
+
+    Parameters
+    ----------
+    predictions_a, predictions_b : DataFrame
+        As in `summarise`; of the same clips, patients and labels.
+    metric : str
+        A name in `SUMMARY_KEYS`.
+    threshold : float
+    resamples, seed : int
+
+    Returns
+    -------
+    dict
+        ``metric, a, b, difference, ci95, skipped, share_above_zero`` (of the resamples, ties half); both
+        experiments see the same resampled patients. Values are None where undefined.
+
+    Raises
+    ------
+    DatasetError
+        If the two do not cover the same clips with the same labels and patients.
+    """
+    if metric not in SUMMARY_KEYS:
+        raise unknown_name("metric", metric, SUMMARY_KEYS)
+    level, name = SUMMARY_KEYS[metric]
+    tables, keys = [], ["clip_id", "patient_id", "label"]
+    for predictions in (predictions_a, predictions_b):
+        check_predictions(predictions)
+        table = evaluation_levels(predictions, threshold)[level]
+        tables.append(table.sort_values(keys, kind="stable").reset_index(drop=True))
+    a, b = tables
+    if len(a) != len(b) or not (a[keys].astype(str) == b[keys].astype(str)).all(axis=None):
+        only = sorted(set(a["clip_id"]) ^ set(b["clip_id"]))
+        raise DatasetError(
+            f"Two experiments with {len(a)} and {len(b)} {level}s; clips in one only: {only[:3]}.",
+            "the same clips with the same labels and patients",
+            "run both on the same folds.",
+        )
+    values = [
+        resampled_scores(
+            *(table[column].to_numpy() for column in ("label", "probability", "decision")),
+            table["patient_id"].to_numpy(dtype=str),
+            resamples,
+            seed,
+        )[name]
+        for table in tables
+    ]
+    gaps = values[1] - values[0]
+    interval = percentile_interval(gaps)
+    finite = gaps[np.isfinite(gaps)]
+    first, second = (_score(table)[name] for table in tables)
+    return {
+        "metric": metric,
+        "a": first,
+        "b": second,
+        "difference": None if first is None else second - first,
+        "ci95": interval.bounds,
+        "skipped": interval.skipped,
+        "share_above_zero": float((np.sign(finite).mean() + 1) / 2) if len(finite) else None,
+    }
+
+
+def _score(table: pd.DataFrame) -> dict[str, float | None]:
+    return score(*(table[name].to_numpy() for name in ("label", "probability", "decision")))
+
+
+def _figure(metric: str, scored: dict, table: pd.DataFrame) -> dict:
+    per_fold = [values[metric] for values in scored["folds"].values()]
+    defined = [value for value in per_fold if value is not None]
+    interval = scored["intervals"][metric]
+    pooled = scored["pooled"][metric]
+    result = {
+        "mean": float(np.mean(defined)) if defined else None,
+        "std": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
+        "pooled": pooled,
+        "ci95": None if pooled is None else interval.bounds,
+        "per_fold": per_fold,
+        "skipped": interval.skipped,
+    }
+    reasons = [
+        f"fold {fold}: {why}"
+        for fold, part in table.groupby("fold")
+        if (why := why_undefined(metric, part["label"].to_numpy()))
+    ]
+    return {**result, "reason": "; ".join(reasons)} if reasons else result
+
+
+def _counts(clips: pd.DataFrame, frames: pd.DataFrame) -> dict:
+    def count(of_clips: pd.DataFrame, of_frames: pd.DataFrame) -> dict:
+        return {
+            "patients": int(of_clips["patient_id"].nunique()),
+            "clips": len(of_clips),
+            "normal_clips": int((of_clips["label"] == 0).sum()),
+            "abnormal_clips": int((of_clips["label"] == 1).sum()),
+            "frames": len(of_frames),
+        }
+
+    per_fold = [
+        {"fold": int(fold), **count(part, frames[frames["fold"] == fold])}
+        for fold, part in clips.groupby("fold")
+    ]
+    return {**count(clips, frames), "folds": per_fold}
+
+
+def _confusion(table: pd.DataFrame) -> dict[str, int]:
+    names = {
+        "true_negative": (0, 0),
+        "false_positive": (0, 1),
+        "false_negative": (1, 0),
+        "true_positive": (1, 1),
+    }
+    return {
+        name: int(((table["label"] == label) & (table["decision"] == decision)).sum())
+        for name, (label, decision) in names.items()
+    }
