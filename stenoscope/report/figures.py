@@ -1,0 +1,263 @@
+"""Curves and matrices of an experiment, as PNG for light or dark paper.
+
+Figures are made without pyplot, so nothing global is touched and the same data give the same bytes.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import roc_curve
+
+from stenoscope.evaluation.intervals import LEVEL, SEED, patient_draws
+from stenoscope.evaluation.metrics import ECE_BINS, calibration_bins
+
+_LIGHT = {"paper": "#ffffff", "ink": "#22252b", "quiet": "#737985", "line": "#d9dce2"}
+_DARK = {"paper": "#17191e", "ink": "#e8eaee", "quiet": "#969ca8", "line": "#363a43"}
+_CLIP, _FRAME, _NORMAL, _ABNORMAL = "#e07b39", "#4a90d9", "#4a90d9", "#e07b39"
+_BAND_RESAMPLES = 500
+
+
+def roc_figure(
+    levels: Mapping[str, pd.DataFrame], summary: Mapping, seed: int = SEED, dark: bool = False
+) -> bytes:
+    """ROC curves of clips and frames, the clips' with a pointwise 95 % band over patients.
+
+    Parameters
+    ----------
+    levels : mapping of str to DataFrame
+        ``frame`` and ``clip`` with patient_id, label, probability (`summary.evaluation_levels`).
+    summary : mapping
+        As from `summary.summarise`: the AUC and their intervals are printed in the legend.
+    seed : int
+        Of the band's bootstrap.
+    dark : bool
+        For dark paper.
+
+    Returns
+    -------
+    bytes
+        PNG.
+    """
+
+    def draw(figure: Figure, theme: dict) -> None:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=theme["line"], lw=1.2, zorder=1)
+        for level, colour in (("frame", _FRAME), ("clip", _CLIP)):
+            table, value = levels[level], summary[f"{level}_auc"]
+            if value["pooled"] is None:
+                continue
+            x, y, _ = roc_curve(table["label"], table["probability"], drop_intermediate=False)
+            label = f"{level}s  AUC {value['pooled']:.3f}{_interval(value['ci95'])}"
+            axes.plot(x, y, color=colour, lw=2.2, label=label, zorder=3)
+            if level == "clip":
+                grid, low, high = roc_band(table, seed=seed)
+                axes.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0, zorder=2)
+        axes.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        if len(axes.lines) > 1:
+            axes.legend(loc="lower right", frameon=False)
+
+    return _render(draw, (5.2, 5.0), dark)
+
+
+def roc_band(
+    clips: pd.DataFrame, resamples: int = _BAND_RESAMPLES, seed: int = SEED
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pointwise 95 % band of a ROC curve from a bootstrap over patients.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        With patient_id, label, probability.
+    resamples, seed : int
+
+    Returns
+    -------
+    false_positive_rate, low, high : ndarray, float64, shape (101,)
+        Resamples without both classes are left out.
+    """
+    patients, owner = np.unique(clips["patient_id"].to_numpy(dtype=str), return_inverse=True)
+    probabilities = clips["probability"].to_numpy(np.float64)
+    order = np.argsort(-probabilities, kind="stable")
+    positive = clips["label"].to_numpy(np.float64)[order]
+    last = np.flatnonzero(np.r_[np.diff(probabilities[order]) != 0, True])  # ties move together
+    grid, curves = np.linspace(0, 1, 101), []
+    for draws in patient_draws(len(patients), resamples, seed, per_draw=len(clips)):
+        weights = draws[:, owner[order]]
+        true = (weights * positive).cumsum(axis=1)[:, last]
+        false = (weights * (1 - positive)).cumsum(axis=1)[:, last]
+        both = (true[:, -1] > 0) & (false[:, -1] > 0)
+        for hits, alarms in zip(true[both], false[both], strict=True):
+            curves.append(np.interp(grid, np.r_[0, alarms / alarms[-1]], np.r_[0, hits / hits[-1]]))
+    low, high = np.quantile(curves, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return grid, low, high
+
+
+def confusion_figure(confusion: Mapping[str, Mapping[str, int]], dark: bool = False) -> bytes:
+    """Confusion matrices of clips and frames, counts and shares of each true class.
+
+    Parameters
+    ----------
+    confusion : mapping
+        ``clip`` and ``frame``, each with true_negative, false_positive, false_negative, true_positive.
+    dark : bool
+    """
+
+    def draw(figure: Figure, theme: dict) -> None:
+        from matplotlib.colors import LinearSegmentedColormap
+
+        colours = LinearSegmentedColormap.from_list("share", [theme["paper"], _FRAME])
+        for axes, level in zip(figure.subplots(1, 2), ("clip", "frame"), strict=True):
+            cells = confusion[level]
+            counts = np.array(
+                [
+                    [cells["true_negative"], cells["false_positive"]],
+                    [cells["false_negative"], cells["true_positive"]],
+                ]
+            )
+            shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+            axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
+            for (row, column), count in np.ndenumerate(counts):
+                colour = "#ffffff" if shares[row, column] > 0.6 else theme["ink"]
+                axes.text(column, row - 0.05, f"{count}", ha="center", va="center", color=colour, size=17)
+                share = f"{100 * shares[row, column]:.0f} %"
+                axes.text(column, row + 0.22, share, ha="center", va="center", color=colour, size=10)
+            names = ("normal", "abnormal")
+            axes.set(xticks=(0, 1), xticklabels=names, yticks=(0, 1), xlabel="called", ylabel="truth")
+            axes.set_yticklabels(names, rotation=90, va="center")
+            axes.set_title(f"{counts.sum()} {level}s", size=11)
+            axes.tick_params(length=0)
+            axes.spines[:].set_visible(False)
+
+    return _render(draw, (7.0, 3.7), dark)
+
+
+def calibration_figure(clips: pd.DataFrame, summary: Mapping, dark: bool = False) -> bytes:
+    """Reliability of the clips' probabilities, above the distribution of the probabilities by class.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        With label and probability.
+    summary : mapping
+        As from `summary.summarise`: Brier score and calibration error are printed.
+    dark : bool
+    """
+
+    def draw(figure: Figure, theme: dict) -> None:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        labels, probabilities = clips["label"].to_numpy(), clips["probability"].to_numpy()
+        bins = calibration_bins(probabilities)
+        count = np.bincount(bins, minlength=ECE_BINS)
+        used = count > 0
+        predicted = np.bincount(bins, probabilities, ECE_BINS)[used] / count[used]
+        observed = np.bincount(bins, labels, ECE_BINS)[used] / count[used]
+        upper.plot([0, 1], [0, 1], color=theme["line"], lw=1.2, zorder=1)
+        upper.plot(predicted, observed, color=_CLIP, lw=1.4, zorder=2)
+        upper.scatter(predicted, observed, s=18 + 260 * count[used] / count.max(), color=_CLIP, zorder=3)
+        note = f"Brier {summary['brier']['pooled']:.3f}\nECE {summary['ece']['pooled']:.3f}"
+        upper.text(0.03, 0.95, note, transform=upper.transAxes, va="top", color=theme["ink"])
+        upper.set(ylabel="share abnormal", ylim=(-0.03, 1.03))
+        edges = np.linspace(0, 1, 21)
+        groups = [probabilities[labels == 0], probabilities[labels == 1]]
+        lower.hist(
+            groups, edges, stacked=True, color=(_NORMAL, _ABNORMAL), label=("normal", "abnormal"), rwidth=0.86
+        )
+        lower.axvline(summary["threshold"], color=theme["quiet"], lw=1, ls=":")
+        lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+        lower.set(xlabel="probability of abnormal (mean of the clip's frames)", ylabel="clips", xlim=(0, 1))
+        lower.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.97))
+
+    return _render(draw, (5.2, 5.4), dark)
+
+
+def history_figure(histories: Mapping[int, pd.DataFrame], dark: bool = False) -> bytes:
+    """Training loss and accuracy of every fold, by epoch.
+
+    Parameters
+    ----------
+    histories : mapping of int to DataFrame
+        By fold: epoch (from 0), loss, accuracy.
+    dark : bool
+    """
+
+    def draw(figure: Figure, theme: dict) -> None:
+        left, right = figure.subplots(1, 2)
+        for axes, column in ((left, "loss"), (right, "accuracy")):
+            tables = list(histories.items())
+            for position, (fold, table) in enumerate(tables):
+                shade = 0.35 + 0.65 * position / max(1, len(tables) - 1)
+                marker = "o" if len(table) == 1 else None
+                axes.plot(
+                    table["epoch"] + 1,
+                    table[column],
+                    color=_FRAME,
+                    alpha=shade,
+                    marker=marker,
+                    label=f"fold {fold}",
+                )
+            axes.set(xlabel="epoch", ylabel=f"training {column}")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_ylim(0, 1.02 if column == "accuracy" else None)
+        right.axhline(0.5, color=theme["line"], lw=1, zorder=0)
+        right.legend(frameon=False, loc="lower right", fontsize=9)
+
+    return _render(draw, (8.4, 3.4), dark)
+
+
+def localisation_figure(localisation: Mapping[str, Mapping], dark: bool = False) -> bytes:
+    """Share of abnormal clips whose map's maximum hits the lesion, methods above null baselines.
+
+    Parameters
+    ----------
+    localisation : mapping
+        As from `localisation.summarise_localisation`.
+    dark : bool
+    """
+
+    def draw(figure: Figure, theme: dict) -> None:
+        axes = figure.subplots()
+        rows = list(localisation.items())[::-1]
+        for y, (_, row) in enumerate(rows):
+            colour = theme["quiet"] if row["baseline"] else _CLIP
+            mean, interval = row["hit"]["mean"], row["hit"]["ci95"]
+            axes.barh(y, mean, height=0.56, color=colour, alpha=0.55 if row["baseline"] else 0.9)
+            if interval:
+                axes.plot(interval, (y, y), color=theme["ink"], lw=1.4, solid_capstyle="butt")
+            axes.text(1.02, y, f"{100 * mean:.0f} %", va="center", color=theme["ink"])
+        axes.set(xlim=(0, 1), xlabel="share of abnormal clips that the maximum hits")
+        axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name, _ in rows])
+        axes.tick_params(axis="y", length=0)
+
+    return _render(draw, (7.0, 0.9 + 0.42 * len(localisation)), dark)
+
+
+def _render(draw: Callable[[Figure, dict], None], size: Sequence[float], dark: bool) -> bytes:
+    theme = _DARK if dark else _LIGHT
+    style = {
+        "font.size": 10.5,
+        "text.color": theme["ink"],
+        "axes.labelcolor": theme["ink"],
+        "axes.edgecolor": theme["line"],
+        "axes.facecolor": theme["paper"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "xtick.color": theme["quiet"],
+        "ytick.color": theme["quiet"],
+        "legend.labelcolor": theme["ink"],
+    }
+    with rc_context(style):
+        figure = Figure(figsize=size, layout="constrained", facecolor=theme["paper"])
+        draw(figure, theme)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=160, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return f" ({bounds[0]:.2f} to {bounds[1]:.2f})" if bounds else ""

@@ -1,0 +1,107 @@
+"""Read a finished results folder."""
+
+import io
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from stenoscope.errors import DatasetError
+from stenoscope.provenance import MANIFEST
+
+HEATMAPS = "heatmaps"
+"""Folder of the panels in a results folder."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A finished experiment, as read from its folder by `read_experiment`."""
+
+    folder: Path
+    manifest: dict
+    summary: dict
+    settings: dict
+    predictions: pd.DataFrame
+    histories: dict[int, pd.DataFrame]
+
+    @property
+    def methods(self) -> list[str]:
+        """Heatmap methods that were drawn, the default first."""
+        found = {path.name.split(".")[-2] for path in (self.folder / HEATMAPS).glob("*.*.png")}
+        return sorted(found, key=lambda name: (name != self.settings.get("heatmap"), name))
+
+
+def read_experiment(folder: str | PathLike) -> Experiment:
+    """Read what a finished experiment left in its folder.
+
+    Raises
+    ------
+    DatasetError
+        If `manifest.json`, `summary.json`, `config.yaml` or `predictions.csv` is missing or damaged.
+    """
+    folder = Path(folder)
+    histories = {
+        int(path.parent.name.removeprefix("fold_")): pd.read_csv(path)
+        for path in sorted(folder.glob("fold_[0-9]*/history.csv"))
+    }
+    return Experiment(
+        folder,
+        manifest=_read(folder / MANIFEST, json.loads),
+        summary=_read(folder / "summary.json", json.loads),
+        settings=_read(folder / "config.yaml", yaml.safe_load),
+        predictions=read_predictions(folder),
+        histories=dict(sorted(histories.items())),
+    )
+
+
+def read_predictions(folder: Path) -> pd.DataFrame:
+    """Read `folder/predictions.csv`; ids are text, whatever they look like ("007", "NA")."""
+
+    def parse(text: str) -> pd.DataFrame:
+        ids = {"clip_id": str, "patient_id": str}
+        return pd.read_csv(io.StringIO(text), dtype=ids, keep_default_na=False)
+
+    return _read(folder / "predictions.csv", parse)
+
+
+def refused_inputs(folder: Path) -> list[dict]:
+    """Rows ``path``, ``reason`` of `folder/intake.csv` that were quarantined; empty without the file."""
+    if not (folder / "intake.csv").exists():
+        return []
+    intake = pd.read_csv(folder / "intake.csv", dtype=str, keep_default_na=False)
+    return intake[intake["status"] == "quarantined"][["path", "reason"]].to_dict("records")
+
+
+def provenance_rows(manifest: dict) -> list[dict]:
+    """Rows ``name``, ``value`` of what a manifest says about where a result comes from."""
+    entries = {
+        "command": shlex.join(manifest["command"]) if "command" in manifest else None,
+        "seed": manifest.get("seed"),
+        "commit": manifest.get("git_commit"),
+        **{f"SHA-256 of {name}": value for name, value in manifest.get("inputs", {}).items()},
+        "versions": ", ".join(f"{name} {value}" for name, value in manifest.get("versions", {}).items()),
+    }
+    return [{"name": name, "value": value} for name, value in entries.items() if value not in (None, "")]
+
+
+def read_manifest_if_any(folder: Path) -> dict:
+    """Content of `folder/manifest.json`, empty without the file."""
+    return _read(folder / MANIFEST, json.loads) if (folder / MANIFEST).exists() else {}
+
+
+def _read(path: Path, parse: Callable):
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(
+            f"No {path}.", "a finished results folder", "run `python main.py` to its end."
+        ) from None
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        raise DatasetError(
+            f"{path} can't be read: {problem}.", "", "run `python main.py` again."
+        ) from problem

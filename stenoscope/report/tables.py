@@ -1,0 +1,107 @@
+"""The terminal's tables, and the way figures are written everywhere."""
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+FIGURE_NAMES: dict[str, str] = {
+    "clip_auc": "clip AUC",
+    "clip_accuracy": "clip accuracy",
+    "sensitivity": "sensitivity (clips)",
+    "specificity": "specificity (clips)",
+    "balanced_accuracy": "balanced accuracy (clips)",
+    "f1": "F1 (clips)",
+    "brier": "Brier score (clips)",
+    "ece": "calibration error (clips)",
+    "frame_auc": "frame AUC",
+    "frame_accuracy": "frame accuracy",
+    "frame_sensitivity": "sensitivity (frames)",
+    "frame_specificity": "specificity (frames)",
+    "frame_balanced_accuracy": "balanced accuracy (frames)",
+    "frame_f1": "F1 (frames)",
+    "frame_brier": "Brier score (frames)",
+    "frame_ece": "calibration error (frames)",
+}
+"""Names of the summary's figures for people, in the order of the tables."""
+
+_PRINTED = ("clip_auc", "clip_accuracy", "sensitivity", "specificity", "frame_auc", "frame_accuracy")
+
+
+def number_text(value: float | None) -> str:
+    """A figure with three decimals, or a dash where it is undefined."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def mean_text(figure: Mapping) -> str:
+    """Mean and standard deviation over folds."""
+    if figure["mean"] is None:
+        return "–"
+    return number_text(figure["mean"]) + ("" if figure["std"] is None else f" ± {figure['std']:.3f}")
+
+
+def interval_text(bounds: Sequence[float] | None, percent: bool = False) -> str:
+    """The interval as ``low – high``, or a dash."""
+    if bounds is None:
+        return "–"
+    low, high = bounds
+    return f"{100 * low:.0f} – {100 * high:.0f} %" if percent else f"{low:.3f} – {high:.3f}"
+
+
+def summary_table(summary: Mapping) -> Table:
+    """The main figures of an experiment: mean ± s.d. over folds, pooled, and interval.
+
+    Parameters
+    ----------
+    summary : mapping
+        As from `evaluation.summary.summarise`, or read from summary.json.
+    """
+    counts = summary["counts"]
+    title = (
+        f"{counts['clips']} clips of {counts['patients']} patients: {counts['normal_clips']} normal, "
+        f"{counts['abnormal_clips']} abnormal"
+    )
+    table = _table(title, "", "mean ± s.d. of folds", "pooled", "95 % interval")
+    for name in _PRINTED:
+        figure = summary[name]
+        row = (mean_text(figure), number_text(figure["pooled"]), interval_text(figure["ci95"]))
+        table.add_row(FIGURE_NAMES[name], *row, style="bold" if name == "clip_auc" else None)
+    return table
+
+
+def localisation_table(localisation: Mapping[str, Mapping]) -> Table:
+    """How often each map points at the lesion, methods first, null baselines below.
+
+    Parameters
+    ----------
+    localisation : mapping
+        As from `evaluation.localisation.summarise_localisation`.
+    """
+    clips = max(row["clips"] for row in localisation.values())
+    table = _table(
+        f"Maximum of the map in the lesion box + 16 px, {clips} clips",
+        "", "hit", "95 % interval", "distance, px",
+    )  # fmt: skip
+    for name, row in sorted(localisation.items(), key=lambda item: item[1]["baseline"]):
+        hit, distance = row["hit"], row["distance"]["median"]
+        cells = (f"{100 * hit['mean']:.0f} %", interval_text(hit["ci95"], percent=True), f"{distance:.0f}")
+        table.add_row(name.replace("_", " "), *cells, style="dim" if row["baseline"] else None)
+    return table
+
+
+def print_summary(summary: Mapping, console: Console | None = None) -> None:
+    """Print the main figures and, where lesions are known, the localisation."""
+    console = console or Console(highlight=False)
+    console.print()
+    console.print(summary_table(summary))
+    if summary["localisation"]:
+        console.print()
+        console.print(localisation_table(summary["localisation"]))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position else "left", no_wrap=True)
+    return table

@@ -1,0 +1,64 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_curve
+
+from stenoscope.evaluation.summary import evaluation_levels, summarise
+from stenoscope.report import figures
+from tests.evaluation.helpers import make_predictions
+
+
+@pytest.fixture(scope="module")
+def data():
+    predictions = make_predictions(40)
+    return evaluation_levels(predictions), summarise(predictions, resamples=100)
+
+
+@pytest.fixture(scope="module")
+def drawings(data):
+    levels, summary = data
+    history = pd.DataFrame({"epoch": [0, 1], "loss": [0.7, 0.5], "accuracy": [0.5, 0.8]})
+    localisation = {
+        name: {"clips": 9, "baseline": base, "hit": {"mean": hit, "ci95": [hit / 2, hit]}}
+        for name, base, hit in (("cam", False, 0.7), ("image_centre", True, 0.1))
+    }
+    return {
+        "roc": lambda dark: figures.roc_figure(levels, summary, dark=dark),
+        "confusion": lambda dark: figures.confusion_figure(summary["confusion"], dark),
+        "calibration": lambda dark: figures.calibration_figure(levels["clip"], summary, dark),
+        "history": lambda dark: figures.history_figure({1: history, 2: history[:1]}, dark),
+        "localisation": lambda dark: figures.localisation_figure(localisation, dark),
+    }
+
+
+@pytest.mark.parametrize("name", ["roc", "confusion", "calibration", "history", "localisation"])
+def test_figures_on_light_and_dark_paper(drawings, name):
+    light, dark = (np.asarray(Image.open(io.BytesIO(drawings[name](dark))).convert("L")) for dark in (0, 1))
+    assert np.median(light) > 200 and np.median(dark) < 100
+    assert light.std() > 10
+
+
+def test_figures_are_deterministic(drawings):
+    assert drawings["history"](False) == drawings["history"](False)
+
+
+def test_the_band_holds_the_curve(data):
+    clips = data[0]["clip"]
+    grid, low, high = figures.roc_band(clips, resamples=300)
+    x, y, _ = roc_curve(clips["label"], clips["probability"])
+    middle = np.interp(grid[5:95], x, y)
+    assert ((low[5:95] - 0.06 <= middle) & (middle <= high[5:95] + 0.06)).all()
+    assert (high >= low).all() and (high - low).max() > 0.05
+    assert (np.diff(low) >= -1e-12).all()
+
+
+def test_predictions_of_one_class_still_draw():
+    predictions = make_predictions(20)
+    predictions = predictions[predictions["label"] == 1]
+    levels, summary = evaluation_levels(predictions), summarise(predictions, resamples=20)
+    assert figures.roc_figure(levels, summary)
+    assert figures.calibration_figure(levels["clip"], summary)
+    assert figures.confusion_figure(summary["confusion"])

@@ -1,0 +1,185 @@
+import re
+from dataclasses import asdict
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stenoscope import provenance
+from stenoscope.errors import DatasetError
+from stenoscope.evaluation.summary import evaluation_levels, summarise
+from stenoscope.report import html
+from stenoscope.report.html import write_predict_report, write_report
+from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
+from stenoscope.settings import training_settings
+from tests.evaluation.helpers import make_predictions
+
+
+def write_experiment(folder, predictions, **settings):
+    made = training_settings("cpu", **settings)
+    clips = evaluation_levels(predictions)["clip"]
+    abnormal = clips[clips["label"] == 1]
+    rows = [
+        (clip, patient, method, hit, 0.1, 0.05, 20.0)
+        for clip, patient in abnormal[["clip_id", "patient_id"]].itertuples(index=False)
+        for method, hit in (("hirescam", 1.0), ("image_centre", 0.0))
+    ]
+    columns = ["clip_id", "patient_id", "method", "hit", "energy", "iou", "distance"]
+    summary = summarise(predictions, pd.DataFrame(rows, columns=columns), resamples=50)
+    provenance.write_json(folder / "summary.json", summary)
+    provenance.write_text(folder / "predictions.csv", predictions.to_csv(index=False))
+    provenance.write_text(folder / "config.yaml", yaml.safe_dump(asdict(made)))
+    provenance.write_manifest(folder, "experiment", made, {"clips.pickle": "ab" * 32}, {}, seed=made.seed)
+    for fold in range(1, 6):
+        provenance.write_text(
+            folder / f"fold_{fold}" / "history.csv",
+            "epoch,loss,accuracy,learning_rate,seconds\n0,0.7,0.5,0.001,1\n1,0.5,0.8,0.001,1\n",
+        )
+    frame = np.full((512, 512), 120, np.uint8)
+    for row in clips.itertuples():
+        case = Case(row.clip_id, frame, np.ones((512, 512)), row.probability, row.decision, row.label)
+        picture = encode_png(draw_panel(case, 1.0, "cam", size=120))
+        for method in ("cam", "hirescam"):
+            provenance.write_bytes(folder / "heatmaps" / panel_name(row.clip_id, method), picture)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results") / "first <try>"
+    write_experiment(folder, make_predictions(20), epochs=3)
+    write_report(folder)
+    return folder
+
+
+class Page(HTMLParser):
+    """Collects what a page loads and whether its tags are closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.open, self.links, self.text = [], [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.loads += [values[name] for name in ("src", "srcset") if name in values]
+        self.links += [values["href"]] if "href" in values else []
+        if tag not in ("meta", "img", "source", "line", "circle"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in ("line", "circle"):
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def page(experiment):
+    return Page((experiment / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_loads_nothing_from_elsewhere(page):
+    assert page.open == [] and len(page.loads) > 20
+    assert all(source.startswith("data:image/") for source in page.loads)
+    assert not any(link.startswith(("http", "//", "/")) for link in page.links)
+
+
+def test_the_page_tells_what_matters(page, experiment):
+    summary = html.read_experiment(experiment).summary
+    for text in (
+        f"{summary['clip_auc']['pooled']:.3f}",
+        f"{summary['clip_auc']['mean']:.3f} ± {summary['clip_auc']['std']:.3f}",
+        "first <try>",
+        "epochs",
+        "image centre",
+        "not for clinical use",
+        "SHA-256 of clips.pickle",
+        "python main.py --config",
+    ):
+        assert text in page.text, text
+
+
+def test_names_are_escaped(experiment):
+    assert "<try>" not in (experiment / "report.html").read_text(encoding="utf-8")
+
+
+def test_abnormal_clips_come_first(page):
+    titles = re.findall(r"(Abnormal|Normal), called (?:ab)?normal", page.text)
+    assert titles == sorted(titles)
+
+
+def test_every_clip_has_its_heatmap(page, experiment):
+    clips = html.read_experiment(experiment).predictions["clip_id"].unique()
+    assert {link for link in page.links if link.startswith("heatmaps/")} == {
+        f"heatmaps/{clip}.{method}.png" for clip in clips for method in ("cam", "hirescam")
+    }
+
+
+def test_figures_are_written_too(experiment):
+    names = {path.name for path in (experiment / "figures").iterdir()}
+    assert names == {"roc.png", "confusion.png", "calibration.png", "history.png", "localisation.png"}
+
+
+def test_the_same_results_give_the_same_page(experiment):
+    before = (experiment / "report.html").read_bytes()
+    write_report(experiment)
+    assert (experiment / "report.html").read_bytes() == before
+
+
+def test_pictures_stop_at_the_budget(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "IMAGE_BUDGET", 30_000)
+    write_experiment(tmp_path, make_predictions(20))
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "left out to keep this page small" in text
+    assert 0 < text.count("data:image/jpeg") < 10
+
+
+def test_without_heatmaps_history_and_localisation(tmp_path):
+    predictions = make_predictions(12)
+    write_experiment(tmp_path, predictions, shuffle_labels=True)
+    for path in [*tmp_path.glob("heatmaps/*"), *tmp_path.glob("fold_*/history.csv")]:
+        path.unlink()
+    provenance.write_json(tmp_path / "summary.json", summarise(predictions, resamples=50))
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "The labels were shuffled" in text
+    assert "<h2>Heatmaps" not in text and "Does the map point" not in text
+
+
+@pytest.mark.parametrize("name", ["summary.json", "predictions.csv", "config.yaml", "manifest.json"])
+def test_missing_and_damaged_files_are_named(tmp_path, name):
+    write_experiment(tmp_path, make_predictions(12))
+    (tmp_path / name).unlink()
+    with pytest.raises(DatasetError, match=name):
+        write_report(tmp_path)
+    if name.endswith("json"):
+        (tmp_path / name).write_text("{")
+        with pytest.raises(DatasetError, match=name):
+            write_report(tmp_path)
+
+
+def test_the_page_of_new_clips(tmp_path):
+    rows = [
+        (clip, frame, probability, *(probability + shift for shift in (-0.1, -0.05, 0, 0.05, 0.1)))
+        for clip, probability in (("Patient_1/Coro_1", 0.8), ("NA", 0.2))
+        for frame in range(5)
+    ]
+    columns = ["clip_id", "frame_index", "probability", *(f"fold_{k}" for k in range(1, 6))]
+    provenance.write_text(
+        tmp_path / "predictions.csv", pd.DataFrame(rows, columns=columns).to_csv(index=False)
+    )
+    case = Case("Patient_1/Coro_1", np.zeros((512, 512), np.uint8), np.ones((512, 512)), 0.8, 1)
+    name = panel_name(case.clip_id, "cam")
+    provenance.write_bytes(tmp_path / "heatmaps" / name, encode_png(draw_panel(case, 1.0, "cam", size=120)))
+    (tmp_path / "heatmaps" / panel_name(case.clip_id, "cam", "gif")).write_bytes(b"GIF89a")
+    (tmp_path / "intake.csv").write_text(
+        "path,status,reason\na.dcm,ok,\nbad.dcm,quarantined,cut short\nnotes.txt,ignored,not a clip\n"
+    )
+    path = write_predict_report(tmp_path, "results/demo", "cam")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "1 of 2 clips called abnormal by 5 models of results/demo" in page.text
+    assert "cut short" in page.text and "not a clip" not in page.text and "NA" in page.text
+    assert "heatmaps/Patient_1__Coro_1.cam.gif" in page.links
+    assert all(source.startswith("data:image/") for source in page.loads) and page.open == []

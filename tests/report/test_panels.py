@@ -1,0 +1,121 @@
+import io
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stenoscope.report.panels import (
+    Case,
+    draw_montage,
+    draw_panel,
+    encode_gif,
+    encode_png,
+    panel_name,
+)
+
+
+@pytest.fixture(scope="module")
+def case():
+    frame = np.random.default_rng(0).integers(60, 180, (512, 512), dtype=np.uint8)
+    y, x = np.mgrid[:512, :512]
+    heatmap = (2 * np.exp(-((x - 300) ** 2 + (y - 200) ** 2) / 800)).astype(np.float32)
+    return Case("Patient_3/Coro_1", frame, heatmap, 0.93, 1, 1, np.array([[290, 190, 310, 212]]))
+
+
+def test_the_panel_shows_frame_map_and_overlay(case):
+    panel = draw_panel(case, 2.0, "hirescam")
+    assert panel.dtype == np.uint8 and panel.shape[2] == 3
+    original, heat = panel[58:458, 10:410], panel[58:458, 420:820]
+    row, col = round(200 / 512 * 400), round(300 / 512 * 400)
+    assert heat[row, col].sum() > 600  # brightest where the map is highest
+    assert heat[350:, :100].max() == 0
+    assert np.ptp(original[300].astype(int), axis=1).max() == 0  # grey
+
+
+def test_boxes_label_and_decision_change_the_panel(case):
+    panel = draw_panel(case, 2.0, "cam")
+    for other in (
+        replace(case, boxes=np.zeros((0, 4))),
+        replace(case, label=0),
+        replace(case, label=None),
+        replace(case, decision=0),
+        replace(case, probability=0.5),
+    ):
+        assert not np.array_equal(draw_panel(other, 2.0, "cam"), panel)
+
+
+def test_pictures_are_deterministic(case):
+    panel = draw_panel(case, 2.0, "cam")
+    assert encode_png(panel) == encode_png(draw_panel(case, 2.0, "cam"))
+    np.testing.assert_array_equal(Image.open(io.BytesIO(encode_png(panel))), panel)
+
+
+def test_the_scale_is_fixed(case):
+    weak = draw_panel(replace(case, heatmap=case.heatmap * 0.1), 2.0, "cam")[58:458, 420:820]
+    strong = draw_panel(case, 2.0, "cam")[58:458, 420:820]
+    assert weak.astype(int).sum() < 0.3 * strong.astype(int).sum()
+
+
+def test_a_panel_takes_about_50_ms(case):
+    draw_panel(case, 2.0, "cam")
+    started = time.process_time()
+    for _ in range(4):
+        encode_png(draw_panel(case, 2.0, "cam"))
+    assert (time.process_time() - started) / 4 < 0.15
+
+
+def test_maps_without_evidence_and_lesions_at_the_border(case):
+    draw_panel(
+        replace(case, heatmap=np.full((512, 512), -1.0), boxes=np.array([[-9, 500, 5, 530]])), 1.0, "cam"
+    )
+
+
+def test_long_and_foreign_ids_fit(case):
+    long = replace(case, clip_id="Ärzte/" * 60 + "x")
+    assert draw_panel(long, 2.0, "cam").shape == draw_panel(case, 2.0, "cam").shape
+
+
+def test_the_montage_reads_no_more_than_it_draws(case):
+    read = []
+
+    def cases():
+        for number in range(1000):
+            read.append(number)
+            yield replace(case, clip_id=f"c{number}", label=number % 2)
+
+    sheet = draw_montage(cases(), 1000, 2.0, "cam", limit=7, tile=64)
+    assert len(read) == 7 and sheet.ndim == 3
+    assert draw_montage(iter([case]), 1, 2.0, "cam").shape[0] > 190
+
+
+def test_right_and_wrong_decisions_look_different_in_the_montage(case):
+    right = draw_montage([case], 1, 2.0, "cam")
+    wrong = draw_montage([replace(case, decision=0)], 1, 2.0, "cam")
+    assert not np.array_equal(right, wrong)
+
+
+def test_the_gif_holds_every_frame_with_the_overlay(case):
+    frames = np.stack([np.full((512, 512), level, np.uint8) for level in (40, 120, 200)])
+    data = encode_gif(frames, case.heatmap, 2.0, frame_time_ms=67, keyframes=[1], size=128)
+    movie = Image.open(io.BytesIO(data))
+    assert movie.n_frames == 3 and movie.info["duration"] == 70 and movie.info["loop"] == 0
+    for number, level in enumerate((40, 120, 200)):
+        movie.seek(number)
+        picture = np.asarray(movie.convert("RGB")).astype(int)
+        assert abs(picture[100:120, 10:30].mean() - level) <= 4 and np.ptp(picture[110, 20]) <= 3
+        red, _, blue = picture[50, 75]  # the map's maximum
+        assert red > 180 and red > blue
+    assert data == encode_gif(frames, case.heatmap, 2.0, 67, [1], 128)
+
+
+def test_the_gif_without_evidence_is_grey(case):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 512, 512), dtype=np.uint8)
+    movie = Image.open(io.BytesIO(encode_gif(frames, case.heatmap * 0 - 1, 2.0, size=64)))
+    assert np.ptp(np.asarray(movie.convert("RGB")).astype(int), axis=2).max() == 0
+
+
+def test_names_keep_clips_of_folders_apart():
+    assert panel_name("Patient_1/Coro_2", "cam") == "Patient_1__Coro_2.cam.png"
+    assert panel_name("p1", "cam", "gif") == "p1.cam.gif"
