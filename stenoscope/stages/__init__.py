@@ -1,0 +1,1 @@
+"""One module per script: the only place that wires rooms and paths together."""

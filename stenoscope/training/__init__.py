@@ -1,0 +1,1 @@
+"""Training one fold: which frame in which variant when (`batches`), the loop (`fold`), the machine (`machine`)."""

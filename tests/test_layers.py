@@ -1,0 +1,111 @@
+"""The order of the rooms: a module imports only lower numbers or its own folder."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LEVELS = {
+    "errors": 0,
+    "records": 0,
+    "settings": 0.5,
+    "provenance": 1,
+    "executors": 1,
+    "cli": 1,
+    "imaging": 2,
+    "vesselness": 2,
+    "augmentation": 2,
+    "phantom": 3,
+    "keyframes": 3,
+    "dataset": 4,
+    "folds": 4.5,
+    "models": 5,
+    "training": 6,
+    "heatmaps": 6,
+    "evaluation": 6,
+    "report": 7,
+    "tuning": 7,
+    "stages": 8,
+}
+FREE_OF_KERAS = ("imaging", "vesselness", "augmentation", "phantom", "keyframes", "dataset", "folds", "evaluation")
+SCRIPTS = ("pickle_generator", "data_loader_kfold", "augment", "main", "hyper_parameter_kfold")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def room_of(module: str) -> str | None:
+    """First folder or module below the package, None outside it."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "stenoscope" and len(parts) > 1 and parts[1] in LEVELS else None
+
+
+def modules(root: Path) -> list[Path]:
+    return sorted((root / "stenoscope").rglob("*.py"))
+
+
+def test_every_room_has_a_level(root):
+    found = {path.relative_to(root / "stenoscope").parts[0].removesuffix(".py") for path in modules(root)}
+    assert found - {"__init__"} == set(LEVELS)
+
+
+def test_modules_import_only_what_lies_below(root):
+    wrong = []
+    for path in modules(root):
+        room = path.relative_to(root / "stenoscope").parts[0].removesuffix(".py")
+        for name in imports_of(path):
+            other = room_of(name)
+            if other and other != room and LEVELS[other] >= LEVELS.get(room, -1):
+                wrong.append(f"{path.relative_to(root)} imports {name}")
+    assert not wrong
+
+
+def test_settings_name_no_other_room(root):
+    names = imports_of(root / "stenoscope" / "settings.py")
+    assert {room_of(name) for name in names} <= {None, "errors"}
+
+
+def test_the_package_imports_nothing(root):
+    assert not imports_of(root / "stenoscope" / "__init__.py")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_import_only_the_command_line_settings_and_stages(root, script):
+    rooms = {room_of(name) for name in imports_of(root / f"{script}.py")}
+    assert rooms - {None} <= {"cli", "settings", "stages"}
+
+
+def test_no_module_is_longer_than_a_sitting(root):
+    lengths = {str(path.relative_to(root)): len(path.read_text("utf-8").splitlines()) for path in modules(root)}
+    assert {name: lines for name, lines in lengths.items() if lines > 430} == {}
+
+
+def test_steps_one_and_two_load_no_tensor_library(root):
+    code = (
+        "import sys, stenoscope.stages.keyframes, stenoscope.stages.folds, stenoscope.stages.augment\n"
+        "found = {'tensorflow', 'keras', 'jax', 'torch', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {found}' if found else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_rooms_without_models_never_import_keras(root):
+    wrong = [
+        f"{path.relative_to(root)}: {name}"
+        for room in FREE_OF_KERAS
+        for path in (root / "stenoscope" / room).glob("*.py")
+        for name in imports_of(path)
+        if name.split(".")[0] in ("keras", "tensorflow")
+    ]
+    assert not wrong
