@@ -4,6 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from stenoscope.errors import SettingsError, StenoscopeError
@@ -139,7 +140,7 @@ def _with_underscores(argv: list[str]) -> list[str]:
 
 
 def _preset_name(argv: Sequence[str]) -> str:
-    """The value of --preset, or of the key `preset` in a --config file: needed before the flags are parsed."""
+    """Value of --preset, or of the key `preset` in a --config file: needed before the flags are parsed."""
     name = "cpu"
     for position, argument in enumerate(argv):
         flag, _, value = argument.partition("=")
@@ -155,9 +156,8 @@ def _preset_in_file(path: str) -> str | None:
     import yaml
 
     try:
-        with open(path, encoding="utf-8") as stream:
-            content = yaml.safe_load(stream)
-    except (OSError, yaml.YAMLError) as problem:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
         raise SettingsError(f"{path} can't be read: {problem}", "a YAML file of settings") from problem
     name = content.get("preset") if isinstance(content, dict) else None
     return name if name in PRESETS else None

@@ -8,6 +8,9 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import os
+import signal
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
@@ -30,11 +33,60 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _one_thread() -> None:
-    """Keep native libraries of a worker to one thread: the workers are the parallelism."""
+def _start_worker() -> None:
+    """Prepare a worker: one thread in native libraries, and a life that ends with its parent's."""
     import cv2
 
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(1)  # the workers are the parallelism
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)  # a killed parent can't tell its workers to stop
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class WorkerPool(concurrent.futures.Executor):
+    """Processes on this machine; those that a crash took are replaced.
+
+    Parameters
+    ----------
+    workers : int
+        Most processes at a time; they are started when there is work for them.
+    """
+
+    def __init__(self, workers: int):
+        self.workers = workers
+        self._pool = self._open()
+
+    def _open(self) -> concurrent.futures.ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")  # fork is unsafe once native threads run
+        return concurrent.futures.ProcessPoolExecutor(
+            self.workers, mp_context=context, initializer=_start_worker
+        )
+
+    def submit(self, fn, /, *args, **kwargs):
+        """Queue a call; opens a new pool if the present one was broken by a crash."""
+        try:
+            return self._pool.submit(fn, *args, **kwargs)
+        except concurrent.futures.BrokenExecutor:
+            self._pool.shutdown()
+            self._pool = self._open()
+            return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        """End the processes."""
+        self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def crashed(future: concurrent.futures.Future) -> bool:
+    """Wait for a call and tell whether the process that ran it was killed, by a fault of native code say."""
+    problem = future.exception()
+    distributed = sys.modules.get("distributed")
+    return isinstance(problem, concurrent.futures.BrokenExecutor) or (
+        distributed is not None and isinstance(problem, distributed.KilledWorker)
+    )
 
 
 @contextlib.contextmanager
@@ -44,7 +96,8 @@ def executor(workers: int = 0, dask_scheduler: str | None = None) -> Iterator[co
     Parameters
     ----------
     workers : int
-        Processes on this machine; 0 means one per available core, 1 means this process.
+        Processes on this machine; 0 means one per available core, 1 means this process (which a crash of
+        native code then ends).
     dask_scheduler : str or None
         Address of a running Dask scheduler (``tcp://host:8786``); wins over `workers`.
     """
@@ -54,12 +107,10 @@ def executor(workers: int = 0, dask_scheduler: str | None = None) -> Iterator[co
         with Client(dask_scheduler, set_as_default=False) as client:
             yield client.get_executor()
         return
-    workers = workers or available_cores()
     if workers == 1:
         yield SerialExecutor()
         return
-    context = multiprocessing.get_context("spawn")  # fork is unsafe once native threads run
-    pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    pool = WorkerPool(workers or available_cores())
     try:
         yield pool
     except BaseException:
@@ -75,11 +126,26 @@ def map_ordered(
 
     Bounding the queue keeps memory constant however many items there are. The caller takes
     ``future.result()`` and so decides what an exception of one item means for the rest.
+
+    A process that crashes takes all calls under way in a `WorkerPool` with it; each of them is tried once
+    more, alone in a process, so that only the future of a call that crashes again is `crashed`.
     """
     waiting: deque = deque()
-    for item in items:
-        waiting.append((item, pool.submit(fn, item)))
-        if isinstance(pool, SerialExecutor) or len(waiting) >= ahead:
-            yield waiting.popleft()
-    while waiting:
-        yield waiting.popleft()
+    with contextlib.ExitStack() as stack:
+        alone: WorkerPool | None = None
+
+        def first() -> tuple:
+            nonlocal alone
+            item, future = waiting.popleft()
+            if isinstance(pool, WorkerPool) and crashed(future):
+                alone = alone or stack.enter_context(WorkerPool(1))
+                future = alone.submit(fn, item)
+                crashed(future)  # waits: the next call must not share the process
+            return item, future
+
+        for item in items:
+            waiting.append((item, pool.submit(fn, item)))
+            if isinstance(pool, SerialExecutor) or len(waiting) >= ahead:
+                yield first()
+        while waiting:
+            yield first()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from stenoscope.errors import DatasetError
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished.json"
+_MAX_NAME = 200  # bytes of a clip's part of a file name; file systems allow 255 in all
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "opencv-python-headless", "pydicom", "keras", "tensorflow")
 
 
@@ -68,6 +70,25 @@ def write_image(path: str | os.PathLike, rgb) -> None:
 
     with atomic_path(path) as temporary:
         Image.fromarray(rgb).save(temporary, format="PNG", compress_level=6)
+
+
+def file_name(clip_id: str) -> str:
+    """Name of a clip's files in a flat folder: ``/`` becomes ``__``; no two ids share a name.
+
+    Underscores that could be taken for a ``/`` are written as ``%5F``, and a name too long for a file system
+    ends in a hash.
+
+    Examples
+    --------
+    >>> file_name("Patient_1/Coro_2"), file_name("a__b")
+    ('Patient_1__Coro_2', 'a%5F%5Fb')
+    """
+    plain = re.sub("%|_(?=[_/])|(?<=[_/])_", lambda found: f"%{ord(found[0]):02X}", clip_id)
+    name = plain.replace("/", "__")
+    if len(name.encode()) <= _MAX_NAME:
+        return name
+    digest = hashlib.sha256(clip_id.encode()).hexdigest()[:24]
+    return name.encode()[: _MAX_NAME - 25].decode(errors="ignore") + "~" + digest
 
 
 def write_json(path: str | os.PathLike, value) -> None:
@@ -170,9 +191,11 @@ def read_manifest(folder: str | os.PathLike, kind: str, made_by: str) -> dict:
     except FileNotFoundError:
         raise DatasetError(
             f"No {path} (missing, or the step before was interrupted).", expected, f"run `{made_by}`."
-        )
+        ) from None
     except (OSError, ValueError) as problem:
-        raise DatasetError(f"{path} can't be read: {problem}.", expected, f"delete it and run `{made_by}`.")
+        raise DatasetError(
+            f"{path} can't be read: {problem}.", expected, f"delete it and run `{made_by}`."
+        ) from problem
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != f"stenoscope/{kind}":
         raise DatasetError(f"{path} has schema {schema!r}.", f"'stenoscope/{kind}'", f"run `{made_by}`.")
@@ -201,8 +224,9 @@ _WHERE_NOT_WHAT = {
 def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrite: bool = False) -> bool:
     """Take `folder` for a run: fresh, to be resumed, or already finished.
 
-    A run notes its settings and inputs in `.unfinished.json` and removes the note when its manifest is
-    written, so a folder never mixes two runs.
+    A run notes its settings, inputs and process in `.unfinished.json` and removes the note when its manifest
+    is written, so a folder never mixes two runs, one after the other or at the same time. The note of a
+    process that has ended, or of another host, holds nobody up.
 
     Parameters
     ----------
@@ -224,10 +248,11 @@ def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrit
     Raises
     ------
     DatasetError
-        If it holds a run with other settings or inputs and `overwrite` is False.
+        If it holds a run with other settings or inputs and `overwrite` is False, or a run that is under way.
     """
     folder = Path(folder)
     note = folder / UNFINISHED
+    _refuse_while_running(note)
     finished = (folder / MANIFEST).exists() and not note.exists()
     if finished or note.exists():
         changed = _difference(folder / (MANIFEST if finished else UNFINISHED), kind, settings, inputs)
@@ -242,8 +267,40 @@ def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrit
             return finished
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(note, {"schema": f"stenoscope/{kind}", "settings": settings, "inputs": inputs})
+    here = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
+    write_json(
+        note, {"schema": f"stenoscope/{kind}", "settings": settings, "inputs": inputs, "process": here}
+    )
     return False
+
+
+def _refuse_while_running(note: Path) -> None:
+    """Raise if the process that wrote the note `.unfinished.json` is still at work on this host."""
+    try:
+        holder = json.loads(note.read_text(encoding="utf-8"))["process"]
+        host, pid, started = holder["host"], int(holder["pid"]), holder["started"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no note, or one that names no process
+    if host != platform.node() or pid == os.getpid() or started is None or _started(pid) != started:
+        return
+    raise DatasetError(
+        f"Process {pid} on {host} is writing to {note.parent} now.",
+        "one run at a time in a folder",
+        "wait until it has finished or end it, or name another folder.",
+    )
+
+
+def _started(pid: int) -> str | None:
+    """When a process of this host started, to tell it from a later one of its number; None if it ended.
+
+    Known on Linux only; elsewhere None, and two runs in one folder are the user's to avoid.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    state, *rest = stat.rpartition(")")[2].split()  # the name in parentheses may hold anything
+    return None if state in "ZX" else rest[18]  # field 22, starttime, in clock ticks since the boot
 
 
 def _difference(path: Path, kind: str, settings, inputs: dict) -> list[str]:

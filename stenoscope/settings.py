@@ -17,7 +17,7 @@ class PhantomSettings:
     output: str = "data/phantom"
     """Folder to write the DICOM files, labels.csv, truth.json and truth_masks/ to."""
     patients: int = 100
-    """Number of simulated patients; about one in four has more than one clip."""
+    """Number of simulated patients; four in five have a clip of each artery."""
     seed: int = 7
     """Same seed, same bytes."""
     workers: int = 0
@@ -36,11 +36,15 @@ class KeyframeSettings:
     """A CSV file (clip_id,patient_id,label); 'folders' for the folders N/ (normal) and A/ (abnormal);
     'none' for key frames only; 'auto' takes INPUT/labels.csv if it exists, else N/ and A/, and says which."""
     truth: str = "auto"
-    """A truth.json with lesion boxes, to measure localisation; 'none'; 'auto' takes INPUT/truth.json if it exists."""
+    """A truth.json with lesion boxes, to measure localisation; 'none'; 'auto' takes INPUT/truth.json if it
+    exists."""
     output: str = "data/keyframes"
     """Folder to write clips.pickle, keyframes.csv, intake.csv, sheets/ and manifest.json to."""
     method: str = "opacification"
-    """Key-frame method: 'opacification' (one scale per clip) or 'moon2021' (the score published by Moon et al.)."""
+    """Key-frame method: 'opacification' (one scale per clip) or 'moon2021' (score of Moon et al. 2021)."""
+    spread: bool = False
+    """Spread the five key frames over the plateau of full opacification, through the phases of the heart,
+    instead of taking the apex and its four neighbours."""
     sheets: bool = True
     """Write one PNG per clip with its opacification curve and its key frames."""
     pseudonym_key: str = "data/pseudonym.key"
@@ -104,7 +108,7 @@ class TrainingSettings:
 
     # Network
     backbone: str = "efficientnet_lite0"
-    """Backbone from the registry; its ImageNet weights come with the installation, so nothing is downloaded."""
+    """Backbone from the registry; the default's ImageNet weights come with the installation."""
     weights: str = "imagenet"
     """'imagenet', 'none' (random), or the path of a weight file."""
     cut: str = "auto"
@@ -112,14 +116,14 @@ class TrainingSettings:
     image_size: int = 256
     """Rows and columns of the network's input, pixels; the 500 x 500 crop is resized to it."""
     enhance: Literal["none", "black_tophat"] = "black_tophat"
-    """What the backbone sees: the mean-subtracted frame ('none') or its black top-hat (thin dark structures)."""
+    """What the backbone sees: the mean-subtracted frame ('none') or its black top-hat (thin dark parts)."""
     subtract_mean: bool = True
     """Subtract the training part's mean image."""
     attention: str = "self_attention"
     """Attention block before the pooling: 'self_attention' (non-local, gain starts at zero) or 'none'."""
     pooling: Literal["average", "log_sum_exp"] = "log_sum_exp"
-    """How the class map becomes one number: 'average' (the paper's), or 'log_sum_exp', a soft maximum, which suits
-    lesions that fill a few per cent of the image."""
+    """How the class map becomes one number: 'average' (the paper's), or 'log_sum_exp', a soft maximum, which
+    suits lesions that fill a few per cent of the image."""
     frozen_layers: float = 0.0
     """Share of the backbone's layers, from the input, that keep their ImageNet weights (0 to 1)."""
     freeze_batch_norm: bool = True
@@ -221,6 +225,10 @@ class TuningSettings:
     """Folder that step 2 wrote."""
     trials: int = 0
     """Trials the study should have in all; 0 = only print every setting as YAML to edit."""
+    preset: str = "cpu"
+    """Preset of training settings that the trials vary."""
+    base: str = ""
+    """YAML file of training settings, as `main.py --config` takes, to start from instead of the preset."""
     inner_folds: int = 3
     """Folds the training part of fold 1 is split into, by patient, to score a trial."""
     seed: int = 7

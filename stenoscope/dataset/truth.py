@@ -72,7 +72,7 @@ def keyframe_lesions(entry: dict | None, keyframes: tuple[int, ...], where: str)
         boxes = lesion.get("boxes")
         if boxes and len(boxes) <= max(keyframes):
             raise DatasetError(
-                f"{where}: a lesion has boxes for {len(boxes)} frames, the clip has at least {max(keyframes) + 1}.",
+                f"{where}: a lesion has boxes for {len(boxes)} frames of {max(keyframes) + 1} or more.",
                 "one box per frame of the clip, or a single 'box'",
             )
         chosen = [boxes[frame] if boxes else lesion["box"] for frame in keyframes]

@@ -193,8 +193,13 @@ def patient_of(source: Source, pseudonym: Callable[[str], str]) -> str | None:
 
 
 def quarantine(row: IntakeRow, reason: str) -> IntakeRow:
-    """The row of a clip that was read but can't be used after all (no label, for example)."""
+    """The row of a clip that was read but can't be used after all."""
     return replace(row, status="quarantined", reason=reason)
+
+
+def refuse(source: Source, reason: str) -> IntakeRow:
+    """The row of a clip that was not read: it has no label, or its decoder crashed."""
+    return _row(source, Facts(), "quarantined", reason)
 
 
 def missing_clip(clip_id: str) -> IntakeRow:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stenoscope.provenance import file_name
 from stenoscope.records import FRAME_SIZE
 from stenoscope.report.colours import colour_map, overlay, overlay_colours, signed_colours
 
@@ -55,8 +56,8 @@ class Case:
 
 
 def panel_name(clip_id: str, method: str, suffix: str = "png") -> str:
-    """File name of a clip's panel: folders in its id become ``__``."""
-    return f"{clip_id.replace('/', '__')}.{method}.{suffix}"
+    """File name of a clip's panel (see `provenance.file_name`)."""
+    return f"{file_name(clip_id)}.{method}.{suffix}"
 
 
 def draw_panel(case: Case, scale: float, method: str, size: int = 400) -> np.ndarray:

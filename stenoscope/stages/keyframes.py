@@ -9,7 +9,7 @@ import csv
 import io
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.labels import LabelTable, labels_from_folders, match_labels, read_labels
 from stenoscope.dataset.truth import keyframe_lesions, read_truth
 from stenoscope.errors import DatasetError, DicomError, unknown_name
-from stenoscope.executors import executor, map_ordered
+from stenoscope.executors import crashed, executor, map_ordered
 from stenoscope.imaging.intake import (
     IntakeRow,
     Inventory,
@@ -33,6 +33,7 @@ from stenoscope.imaging.intake import (
     missing_clip,
     patient_of,
     quarantine,
+    refuse,
     to_csv,
 )
 from stenoscope.imaging.pseudonyms import Pseudonymizer
@@ -45,6 +46,11 @@ COLUMNS = ("clip_id", "patient_id", "label", "num_frames", "method", "start", "a
 """Columns of keyframes.csv."""
 
 NO_CONTRAST = "No passage of contrast through vessels was found in this clip."
+UNLABELLED = "No label for this clip. To fix: add a line clip_id,patient_id,label."
+CRASHED = (
+    "The process that read this clip was killed, twice: by a crash of the decoder, or for want of memory. To "
+    "fix: convert the file to an uncompressed transfer syntax."
+)
 
 _WORK = ".work"
 
@@ -95,7 +101,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         "truth": provenance.sha256_file(truth_path) if truth_path else "none",
         "pseudonym key": pseudonym.fingerprint,
     }
-    compared = {"method": settings.method}
+    compared = {"method": settings.method, "spread": settings.spread}
     if provenance.claim(output, "keyframes", compared, inputs, settings.overwrite):
         say(f"{output} is up to date; nothing to do.")
     else:
@@ -106,7 +112,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         if labels:
             row_of, missing, unlabelled = match_labels(labels, [source.clip_id for source in sources])
             rows += [missing_clip(clip_id) for clip_id in missing]
-            rows += [_unlabelled(source) for source in sources if source.clip_id in set(unlabelled)]
+            unlabelled = set(unlabelled)
+            rows += [refuse(source, UNLABELLED) for source in sources if source.clip_id in unlabelled]
             sources = [source for source in sources if source.clip_id in row_of]
         table = []
         with ClipSetWriter(output, settings.method, names) as writer:
@@ -158,8 +165,8 @@ def _labels(settings: KeyframeSettings, found: Inventory, pseudonym) -> tuple[La
             raise DatasetError(
                 f"{root} has no labels.csv and no folders N/ and A/.",
                 "a label for every clip",
-                "write a CSV file clip_id,patient_id,label and give it with --labels FILE, sort the clips into "
-                "N/ (normal) and A/ (abnormal), or use --labels none for key frames only.",
+                "write a CSV file clip_id,patient_id,label and give it with --labels FILE, sort the clips "
+                "into N/ (normal) and A/ (abnormal), or use --labels none for key frames only.",
             )
         say(f"Labels from {choice if isinstance(choice, Path) else 'the folders N/ and A/'}.")
     if choice == "none":
@@ -179,23 +186,28 @@ def _truth_path(settings: KeyframeSettings) -> Path | None:
 def _outcomes(
     sources: list[Source], settings: KeyframeSettings, pseudonym, fingerprints: dict, labels, row_of: dict
 ) -> Iterator[tuple[Source, Outcome]]:
-    """Yield every source with its outcome, in order: from `.work/` if an earlier run made it, else computed."""
+    """Yield every source with its outcome, in order: from `.work/` if an earlier run made it, or computed."""
     output = Path(settings.output)
 
     def kept_at(source: Source) -> Path:
-        made_of = [fingerprints[source.clip_id], settings.method, settings.sheets, __version__]
-        return output / _WORK / f"{provenance.sha256_json([source.clip_id, *made_of])}.pickle"
+        how = [settings.method, settings.spread, settings.sheets, __version__]
+        key = provenance.sha256_json([source.clip_id, fingerprints[source.clip_id], *how])
+        return output / _WORK / f"{key}.pickle"
 
     missing = [source for source in sources if not kept_at(source).exists()]
     if len(missing) < len(sources):
         say(f"Resuming: {len(sources) - len(missing)} of {len(sources)} clips are done.")
     caption = {clip_id: _caption(labels.labels[row, 0]) for clip_id, row in row_of.items()} if labels else {}
     work = partial(
-        process, pseudonym=pseudonym, method=settings.method, sheets=settings.sheets, captions=caption
+        process,
+        pseudonym=pseudonym,
+        method=settings.method,
+        spread=settings.spread,
+        sheets=settings.sheets,
+        captions=caption,
     )
-    workers = min(settings.workers, len(missing)) if settings.workers else (1 if len(missing) < 3 else 0)
     with (
-        executor(workers, settings.dask_scheduler) as pool,
+        executor(settings.workers, settings.dask_scheduler) as pool,
         progress("key frames", len(sources)) as step,
     ):
         computed = map_ordered(pool, work, missing)
@@ -205,25 +217,26 @@ def _outcomes(
                 outcome = _unpack(plain_pickle.load(path))
             else:
                 _, future = next(computed)
-                outcome = future.result()
+                outcome = Outcome(refuse(source, CRASHED)) if crashed(future) else future.result()
                 if outcome.sheet is not None:
-                    provenance.write_bytes(
-                        output / "sheets" / f"{file_name(source.clip_id)}.png", outcome.sheet
-                    )
+                    name = f"{provenance.file_name(source.clip_id)}.png"
+                    provenance.write_bytes(output / "sheets" / name, outcome.sheet)
                 if outcome.choice is not None:
                     plain_pickle.dump(_pack(outcome), path)
             step()
             yield source, outcome
 
 
-def process(source: Source, pseudonym, method: str, sheets: bool, captions: dict[str, str]) -> Outcome:
+def process(
+    source: Source, pseudonym, method: str, spread: bool, sheets: bool, captions: dict[str, str]
+) -> Outcome:
     """Read one clip and choose its key frames; runs in a worker and returns only the five frames."""
     cv2.setNumThreads(1)
     clip, row = admit(source, pseudonym)
     if clip is None:
         return Outcome(row)
     try:
-        choice = choose(clip.frames, method)
+        choice = choose(clip.frames, method, spread)
     except DicomError as problem:
         return Outcome(quarantine(row, problem.one_line))
     sheet = None
@@ -242,11 +255,6 @@ def process(source: Source, pseudonym, method: str, sheets: bool, captions: dict
     return Outcome(row, choice, clip.frames[list(choice.keyframes)], sheet, meta)
 
 
-def file_name(clip_id: str) -> str:
-    """Name of a clip's files in a flat folder."""
-    return clip_id.replace("/", "__")
-
-
 def _pack(outcome: Outcome) -> dict:
     """Plain data for `.work/`; the fit and the mask of the choice are on the sheet already."""
     kept = ("method", "keyframes", "apex", "start", "end", "curve", "contrast", "confidence")
@@ -262,16 +270,6 @@ def _unpack(kept: dict) -> Outcome:
     view = kept["meta"]["view"]
     meta = {**kept["meta"], "view": tuple(view) if view else None}
     return Outcome(IntakeRow(**kept["row"]), choice, kept["frames"], None, meta)
-
-
-def _unlabelled(source: Source) -> IntakeRow:
-    reason = "No label for this clip. To fix: add a line clip_id,patient_id,label."
-    known = {
-        field.name: getattr(source, field.name)
-        for field in fields(Source)
-        if field.name in ("clip_id", "reader")
-    }
-    return IntakeRow(path=source.relative, status="quarantined", reason=reason, **known)
 
 
 def _caption(label: float) -> str:

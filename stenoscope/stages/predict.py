@@ -22,7 +22,7 @@ from stenoscope.report.html import write_predict_report
 from stenoscope.report.panels import Case, draw_panel, encode_gif, encode_png, panel_name
 from stenoscope.settings import PredictSettings, TrainingSettings
 from stenoscope.stages.explain import drawn_methods, in_frame
-from stenoscope.stages.keyframes import NO_CONTRAST, file_name
+from stenoscope.stages.keyframes import NO_CONTRAST
 
 
 def predict(paths: Sequence[str], settings: PredictSettings) -> None:
@@ -158,7 +158,7 @@ def _draw(
 ) -> None:
     """The sheet, and a heatmap PNG and GIF per method, on the experiment's scale."""
     sheet = draw_sheet(clip.frames, choice, clip.clip_id)
-    provenance.write_image(output / "sheets" / f"{file_name(clip.clip_id)}.png", sheet)
+    provenance.write_image(output / "sheets" / f"{provenance.file_name(clip.clip_id)}.png", sheet)
     call = vote(table.assign(fold=0, patient_id="", label=0)).iloc[0]
     folder = output / "heatmaps"
     for method, heatmap in maps.items():

@@ -29,6 +29,10 @@ def train(settings: TrainingSettings) -> None:
     experiment = Path(settings.experiment)
     if provenance.claim(experiment, "experiment", settings, inputs, settings.overwrite):
         say(f"{experiment} is finished already; nothing to do.")
+        if not (experiment / "report.html").exists():  # interrupted after the manifest, or deleted
+            from stenoscope.report.html import write_report
+
+            write_report(experiment)
         _show(experiment)
         return
     provenance.write_text(experiment / "config.yaml", yaml.safe_dump(_config(settings), sort_keys=False))
@@ -40,14 +44,10 @@ def train(settings: TrainingSettings) -> None:
 
     from stenoscope.evaluation.summary import summarise
     from stenoscope.report.html import write_report
+    from stenoscope.report.results import read_predictions
     from stenoscope.stages.explain import draw_heatmaps, localise
 
-    predictions = pd.concat(
-        [
-            pd.read_csv(experiment / f"fold_{fold.number}" / "predictions.csv", dtype=_ID_TYPES)
-            for fold in folds
-        ]
-    )
+    predictions = pd.concat([read_predictions(experiment / f"fold_{fold.number}") for fold in folds])
     provenance.write_text(
         experiment / "predictions.csv", predictions.to_csv(index=False, lineterminator="\n")
     )
@@ -71,9 +71,6 @@ def train(settings: TrainingSettings) -> None:
     )
     write_report(experiment)
     _show(experiment)
-
-
-_ID_TYPES = {"patient_id": str, "clip_id": str}
 
 
 def open_folds(folder: str | Path) -> tuple[ClipSet, list, dict[str, str]]:

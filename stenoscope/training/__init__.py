@@ -1,1 +1,1 @@
-"""Training one fold: which frame in which variant when (`batches`), the loop (`fold`), the machine (`machine`)."""
+"""Training one fold: which frame in which variant when (`batches`), the loop (`fold`), the `machine`."""

@@ -18,7 +18,7 @@ from stenoscope.training.losses import class_weights, masked_accuracy, masked_bi
 
 
 def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) -> float:
-    """Learning rate of a step: constant, or half a cosine from the initial rate to zero (Loshchilov 2017, eq. 5)."""
+    """Learning rate of a step: constant, or half a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
     if settings.schedule == "constant":
         return settings.learning_rate
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total_steps))

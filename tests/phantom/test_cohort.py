@@ -34,7 +34,7 @@ def test_plan_is_balanced_and_a_prefix_of_a_larger_one():
     first = [plan.label for plan in plans if plan.number == 0]
     assert sum(first) == 50
     assert all(first[k] != first[k + 1] for k in range(0, 100, 2))
-    assert 110 < len(plans) < 145 and 0.4 < sum(plan.label for plan in plans) / len(plans) < 0.6
+    assert 165 < len(plans) < 195 and 0.4 < sum(plan.label for plan in plans) / len(plans) < 0.6
     assert {plan.artery for plan in plans} == {"RCA", "LCA"}
     assert len({plan.clip_id for plan in plans}) == len(plans)
 
