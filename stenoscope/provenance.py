@@ -25,6 +25,7 @@ from stenoscope.errors import DatasetError
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished.json"
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")  # names that `atomic_path` gives
 _MAX_NAME = 200  # bytes of a clip's part of a file name; file systems allow 255 in all
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "opencv-python-headless", "pydicom", "keras", "tensorflow")
 
@@ -208,17 +209,11 @@ def read_manifest(folder: str | os.PathLike, kind: str, made_by: str) -> dict:
     return manifest
 
 
-# Settings that say where or how fast, not what.
+# Settings that say where or how fast, not what; what is read from a path is compared by its hash.
 _WHERE_NOT_WHAT = {
-    "output",
-    "experiment",
-    "workers",
-    "dask_scheduler",
-    "threads",
-    "overwrite",
-    "input",
-    "sheets",
-}
+    "input", "output", "experiment", "labels", "labels_from", "truth", "pseudonym_key",
+    "workers", "dask_scheduler", "threads", "overwrite",
+}  # fmt: skip
 
 
 def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrite: bool = False) -> bool:
@@ -263,9 +258,13 @@ def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrit
                 "the same settings and inputs, so that the run can be resumed or skipped",
                 "name another folder, or add --overwrite to replace it.",
             )
-        if not changed:
-            return finished
-        shutil.rmtree(folder)
+        if not changed and finished:
+            return True
+        if changed:
+            shutil.rmtree(folder)
+    for path in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name):  # left by a run that was killed
+            path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     here = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
     write_json(

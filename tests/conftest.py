@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.journey import PHANTOM, Workspace
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -20,3 +22,26 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real angiograms at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory) -> Workspace:
+    """A workspace with a simulated cohort of 12 patients in data/phantom."""
+    workspace = Workspace(tmp_path_factory.mktemp("journey"))
+    workspace.run(*PHANTOM, "--patients", "12")
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def prepared(cohort) -> Workspace:
+    """The cohort after steps 1 and 2, every script run on its defaults."""
+    cohort.run("pickle_generator.py")
+    cohort.run("data_loader_kfold.py")
+    return cohort
+
+
+@pytest.fixture(scope="session")
+def journey(prepared) -> Workspace:
+    """The whole journey: the cohort after step 3 with the preset that takes seconds."""
+    prepared.run("main.py", "--preset", "smoke", "--threads", "1")
+    return prepared

@@ -101,8 +101,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         "truth": provenance.sha256_file(truth_path) if truth_path else "none",
         "pseudonym key": pseudonym.fingerprint,
     }
-    compared = {"method": settings.method, "spread": settings.spread}
-    if provenance.claim(output, "keyframes", compared, inputs, settings.overwrite):
+    if provenance.claim(output, "keyframes", settings, inputs, settings.overwrite):
         say(f"{output} is up to date; nothing to do.")
     else:
         rows = list(found.rows)

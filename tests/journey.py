@@ -1,0 +1,67 @@
+"""The scripts as a user runs them: by the command line, in a folder of one's own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PHANTOM = ("-m", "stenoscope.phantom")
+
+
+class Workspace:
+    """A folder in which scripts run; their defaults (data/, results/) lie below it.
+
+    Attributes
+    ----------
+    folder : Path
+    said : dict of str to str
+        Standard output of each script that ran, by its first argument.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.said: dict[str, str] = {}
+
+    def start(self, *command: str) -> subprocess.Popen:
+        """Start a script (or a module, by ``*PHANTOM``) and do not wait for it."""
+        arguments = [
+            str(ROOT / item) if item.endswith(".py") and item == Path(item).name else item for item in command
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *command: str, expect: int = 0) -> str:
+        """Run a script to its end and return what it printed, errors included."""
+        process = self.start(*command)
+        out, err = process.communicate(timeout=400)
+        assert process.returncode == expect, f"{command} ended with {process.returncode}:\n{out}\n{err}"
+        self.said[command[0] if command[0] != "-m" else command[1]] = out
+        return out + err
+
+    def interrupt(self, when: Callable[[], bool], by: signal.Signals, *command: str) -> int:
+        """Start a script, send it a signal once `when()` holds, and return its exit status."""
+        process = self.start(*command)
+        deadline = time.monotonic() + 200
+        while not when():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the moment to interrupt never came"
+            time.sleep(0.02)
+        process.send_signal(by)
+        process.communicate(timeout=60)
+        return process.returncode
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """All files below a folder, by their path in it."""
+        root = self.folder / folder
+        return {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }

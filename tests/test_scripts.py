@@ -1,0 +1,251 @@
+"""Each real script by subprocess, with tiny settings: what it writes, says, refuses, and how it goes on."""
+
+import io
+import json
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stenoscope.dataset import plain_pickle
+from stenoscope.settings import TrainingSettings, training_settings
+from tests.journey import PHANTOM
+
+SCRIPTS = ("pickle_generator.py", "data_loader_kfold.py", "augment.py", "main.py", "hyper_parameter_kfold.py")
+SMOKE = ("main.py", "--preset", "smoke", "--threads", "1")
+FIGURES = ("frame_accuracy", "frame_auc", "clip_accuracy", "clip_auc", "sensitivity", "specificity")
+
+
+def table(workspace, path) -> pd.DataFrame:
+    return pd.read_csv(workspace.folder / path, dtype=str, keep_default_na=False)
+
+
+@pytest.fixture(scope="module")
+def predicted(journey):
+    """The experiment applied to two clips of the cohort."""
+    journey.run(
+        "main.py", "predict", "data/phantom/p001_c1.dcm", "data/phantom/p002_c1.dcm", "--threads", "1"
+    )
+    return journey
+
+
+@pytest.mark.parametrize("command", [(name,) for name in SCRIPTS] + [("main.py", "predict"), PHANTOM])
+def test_help_names_the_flags_with_defaults(cohort, command):
+    text = cohort.run(*command, "--help")
+    assert "--config" in text and "default:" in text and "usage:" in text
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_unknown_flag_is_refused(cohort, name):
+    assert "--no_such_flag" in cohort.run(name, "--no-such-flag", "1", expect=2)
+
+
+def test_a_step_before_its_input_says_what_to_run(tmp_path):
+    from tests.journey import Workspace
+
+    empty = Workspace(tmp_path)
+    for name, mends in (
+        ("data_loader_kfold.py", "python pickle_generator.py"),
+        ("augment.py", "python pickle_generator.py"),
+        ("main.py", "python data_loader_kfold.py"),
+    ):
+        text = empty.run(name, expect=2)
+        assert mends in text and "Traceback" not in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_step_one_writes_what_the_readme_names(prepared):
+    files = set(prepared.files("data/keyframes"))
+    truth = json.loads((prepared.folder / "data/phantom/truth.json").read_text())["clips"]
+    assert files == {"clips.pickle", "keyframes.csv", "intake.csv", "manifest.json"} | {
+        f"sheets/{clip_id}.png" for clip_id in truth
+    }
+    keyframes = table(prepared, "data/keyframes/keyframes.csv")
+    assert ",".join(keyframes.columns) == (
+        "clip_id,patient_id,label,num_frames,method,start,apex,end,keyframes"
+    )
+    assert set(keyframes["clip_id"]) == set(truth) and set(keyframes["label"]) == {"0", "1"}
+    for row in keyframes.itertuples():
+        chosen = [int(frame) for frame in row.keyframes.split(" ")]
+        assert len(set(chosen)) == 5 and chosen == sorted(chosen) and int(row.apex) in chosen
+        assert chosen[0] >= 0 and chosen[-1] < int(row.num_frames) == truth[row.clip_id]["num_frames"]
+        for limit in (row.start, row.end):
+            assert limit == "" or 0 < int(limit) < int(row.num_frames)
+    intake = table(prepared, "data/keyframes/intake.csv")
+    assert list(intake["status"]) == ["ok"] * len(truth) and set(intake["modality"]) == {"XA"}
+    assert "next:" in prepared.said["pickle_generator.py"]
+
+
+def test_the_pickle_is_plain_and_holds_the_frames_as_one_array(prepared):
+    content = plain_pickle.load(prepared.folder / "data/keyframes/clips.pickle")
+    count = len(content["clip_ids"])
+    assert content["schema"] == "stenoscope/clips" and content["version"] == 1
+    assert content["frames"].shape == (5 * count, 512, 512) and content["frames"].dtype == np.uint8
+    manifest = json.loads((prepared.folder / "data/keyframes/manifest.json").read_text())
+    data = (prepared.folder / "data/keyframes/clips.pickle").read_bytes()
+    offset = manifest["clips"]["frames_offset"]
+    assert data[offset : offset + 512 * 512] == content["frames"][0].tobytes()
+
+
+def test_step_two_writes_fifteen_files(prepared):
+    names = {f"fold_{k}_{part}.pickle" for k in range(1, 6) for part in ("train", "valid", "mean")}
+    assert set(prepared.files("data/folds")) == names | {"folds.csv", "manifest.json"}
+    mean = plain_pickle.load(prepared.folder / "data/folds/fold_3_mean.pickle")["mean_image"]
+    assert mean.shape == (500, 500) and mean.dtype == np.float32 and 20 < mean.mean() < 230
+
+
+def test_augment_draws_its_sheet(prepared):
+    prepared.run("augment.py")
+    assert prepared.files("results/augment")["sheet.png"].startswith(b"\x89PNG")
+
+
+def test_step_three_writes_what_the_readme_names(journey):
+    files = journey.files("results/demo")
+    clips = table(journey, "data/keyframes/keyframes.csv")
+    assert {"predictions.csv", "summary.json", "report.html", "config.yaml", "manifest.json"} <= set(files)
+    for fold in range(1, 6):
+        assert {f"fold_{fold}/model.keras", f"fold_{fold}/history.csv"} <= set(files)
+    for clip_id in clips["clip_id"]:
+        assert {f"heatmaps/{clip_id}.cam.png", f"heatmaps/{clip_id}.hirescam.png"} <= set(files)
+    assert "heatmaps/montage.png" in files
+    assert not [name for name in files if "/." in f"/{name}"], "nothing hidden is left behind"
+    history = pd.read_csv(io.BytesIO(files["fold_1/history.csv"]))
+    assert {"epoch", "loss", "accuracy", "learning_rate"} <= set(history.columns) and len(history) == 1
+    assert b"<script src" not in files["report.html"] and b'href="http' not in files["report.html"]
+
+
+def test_predictions_cover_every_key_frame_once(journey):
+    predictions = table(journey, "results/demo/predictions.csv")
+    assert ",".join(predictions.columns) == "fold,patient_id,clip_id,frame_index,label,probability"
+    chosen = table(journey, "data/keyframes/keyframes.csv").set_index("clip_id")
+    found = predictions.groupby("clip_id")
+    assert set(found.groups) == set(chosen.index)
+    for clip_id, rows in found:
+        assert rows["frame_index"].tolist() == chosen.at[clip_id, "keyframes"].split(" ")
+        assert set(rows["label"]) == {chosen.at[clip_id, "label"]} and rows["fold"].nunique() == 1
+    folds = table(journey, "data/folds/folds.csv").set_index("clip_id")["fold"]
+    assert (predictions["fold"] == predictions["clip_id"].map(folds)).all()
+
+
+def test_summary_has_the_figures(journey):
+    summary = json.loads((journey.folder / "results/demo/summary.json").read_text())
+    for name in FIGURES:
+        figure = summary[name]
+        assert {"mean", "std", "pooled", "ci95"} <= set(figure), name
+        low, high = figure["ci95"]
+        assert 0 <= low <= figure["pooled"] <= high <= 1
+    assert {"cam", "hirescam", "image_centre"} <= set(summary["localisation"])
+
+
+def test_config_and_manifest_say_how_it_was_made(journey):
+    config = yaml.safe_load((journey.folder / "results/demo/config.yaml").read_text())
+    assert TrainingSettings(**config) == training_settings("smoke", threads=1)
+    manifest = json.loads((journey.folder / "results/demo/manifest.json").read_text())
+    clips = json.loads((journey.folder / "data/keyframes/manifest.json").read_text())["clips"]
+    assert (
+        manifest["schema"] == "stenoscope/experiment"
+        and manifest["inputs"]["clips.pickle"] == clips["sha256"]
+    )
+    assert (
+        manifest["seed"] == 7 and manifest["versions"]["tensorflow"] and manifest["command"][0] == "main.py"
+    )
+
+
+def test_running_again_says_there_is_nothing_to_do(journey):
+    before = {name: journey.files(name) for name in ("data/keyframes", "data/folds", "results/demo")}
+    assert "nothing to do" in journey.run("pickle_generator.py")
+    assert "up to date" in journey.run("data_loader_kfold.py")
+    assert "nothing to do" in journey.run(*SMOKE)
+    assert {name: journey.files(name) for name in before} == before
+
+
+def test_a_missing_report_is_drawn_again(journey):
+    report = journey.folder / "results/demo/report.html"
+    before = report.read_bytes()
+    report.unlink()
+    journey.run(*SMOKE)
+    assert report.read_bytes() == before
+
+
+def test_other_settings_do_not_mix_with_a_finished_run(journey):
+    text = journey.run(*SMOKE, "--epochs", "2", expect=2)
+    assert "epochs" in text and "--overwrite" in text
+    text = journey.run("pickle_generator.py", "--spread", expect=2)
+    assert "spread" in text and "--overwrite" in text
+
+
+def test_predict_explains_new_clips(predicted):
+    files = predicted.files("results/demo/predict")
+    assert {"predictions.csv", "intake.csv", "report.html", "manifest.json"} <= set(files)
+    for clip_id in ("p001_c1", "p002_c1"):
+        assert f"sheets/{clip_id}.png" in files
+        for method in ("cam", "hirescam"):
+            assert files[f"heatmaps/{clip_id}.{method}.png"].startswith(b"\x89PNG")
+            assert files[f"heatmaps/{clip_id}.{method}.gif"].startswith(b"GIF8")
+    predictions = table(predicted, "results/demo/predict/predictions.csv")
+    assert len(predictions) == 10
+    models = predictions[[f"fold_{k}" for k in range(1, 6)]].astype(float)
+    np.testing.assert_allclose(predictions["probability"].astype(float), models.mean(axis=1), atol=2e-6)
+
+
+def test_prediction_of_a_cohort_clip_is_that_of_its_test_fold(predicted):
+    tested = table(predicted, "results/demo/predictions.csv").set_index(["clip_id", "frame_index"])
+    new = table(predicted, "results/demo/predict/predictions.csv").set_index(["clip_id", "frame_index"])
+    for key, row in new.iterrows():
+        own = row[f"fold_{tested.at[key, 'fold']}"]
+        assert float(own) == pytest.approx(float(tested.at[key, "probability"]), abs=1e-4)
+
+
+def test_predict_without_an_experiment_says_what_to_run(predicted):
+    clip = "data/phantom/p001_c1.dcm"
+    text = predicted.run("main.py", "predict", clip, "--experiment", "results/none", expect=2)
+    assert "python main.py" in text and "Traceback" not in text
+
+
+def test_settings_are_printed_as_yaml_that_main_takes(cohort):
+    text = cohort.run("hyper_parameter_kfold.py")
+    assert TrainingSettings(**yaml.safe_load(cohort.said["hyper_parameter_kfold.py"])) == TrainingSettings()
+    assert text.count("#") > 25, "every setting has its reason"
+
+
+def test_a_search_writes_settings_that_main_takes(prepared):
+    prepared.run("hyper_parameter_kfold.py", "--trials", "1", "--preset", "smoke", "--inner-folds", "2")
+    files = prepared.files("results/tuning/study")
+    assert set(files) == {"study.db", "trials.csv", "best.yaml", "manifest.json"}
+    assert len(files["trials.csv"].splitlines()) == 2
+    config = prepared.run("main.py", "--config", "results/tuning/study/best.yaml", "--print_config")
+    best = yaml.safe_load(files["best.yaml"])
+    assert best["experiment"] == "results/tuned" and best["image_size"] == 64
+    assert f"learning_rate: {best['learning_rate']}" in config
+
+
+@pytest.mark.parametrize("by, status", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_interrupted_step_one_goes_on_to_the_same_bytes(prepared, tmp_path, by, status):
+    command = ("pickle_generator.py", "--output", str(tmp_path / "keyframes"), "--workers", "2")
+    done = lambda: len(list((tmp_path / "keyframes").glob(".work/*.pickle"))) >= 3  # noqa: E731
+    assert prepared.interrupt(done, by, *command) == status
+    left = {path.relative_to(tmp_path).parts[1] for path in tmp_path.rglob("*") if path.is_file()}
+    assert {name for name in left if not name.startswith(".")} <= {"sheets"}
+    assert "Resuming" in prepared.run(*command)
+    again = prepared.files(str(tmp_path / "keyframes"))
+    undisturbed = prepared.files("data/keyframes")
+    assert set(again) == set(undisturbed)
+    assert [name for name in again if again[name] != undisturbed[name]] == ["manifest.json"]
+
+
+def test_interrupted_training_goes_on_to_the_same_predictions(journey):
+    folder = journey.folder / "results" / "again"
+    command = (*SMOKE, "--experiment", "results/again")
+    status = journey.interrupt((folder / "fold_1" / "predictions.csv").exists, signal.SIGINT, *command)
+    assert status == 130 and not (folder / "predictions.csv").exists()
+    status = journey.interrupt((folder / "fold_3" / "predictions.csv").exists, signal.SIGKILL, *command)
+    assert status == -signal.SIGKILL and not (folder / "predictions.csv").exists()
+    assert "Resuming" in journey.run(*command)
+    again, undisturbed = journey.files("results/again"), journey.files("results/demo")
+    assert {name for name in again if not name.startswith("predict/")} == {
+        name for name in undisturbed if not name.startswith("predict/")
+    }
+    for name in ("predictions.csv", "summary.json", "heatmaps/montage.png"):
+        assert again[name] == undisturbed[name], name
