@@ -1,0 +1,25 @@
+import pickle
+
+import pytest
+
+from stenoscope import errors
+
+
+def test_an_error_says_what_was_received_expected_and_how_to_mend_it():
+    problem = errors.DicomError("a.dcm is text.", "a DICOM file", "export it again.")
+    assert str(problem) == "a.dcm is text.\nExpected: a DICOM file\nTo fix: export it again."
+    assert problem.one_line == "a.dcm is text. Expected: a DICOM file. To fix: export it again."
+    assert str(errors.DatasetError("empty")) == "empty"
+
+
+@pytest.mark.parametrize("kind", errors.StenoscopeError.__subclasses__())
+def test_errors_travel_between_processes(kind):
+    problem = kind("received", "expected", "fix")
+    copy = pickle.loads(pickle.dumps(problem))
+    assert type(copy) is kind and (copy.received, copy.expected, copy.fix) == ("received", "expected", "fix")
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    problem = errors.unknown_name("backbone", "resnet", {"vgg16": 1, "resnet50": 2})
+    assert isinstance(problem, errors.SettingsError)
+    assert "'resnet'" in problem.received and problem.expected == "one of: resnet50, vgg16"
