@@ -110,7 +110,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         sources = found.sources
         if labels:
             row_of, missing, unlabelled = match_labels(labels, [source.clip_id for source in sources])
-            rows += [missing_clip(clip_id) for clip_id in missing]
+            doubled = {row.clip_id for row in found.rows}
+            rows += [missing_clip(clip_id) for clip_id in missing if clip_id not in doubled]
             unlabelled = set(unlabelled)
             rows += [refuse(source, UNLABELLED) for source in sources if source.clip_id in unlabelled]
             sources = [source for source in sources if source.clip_id in row_of]
