@@ -1,0 +1,132 @@
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stenoscope.dataset.clipset import ClipSet
+from stenoscope.errors import DatasetError, SettingsError
+from stenoscope.settings import KeyframeSettings
+from stenoscope.stages import keyframes
+from stenoscope.stages.keyframes import make_keyframes
+
+
+@pytest.fixture(scope="module")
+def clips(cohort, tmp_path_factory):
+    """Three clips of the cohort, in folders N/ and A/ and below names that differ by an underscore."""
+    phantom, folder = cohort.folder / "data/phantom", tmp_path_factory.mktemp("clips")
+    for name, source in (("N/p/1.dcm", "p001_c1"), ("A/a/b.dcm", "p002_c1"), ("A/a__b/x.dcm", "p003_c1")):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes((phantom / f"{source}.dcm").read_bytes())
+    return folder
+
+
+def run(clips, tmp_path, **changes) -> pd.DataFrame:
+    settings = {"input": str(clips), "output": str(tmp_path / "out"), "workers": 1}
+    make_keyframes(KeyframeSettings(**{**settings, "pseudonym_key": str(tmp_path / "key"), **changes}))
+    return pd.read_csv(tmp_path / "out" / "keyframes.csv", dtype=str, keep_default_na=False)
+
+
+def crash(source, **settings):
+    """Stands for `process`: the decoder of one clip kills its process."""
+    if source.clip_id == "A/a/b":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return process(source, **settings)
+
+
+process = keyframes.process
+
+
+def test_labels_come_from_folders_by_themselves(clips, tmp_path, capsys):
+    table = run(clips, tmp_path)
+    assert "folders N/ and A/" in capsys.readouterr().out
+    assert table[["clip_id", "patient_id", "label"]].to_numpy().tolist() == [
+        ["A/a/b", "a", "1"],
+        ["A/a__b/x", "a__b", "1"],
+        ["N/p/1", "p", "0"],
+    ]
+    opened = ClipSet.open(tmp_path / "out")
+    opened.verify()
+    np.testing.assert_array_equal(opened.labels, [[1], [1], [0]])
+    assert opened.label_names == ["label"] and opened.method == "opacification"
+
+
+def test_without_labels_there_is_no_next_step(clips, tmp_path, capsys):
+    table = run(clips, tmp_path, labels="none")
+    assert set(table["label"]) == {""} and table["patient_id"].str.startswith("p-").all()
+    assert "next:" not in capsys.readouterr().out
+    assert ClipSet.open(tmp_path / "out").labels.shape == (3, 0)
+
+
+def test_a_killed_worker_costs_its_clip_alone(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(keyframes, "process", crash)
+    table = run(clips, tmp_path, workers=2)
+    assert table["clip_id"].tolist() == ["A/a__b/x", "N/p/1"]
+    intake = pd.read_csv(tmp_path / "out" / "intake.csv", index_col="clip_id")
+    assert intake["status"].to_dict() == {"A/a/b": "quarantined", "A/a__b/x": "ok", "N/p/1": "ok"}
+    assert "crash" in intake.at["A/a/b", "reason"] and "To fix" in intake.at["A/a/b", "reason"]
+
+
+def test_the_number_of_workers_changes_no_byte(clips, tmp_path):
+    for workers in (1, 2):
+        (tmp_path / str(workers)).mkdir()
+        run(clips, tmp_path / str(workers), workers=workers)
+    for name in ("clips.pickle", "keyframes.csv", "intake.csv"):
+        assert (tmp_path / "1/out" / name).read_bytes() == (tmp_path / "2/out" / name).read_bytes()
+
+
+def test_spread_and_method_reach_the_choice(clips, tmp_path):
+    def spans(**changes):
+        folder = tmp_path / str(changes)
+        folder.mkdir()
+        table = run(clips, folder, **changes)
+        frames = [[int(frame) for frame in chosen.split()] for chosen in table["keyframes"]]
+        return np.array([chosen[-1] - chosen[0] for chosen in frames]), set(table["method"])
+
+    near, _ = spans()
+    far, _ = spans(spread=True)
+    _, method = spans(method="midpoint")
+    assert (near == 4).all() and (far >= near).all() and (far > near).any()
+    assert method == {"midpoint"}
+
+
+def test_a_sheet_for_every_clip_or_none(clips, tmp_path):
+    run(clips, tmp_path)
+    names = {path.name for path in (tmp_path / "out" / "sheets").iterdir()}
+    assert names == {"A__a__b.png", "A__a%5F%5Fb__x.png", "N__p__1.png"}
+    run(clips, tmp_path, output=str(tmp_path / "bare"), sheets=False)
+    assert not (tmp_path / "bare" / "sheets").exists()
+
+
+def test_changed_input_is_noticed(clips, tmp_path):
+    mine = tmp_path / "in"
+    for path in clips.rglob("*.dcm"):
+        (mine / path.relative_to(clips)).parent.mkdir(parents=True, exist_ok=True)
+        (mine / path.relative_to(clips)).write_bytes(path.read_bytes())
+    run(mine, tmp_path)
+    (mine / "N/p/2.dcm").write_bytes((mine / "N/p/1.dcm").read_bytes())
+    with pytest.raises(DatasetError, match=r"input \(clips\)"):
+        run(mine, tmp_path)
+    assert len(run(mine, tmp_path, overwrite=True)) == 4
+
+
+def test_lesion_boxes_are_those_of_the_key_frames(prepared):
+    from stenoscope.dataset.truth import read_truth
+
+    truth = read_truth(prepared.folder / "data/phantom/truth.json")
+    opened = ClipSet.open(prepared.folder / "data/keyframes")
+    assert any(opened.lesions)
+    for index, clip_id in enumerate(opened.clip_ids):
+        known = truth[clip_id]["lesions"]
+        assert len(opened.lesions[index]) == len(known) and bool(known) == (opened.labels[index, 0] == 1)
+        for lesion, entry in zip(opened.lesions[index], known, strict=True):
+            expected = np.array([entry["boxes"][frame] for frame in opened.keyframes[index]], np.float32)
+            np.testing.assert_array_equal(lesion["boxes"], expected)
+
+
+def test_an_unknown_method_is_refused_before_any_work(clips, tmp_path):
+    with pytest.raises(SettingsError, match="moon2022"):
+        run(clips, tmp_path, method="moon2022")
+    assert list(Path(tmp_path).iterdir()) == []
