@@ -18,6 +18,7 @@ def main() -> None:
             "Apply a finished experiment to new clips.",
             sys.argv[2:],
             positional=("paths", "Clips, or folders of clips."),
+            prog="main.py predict",
         )
         from stenoscope.stages.predict import predict
 

@@ -18,6 +18,7 @@ def parse(
     description: str,
     argv: Sequence[str] | None = None,
     positional: tuple[str, str] | None = None,
+    prog: str | None = None,
 ) -> Settings | tuple[Settings, list[str]]:
     """Turn command-line arguments into a settings record.
 
@@ -35,12 +36,16 @@ def parse(
         Arguments; those of the process by default.
     positional : (name, help), optional
         Ask for one or more positional arguments as well and return them beside the settings.
+    prog : str, optional
+        What the user typed before the flags, for ``--help``; by default the script's name.
     """
     from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the help texts stand under the fields
     argv = _with_underscores(sys.argv[1:] if argv is None else list(argv))
-    parser = ArgumentParser(description=description, formatter_class=DefaultHelpFormatter, allow_abbrev=False)
+    parser = ArgumentParser(
+        prog=prog, description=description, formatter_class=DefaultHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--config", action="config", help="YAML file with settings; flags override it.")
     if settings_class is TrainingSettings:
         parser.add_argument(

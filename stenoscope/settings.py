@@ -25,6 +25,10 @@ class PhantomSettings:
     overwrite: bool = False
     """Replace a cohort that was made with other settings."""
 
+    def __post_init__(self):
+        _check_range(self, "patients", 1, 100_000)
+        _check_range(self, "seed", 0, 2**63)
+
 
 @dataclass(frozen=True)
 class KeyframeSettings:

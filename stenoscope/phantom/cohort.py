@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 
 from stenoscope import provenance
-from stenoscope.errors import DatasetError, SettingsError
+from stenoscope.errors import DatasetError
 from stenoscope.executors import executor, map_ordered
 from stenoscope.phantom.clip import simulate_clip
 from stenoscope.phantom.dicom_writer import clip_dataset, write_clip
@@ -70,14 +70,14 @@ def plan_cohort(patients: int, seed: int) -> list[ClipPlan]:
     return plans
 
 
-def write_cohort(settings: PhantomSettings, progress: Callable[[int, int], None] | None = None) -> dict:
+def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda: None) -> dict:
     """Simulate a cohort and write it.
 
     Parameters
     ----------
     settings : PhantomSettings
-    progress : callable, optional
-        Called with the number of finished clips and of all clips.
+    on_clip : callable
+        Called after each clip, for a progress bar.
 
     Returns
     -------
@@ -86,15 +86,9 @@ def write_cohort(settings: PhantomSettings, progress: Callable[[int, int], None]
 
     Raises
     ------
-    SettingsError
-        If the number of patients or the seed is out of range.
     DatasetError
         If the output folder holds a cohort of other settings, and `overwrite` is off.
     """
-    if settings.patients < 1:
-        raise SettingsError(f"patients is {settings.patients}.", "at least 1", "ask for more patients.")
-    if settings.seed < 0:
-        raise SettingsError(f"seed is {settings.seed}.", "0 or above", "choose a seed that is not negative.")
     folder = Path(settings.output)
     _make_way(folder, settings)
     (folder / "truth_masks").mkdir(parents=True, exist_ok=True)
@@ -104,8 +98,7 @@ def write_cohort(settings: PhantomSettings, progress: Callable[[int, int], None]
         jobs = [(plan, settings.seed, str(folder)) for plan in plans]
         for (plan, *_), future in map_ordered(pool, _simulate_and_write, jobs):
             truths[plan.clip_id] = future.result()
-            if progress:
-                progress(len(truths), len(plans))
+            on_clip()
     rows = [f"{plan.clip_id},{plan.patient_id},{plan.label}" for plan in plans]
     provenance.write_text(folder / "labels.csv", "\n".join(["clip_id,patient_id,label", *rows]) + "\n")
     truth = {"schema": "stenoscope/truth", "version": TRUTH_VERSION, "clips": truths}
