@@ -152,6 +152,8 @@ class TrainingSettings:
     """Also flip left-right and up-down at random."""
     shift: int = 16
     """Also shift at random by up to this many pixels of the network's input."""
+    narrowings: bool = True
+    """Give every training frame of a normal clip an abnormal twin, narrowed at one place by the program."""
     class_weights: bool = True
     """Weigh the classes inversely to their frequency in the training part."""
 
@@ -194,6 +196,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "frames_per_epoch": 5,
         "flip": False,
         "shift": 0,
+        "narrowings": False,
         "class_weights": False,
         "heatmap": "cam",
     },

@@ -41,7 +41,7 @@ def write_maps(folder: Path, model, clips: ClipSet, fold, probabilities: np.ndar
 
     keyframe = probabilities.argmax(axis=1)
     plan = [Sample(int(clip), int(k), CENTRE) for clip, k in zip(fold.valid, keyframe, strict=True)]
-    images = render(clips.frames, plan, settings.image_size)
+    images = render(clips.frames, plan, settings.image_size).images
     layer = heatmap_layer(model, settings)
     maps = {name: heatmaps(model, images, name, layer).astype(np.float16) for name in drawn_methods(settings)}
     with provenance.atomic_path(folder / MAPS) as temporary, temporary.open("wb") as stream:

@@ -5,13 +5,16 @@ what ran before it. All frames of a clip share their variants within an epoch (c
 and shift), as in Moon et al. 2021, section 2.3.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from stenoscope.augmentation.apply import apply_variant
-from stenoscope.augmentation.grid import CENTRE, VARIANTS
+from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, VARIANTS
+from stenoscope.augmentation.narrowing import synthetic_narrowing
 from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
 
@@ -32,6 +35,8 @@ class Sample:
         Up-down, left-right.
     shift : tuple of int
         Rows and columns, pixels of the network's input.
+    narrowing : int
+        Seed of a synthetic narrowing, which makes the sample abnormal; 0 = none.
     """
 
     clip: int
@@ -39,9 +44,12 @@ class Sample:
     variant: int
     flips: tuple[bool, bool] = (False, False)
     shift: tuple[int, int] = (0, 0)
+    narrowing: int = 0
 
 
-def epoch_plan(clips: np.ndarray, settings: TrainingSettings, fold: int, epoch: int) -> list[Sample]:
+def epoch_plan(
+    clips: np.ndarray, settings: TrainingSettings, fold: int, epoch: int, normal: Collection[int] = ()
+) -> list[Sample]:
     """Draw one epoch's samples, shuffled.
 
     Parameters
@@ -51,10 +59,14 @@ def epoch_plan(clips: np.ndarray, settings: TrainingSettings, fold: int, epoch: 
     settings : TrainingSettings
     fold, epoch : int
         Fold 1 to 5 and epoch from 0: part of the seed.
+    normal : collection of int
+        Clips of `clips` that are labelled normal: with `narrowings`, each of their samples gets a twin that
+        differs from it by a synthetic narrowing alone and follows it directly.
 
     Returns
     -------
-    list of Sample, length n * frames_per_epoch * variants_per_epoch
+    list of Sample
+        n * frames_per_epoch * variants_per_epoch, and the twins.
     """
     rng = np.random.default_rng([settings.seed, fold, epoch])
     plan = []
@@ -67,7 +79,16 @@ def epoch_plan(clips: np.ndarray, settings: TrainingSettings, fold: int, epoch: 
                 Sample(int(clip), int(k), int(variant), (up_down, left_right), shift)
                 for k in sorted(keyframes)
             ]
-    return [plan[position] for position in rng.permutation(len(plan))]
+    shuffled = [plan[position] for position in rng.permutation(len(plan))]
+    if not settings.narrowings:
+        return shuffled
+    normal = frozenset(int(clip) for clip in normal)
+    seeds = rng.integers(1, 2**31, len(shuffled))
+    twins = [
+        (sample, replace(sample, narrowing=int(seed))) if sample.clip in normal else (sample,)
+        for sample, seed in zip(shuffled, seeds, strict=True)
+    ]
+    return [sample for group in twins for sample in group]
 
 
 def validation_plan(clips: np.ndarray) -> list[Sample]:
@@ -82,9 +103,23 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-def render(
-    frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.ndarray | None = None
-) -> np.ndarray:
+class Batch(NamedTuple):
+    """Pixels of samples and where they were narrowed.
+
+    Attributes
+    ----------
+    images : ndarray, float32, shape (n, size, size, 1)
+        Grey levels 0 to 255 (flipped or shifted samples can lie outside by the difference of the mean image
+        to its moved self).
+    places : ndarray, float32, shape (n, 2)
+        Row and column of the synthetic narrowing, pixels of the image; NaN where there is none.
+    """
+
+    images: np.ndarray
+    places: np.ndarray
+
+
+def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.ndarray | None = None) -> Batch:
     """Pixels of the samples, as the network's input.
 
     Parameters
@@ -97,23 +132,64 @@ def render(
     mean_image : ndarray, float32, shape (500, 500), optional
         The mean image that the network subtracts. Flips and shifts then move the difference to it, so that
         the subtraction inside the network stays exact.
-
-    Returns
-    -------
-    ndarray, float32, shape (len(plan), size, size, 1), grey levels 0 to 255
-        (flipped or shifted samples can lie outside by the difference of the mean image to its moved self).
     """
     mean = 0.0 if mean_image is None else resize(mean_image[None], size)[0]
     images = np.empty((len(plan), size, size, 1), np.float32)
-    for sample, image in zip(plan, images, strict=True):
-        crop = apply_variant(
-            frames[KEYFRAMES_PER_CLIP * sample.clip + sample.keyframe], VARIANTS[sample.variant]
-        )
-        small = resize(crop[None], size)[0]
+    places = np.full((len(plan), 2), np.nan, np.float32)
+    for sample, image, place in zip(plan, images, places, strict=True):
+        frame, variant = frames[KEYFRAMES_PER_CLIP * sample.clip + sample.keyframe], VARIANTS[sample.variant]
+        if sample.narrowing:
+            frame, site = synthetic_narrowing(np.asarray(frame), sample.narrowing)
+            if site is not None:
+                place[:] = (site.row - variant.row) * size / CROP_SIZE, (site.col - variant.col) * size / CROP_SIZE
+        small = resize(apply_variant(frame, variant)[None], size)[0]
         if any(sample.flips) or any(sample.shift):
             small = _move(small - mean, sample.flips, sample.shift) + mean
+            place[:] = np.where(sample.flips, size - 1 - place, place) + sample.shift
         image[..., 0] = small
-    return images
+    return Batch(images, places)
+
+
+def targets(plan: list[Sample], labels: np.ndarray, places: np.ndarray, size: int, grid: tuple[int, int]):
+    """What is known of each sample, and of each cell of its class map.
+
+    A normal frame is normal everywhere. A narrowed twin is abnormal at its narrowing, normal two and a half
+    cells or more away, and unknown in between. Of an abnormal clip's frame only the label is known.
+
+    Parameters
+    ----------
+    plan : list of Sample
+    labels : ndarray, float32, shape (num_clips, num_labels)
+        0, 1 or NaN, of all clips. Narrowings concern the first column.
+    places : ndarray, float32, shape (len(plan), 2)
+        From `render`.
+    size : int
+        Rows and columns of the network's input.
+    grid : tuple of int
+        Rows and columns of the class map.
+
+    Returns
+    -------
+    image_targets : ndarray, float32, shape (len(plan), num_labels)
+        0, 1 or NaN (unknown).
+    cell_targets : ndarray, float32, shape (len(plan), *grid, num_labels)
+        0, 1 or NaN (unknown).
+    """
+    image_targets = np.array([labels[sample.clip] for sample in plan], np.float32)
+    twins = np.array([sample.narrowing > 0 for sample in plan])
+    image_targets[twins] = np.nan
+    found = ~np.isnan(places[:, 0])
+    image_targets[found, 0] = 1.0
+    cell_targets = np.full((len(plan), *grid, labels.shape[1]), np.nan, np.float32)
+    cell_targets[image_targets[:, 0] == 0, ..., 0] = 0.0
+    stride = size / np.array(grid)
+    rows, cols = np.mgrid[: grid[0], : grid[1]]
+    for index in np.flatnonzero(found):
+        row, col = (places[index] + 0.5) / stride - 0.5
+        distance = np.hypot(rows - row, cols - col)
+        near = distance <= max(0.75, distance.min())
+        cell_targets[index, ..., 0] = np.where(near, 1.0, np.where(distance >= 2.5, 0.0, np.nan))
+    return image_targets, cell_targets
 
 
 def _move(image: np.ndarray, flips: tuple[bool, bool], shift: tuple[int, int]) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 from stenoscope.models.classifier import build_classifier, reset_weights, set_mean_image
 from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
-from stenoscope.training.batches import epoch_plan, render, validation_plan
-from stenoscope.training.losses import class_weights, masked_accuracy, masked_binary_crossentropy
+from stenoscope.training.batches import epoch_plan, render, targets, validation_plan
+from stenoscope.training.losses import cell_crossentropy, class_weights, masked_accuracy, masked_binary_crossentropy
 
 
 def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) -> float:
@@ -52,12 +52,14 @@ class Trainer:
     def __init__(self, settings: TrainingSettings, num_labels: int = 1):
         self.settings = settings
         self.model = build_classifier(settings, num_labels)
-        # The same layers, ending at the logits, where the loss is stable.
-        self._learner = keras.Model(self.model.inputs, self.model.get_layer("logits").output)
+        # The same layers, ending at the logits of image and cells, where the losses are stable.
+        class_map, add_bias = self.model.get_layer("class_map").output, self.model.get_layer("logits")
+        self._learner = keras.Model(self.model.inputs, [add_bias.output, add_bias(class_map)])
+        self._grid = class_map.shape[1:3]
         self._learner.compile(
             optimizer=make_optimizer(settings),
-            loss=masked_binary_crossentropy,
-            weighted_metrics=[masked_accuracy],
+            loss=[masked_binary_crossentropy, cell_crossentropy],
+            weighted_metrics=[[masked_accuracy], []],
             jit_compile=False,  # slows training on a CPU 2 to 10 times
         )
 
@@ -97,43 +99,45 @@ class Trainer:
         settings = self.settings
         self.reset(mean_image, fold)
         mean = mean_image if settings.subtract_mean else None
-        weights = class_weights(labels[clips, 0]) if settings.class_weights else np.ones(2, np.float32)
-        images_per_epoch = len(clips) * settings.frames_per_epoch * settings.variants_per_epoch
-        steps = math.ceil(images_per_epoch / settings.batch_size)
+        normal = [clip for clip in clips if labels[clip, 0] == 0]
+        weights = class_weights(self._first_labels(clips, labels), settings.class_weights)
+        size, batch_size = settings.image_size, settings.batch_size
         history = []
         for epoch in range(settings.epochs):
             started = time.perf_counter()
-            plan = epoch_plan(clips, settings, fold, epoch)
-            totals = {"loss": 0.0, "accuracy": 0.0, "weight": 0.0}
+            plan = epoch_plan(clips, settings, fold, epoch, normal)
+            steps = math.ceil(len(plan) / batch_size)
+            total = np.zeros(3)
             for step in range(steps):
-                samples = plan[step * settings.batch_size : (step + 1) * settings.batch_size]
+                samples = plan[step * batch_size : (step + 1) * batch_size]
                 # One batch shape means one trace: the last batch is filled with samples of weight zero.
-                filled = samples + samples[:1] * (settings.batch_size - len(samples))
-                target = labels[[sample.clip for sample in filled]]
-                weight = np.where(
-                    np.isnan(target[:, 0]), 1.0, weights[np.nan_to_num(target[:, 0]).astype(int)]
-                )
-                weight[len(samples) :] = 0.0
+                filled = samples + samples[:1] * (batch_size - len(samples))
+                images, places = render(frames, filled, size, mean)
+                image_targets, cell_targets = targets(filled, labels, places, size, self._grid)
+                weight = weights[np.nan_to_num(image_targets[:, 0]).astype(int)]
+                weight[np.isnan(image_targets[:, 0]) | (np.arange(batch_size) >= len(samples))] = 0.0
                 rate = learning_rate_at(epoch * steps + step, settings.epochs * steps, settings)
                 self._learner.optimizer.learning_rate = rate
-                images = render(frames, filled, settings.image_size, mean)
-                batch = self._learner.train_on_batch(images, target, sample_weight=weight, return_dict=True)
-                for name, share in (
-                    ("loss", float(batch["loss"]) * len(filled)),
-                    ("accuracy", float(batch["masked_accuracy"]) * weight.sum()),
-                    ("weight", weight.sum()),
-                ):
-                    totals[name] += share
+                result = self._learner.train_on_batch(
+                    images, [image_targets, cell_targets], [weight, weight], return_dict=True
+                )
+                right = result["logits_masked_accuracy"] * weight.sum()
+                total += result["loss"] * batch_size, right, weight.sum()
             row = {
                 "epoch": epoch,
-                "loss": totals["loss"] / totals["weight"],
-                "accuracy": totals["accuracy"] / totals["weight"],
+                "loss": float(total[0] / total[2]),
+                "accuracy": float(total[1] / total[2]),
                 "learning_rate": rate,
-                "seconds": time.perf_counter() - started,
+                "seconds": round(time.perf_counter() - started, 3),
             }
             history.append(row)
             on_epoch(row)
         return history
+
+    def _first_labels(self, clips, labels) -> np.ndarray:
+        """First label of what one epoch shows, in its proportions: the clips and the twins of normal ones."""
+        first = labels[clips, 0]
+        return np.append(first, np.ones((first == 0).sum())) if self.settings.narrowings else first
 
     def predict(self, frames, clips) -> np.ndarray:
         """Probabilities of the five key frames of each clip, float32 (n, 5, num_labels)."""
@@ -143,6 +147,6 @@ class Trainer:
         for first in range(0, len(plan), batch):
             samples = plan[first : first + batch]
             filled = samples + samples[:1] * (batch - len(samples))
-            images = render(frames, filled, self.settings.image_size)
+            images = render(frames, filled, self.settings.image_size).images
             found.append(np.asarray(self.model.predict_on_batch(images))[: len(samples)])
         return np.concatenate(found).reshape(len(clips), KEYFRAMES_PER_CLIP, -1)
