@@ -205,7 +205,8 @@ class _Scales:
             source, blurred, other = blurred, other, blurred
             for target, stencil in zip((mean, difference, mixed), kernels, strict=True):
                 cv2.filter2D(source, cv2.CV_32F, stencil, dst=target, borderType=cv2.BORDER_REPLICATE)
-            cv2.magnitude(difference, mixed, magnitude=difference)
+            _add_squares(difference, mixed)
+            np.sqrt(difference, out=difference)
             self.measure(mean, difference, mixed, response)
             if index == 0:
                 cv2.max(response, 0.0, dst=best)
@@ -229,8 +230,9 @@ class _Frangi:
 
     def __call__(self, mean, radius, scratch, out):
         # l1^2 + l2^2 = 2 (mean^2 + radius^2), so the exponent is -(mean^2 + radius^2) / gamma^2
-        cv2.magnitude(mean, radius, magnitude=out)
-        np.multiply(out, out, out=out)
+        np.multiply(mean, mean, out=out)
+        np.multiply(radius, radius, out=scratch)
+        np.add(out, scratch, out=out)
         cv2.exp(out * np.float32(self.structure), dst=out)
         np.subtract(1.0, out, out=out)
         cv2.add(mean, radius, dst=scratch)  # l2
@@ -241,6 +243,16 @@ class _Frangi:
         cv2.exp(radius * np.float32(self.blob), dst=scratch)
         np.multiply(out, scratch, out=out)
         np.multiply(out, dark, out=out)
+
+
+def _add_squares(first: np.ndarray, second: np.ndarray) -> None:
+    """Make `first` the sum of both squares; `second` is used up.
+
+    Not `cv2.magnitude`: its last bit depends on where the arrays lie in memory, which no run repeats.
+    """
+    np.multiply(first, first, out=first)
+    np.multiply(second, second, out=second)
+    np.add(first, second, out=first)
 
 
 def _gaussian_kernel(variance: float) -> np.ndarray:
