@@ -19,7 +19,7 @@ class Workspace:
     ----------
     folder : Path
     said : dict of str to str
-        Standard output of each script that ran, by its first argument.
+        Standard output of each script that ran, by its command line.
     """
 
     def __init__(self, folder: Path):
@@ -42,7 +42,7 @@ class Workspace:
         process = self.start(*command)
         out, err = process.communicate(timeout=400)
         assert process.returncode == expect, f"{command} ended with {process.returncode}:\n{out}\n{err}"
-        self.said[command[0] if command[0] != "-m" else command[1]] = out
+        self.said[" ".join(command)] = out
         return out + err
 
     def interrupt(self, when: Callable[[], bool], by: signal.Signals, *command: str) -> int:

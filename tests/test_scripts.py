@@ -247,5 +247,5 @@ def test_interrupted_training_goes_on_to_the_same_predictions(journey):
     assert {name for name in again if not name.startswith("predict/")} == {
         name for name in undisturbed if not name.startswith("predict/")
     }
-    assert again["predictions.csv"] == undisturbed["predictions.csv"]
-    assert again["heatmaps/montage.png"] == undisturbed["heatmaps/montage.png"]
+    for name in ("predictions.csv", "summary.json", "heatmaps/montage.png"):
+        assert again[name] == undisturbed[name], name
