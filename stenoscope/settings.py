@@ -16,7 +16,7 @@ class PhantomSettings:
 
     output: str = "data/phantom"
     """Folder to write the DICOM files, labels.csv, truth.json and truth_masks/ to."""
-    patients: int = 100
+    patients: int = 120
     """Number of simulated patients; four in five have a clip of each artery."""
     seed: int = 7
     """Same seed, same bytes."""
@@ -128,13 +128,13 @@ class TrainingSettings:
     pooling: Literal["average", "log_sum_exp"] = "log_sum_exp"
     """How the class map becomes one number: 'average' (the paper's), or 'log_sum_exp', a soft maximum, which
     suits lesions that fill a few per cent of the image."""
-    frozen_layers: float = 0.0
+    frozen_layers: float = 0.25
     """Share of the backbone's layers, from the input, that keep their ImageNet weights (0 to 1)."""
     freeze_batch_norm: bool = True
     """Keep the backbone's batch norm at its ImageNet statistics: small batches would spoil them."""
 
     # Training
-    epochs: int = 10
+    epochs: int = 11
     """Passes over the training part."""
     batch_size: int = 16
     """Frames per step."""
@@ -146,7 +146,7 @@ class TrainingSettings:
     """Learning-rate schedule over all steps; 'cosine' falls to zero."""
     variants_per_epoch: int = 1
     """Variants of each frame that one epoch visits, drawn with the seed; 25 = all."""
-    frames_per_epoch: int = 2
+    frames_per_epoch: int = 3
     """Key frames of each clip that one epoch visits, drawn with the seed; 5 = all."""
     flip: bool = True
     """Also flip left-right and up-down at random."""
@@ -158,7 +158,7 @@ class TrainingSettings:
     """Weigh the classes inversely to their frequency in the training part."""
 
     # Explanation
-    heatmap: str = "hirescam"
+    heatmap: str = "cam"
     """Default heatmap method: 'hirescam' or 'cam'; both are always drawn, this one is scored first."""
     heatmap_layer: str = "auto"
     """Layer of the gradient-based maps: 'auto' (the backbone's own choice) or a layer's name."""
@@ -187,6 +187,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 500,
         "enhance": "none",
         "pooling": "average",
+        "frozen_layers": 0.0,
         "freeze_batch_norm": False,
         "epochs": 10,
         "optimizer": "adam",

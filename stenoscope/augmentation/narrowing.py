@@ -157,7 +157,7 @@ def synthetic_narrowing(frame: np.ndarray, seed: int) -> tuple[np.ndarray, Site 
 
 
 def _direction(component: np.ndarray, row: int, col: int) -> tuple[float, float]:
-    """Angle of the structure at a pixel and how much it has one direction (0 to 1), by the structure tensor."""
+    """Angle of the structure at a pixel and its coherence (0 to 1), by the structure tensor."""
     reach = 10
     patch = component[row - reach : row + reach + 1, col - reach : col + reach + 1]
     gy, gx = np.gradient(patch)

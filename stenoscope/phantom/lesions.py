@@ -12,8 +12,8 @@ from scipy.spatial import cKDTree
 from stenoscope.phantom.anatomy import STEP_MM, Tree
 from stenoscope.phantom.streams import smooth_noise
 
-MIN_DIAMETER_PX = 7.5
-"""Narrowest vessel that gets a lesion, about 2 mm: narrower ones are rarely treated or labelled."""
+MIN_DIAMETER_PX = 9.5
+"""Narrowest vessel that gets a lesion, about 2.5 mm: narrower ones are rarely measured or treated."""
 MARGIN_PX = 22.0
 """Least distance of a lesion from the edge of the collimated field at the apex."""
 

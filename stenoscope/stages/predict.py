@@ -126,7 +126,9 @@ def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSe
     from stenoscope.models.classifier import heatmap_layer
     from stenoscope.training.batches import render, validation_plan
 
-    images = render(clip.frames[list(choice.keyframes)], validation_plan(np.array([0])), trained.image_size).images
+    images = render(
+        clip.frames[list(choice.keyframes)], validation_plan(np.array([0])), trained.image_size
+    ).images
     probabilities = np.stack([np.asarray(model.predict_on_batch(images))[:, 0] for model in models])
     keyframe = int(probabilities.mean(axis=0).argmax())
     shown = images[keyframe : keyframe + 1]

@@ -141,7 +141,10 @@ def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.nda
         if sample.narrowing:
             frame, site = synthetic_narrowing(np.asarray(frame), sample.narrowing)
             if site is not None:
-                place[:] = (site.row - variant.row) * size / CROP_SIZE, (site.col - variant.col) * size / CROP_SIZE
+                place[:] = (
+                    (site.row - variant.row) * size / CROP_SIZE,
+                    (site.col - variant.col) * size / CROP_SIZE,
+                )
         small = resize(apply_variant(frame, variant)[None], size)[0]
         if any(sample.flips) or any(sample.shift):
             small = _move(small - mean, sample.flips, sample.shift) + mean

@@ -1,11 +1,14 @@
 """Train a new model on one fold and predict with it.
 
-Tracing a network costs 17 to 37 seconds on a CPU, so one `Trainer` serves all folds of an experiment: before
-each, every weight and the optimizer's state are set to what a freshly built model would have.
+Tracing a large network costs 17 to 37 seconds on a CPU, so one `Trainer` serves all folds of an experiment:
+before each, every weight and the optimizer's state are set to what a freshly built model would have.
 """
 
 import math
 import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -14,14 +17,19 @@ from stenoscope.models.classifier import build_classifier, reset_weights, set_me
 from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
 from stenoscope.training.batches import epoch_plan, render, targets, validation_plan
-from stenoscope.training.losses import cell_crossentropy, class_weights, masked_accuracy, masked_binary_crossentropy
+from stenoscope.training.losses import (
+    cell_crossentropy,
+    class_weights,
+    masked_accuracy,
+    masked_binary_crossentropy,
+)
 
 
-def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) -> float:
-    """Learning rate of a step: constant, or half a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
+def learning_rate_at(epoch: float, settings: TrainingSettings) -> float:
+    """Learning rate at a (fractional) epoch: constant, or half a cosine to zero (Loshchilov 2017, eq. 5)."""
     if settings.schedule == "constant":
         return settings.learning_rate
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total_steps))
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / settings.epochs))
 
 
 def make_optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
@@ -32,6 +40,18 @@ def make_optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
         "sgd": lambda learning_rate: keras.optimizers.SGD(learning_rate, momentum=0.9),
     }
     return makers[settings.optimizer](learning_rate=settings.learning_rate)
+
+
+def _ahead(function: Callable, items: Iterable) -> Iterator:
+    """Yield ``function(item)`` in order, computing the next one in a thread while the last one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 class Trainer:
@@ -106,17 +126,18 @@ class Trainer:
         for epoch in range(settings.epochs):
             started = time.perf_counter()
             plan = epoch_plan(clips, settings, fold, epoch, normal)
-            steps = math.ceil(len(plan) / batch_size)
             total = np.zeros(3)
-            for step in range(steps):
-                samples = plan[step * batch_size : (step + 1) * batch_size]
-                # One batch shape means one trace: the last batch is filled with samples of weight zero.
-                filled = samples + samples[:1] * (batch_size - len(samples))
-                images, places = render(frames, filled, size, mean)
-                image_targets, cell_targets = targets(filled, labels, places, size, self._grid)
+            batches = [plan[first : first + batch_size] for first in range(0, len(plan), batch_size)]
+            # One batch shape means one trace: the last batch is filled with samples of weight zero.
+            filled = [samples + samples[:1] * (batch_size - len(samples)) for samples in batches]
+            rendered = _ahead(lambda samples: render(frames, samples, size, mean), filled)
+            for step, (images, places) in enumerate(rendered):
+                image_targets, cell_targets = targets(filled[step], labels, places, size, self._grid)
+                if not settings.narrowings:
+                    cell_targets[:] = np.nan
                 weight = weights[np.nan_to_num(image_targets[:, 0]).astype(int)]
-                weight[np.isnan(image_targets[:, 0]) | (np.arange(batch_size) >= len(samples))] = 0.0
-                rate = learning_rate_at(epoch * steps + step, settings.epochs * steps, settings)
+                weight[np.isnan(image_targets[:, 0]) | (np.arange(batch_size) >= len(batches[step]))] = 0.0
+                rate = learning_rate_at(epoch + step / len(batches), settings)
                 self._learner.optimizer.learning_rate = rate
                 result = self._learner.train_on_batch(
                     images, [image_targets, cell_targets], [weight, weight], return_dict=True
