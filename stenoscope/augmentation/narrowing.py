@@ -43,7 +43,7 @@ class Site:
     angle : float
         Direction of the vessel, radians from the column axis.
     radius : float
-        Half the vessel's width, pixels.
+        Half the width of the vessel with its blurred wall, pixels.
     """
 
     row: int

@@ -20,11 +20,8 @@ def masked_binary_crossentropy(labels, logits):
     tensor, float32, shape (batch,)
         Mean over the known labels of each row, 0 where none is known.
     """
-    known = ops.logical_not(ops.isnan(labels))
-    weight = ops.cast(known, "float32")
-    target = ops.where(known, labels, 0.0)
-    # log(1 + exp(-|x|)) + max(x, 0) - x y, which neither overflows nor loses small values
-    loss = ops.log1p(ops.exp(-ops.abs(logits))) + ops.maximum(logits, 0.0) - logits * target
+    weight = ops.cast(ops.logical_not(ops.isnan(labels)), "float32")
+    loss = ops.softplus(ops.where(labels > 0.5, -logits, logits))  # stable for any logit
     return ops.sum(loss * weight, axis=-1) / ops.maximum(ops.sum(weight, axis=-1), 1.0)
 
 
