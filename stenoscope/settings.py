@@ -128,19 +128,19 @@ class TrainingSettings:
     pooling: Literal["average", "log_sum_exp"] = "log_sum_exp"
     """How the class map becomes one number: 'average' (the paper's), or 'log_sum_exp', a soft maximum, which
     suits lesions that fill a few per cent of the image."""
-    frozen_layers: float = 0.25
+    frozen_layers: float = 0.08
     """Share of the backbone's layers, from the input, that keep their ImageNet weights (0 to 1)."""
     freeze_batch_norm: bool = True
     """Keep the backbone's batch norm at its ImageNet statistics: small batches would spoil them."""
 
     # Training
-    epochs: int = 11
+    epochs: int = 10
     """Passes over the training part."""
     batch_size: int = 16
     """Frames per step."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Optimizer; 'sgd' has momentum 0.9."""
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """Initial learning rate."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning-rate schedule over all steps; 'cosine' falls to zero."""

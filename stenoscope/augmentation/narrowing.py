@@ -26,11 +26,14 @@ TOPHAT_SIZE = 25
 """Side of the structuring element, pixels: wider than a coronary artery."""
 WIDTHS = (7.0, 22.0)
 """Diameters of the vessels that are narrowed, pixels."""
-MARGIN = 36
+MARGIN = 44
 """Least distance from the border of the frame, pixels."""
-REACH = 32
+REACH = 40
 """Half the side of the patch that is edited, pixels."""
 SMOOTHING = 1.2
+"""Standard deviation of the blur that parts vessels from noise, pixels."""
+DIFFUSE = 0.25
+"""Share of diffuse narrowings."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def narrow(
 
 
 def synthetic_narrowing(frame: np.ndarray, seed: int) -> tuple[np.ndarray, Site | None]:
-    """A frame with a random narrowing of 50 to 90 per cent, 5 to 18 pixels long.
+    """A frame with a random narrowing: focal (50 to 90 %, 5 to 18 px long) or diffuse (50 to 75 %, 20 to 45 px).
 
     Parameters
     ----------
@@ -152,7 +155,10 @@ def synthetic_narrowing(frame: np.ndarray, seed: int) -> tuple[np.ndarray, Site 
     site = find_site(component, rng)
     if site is None:
         return frame, None
-    severity, length = rng.uniform(0.5, 0.9), np.clip(2 * site.radius * rng.uniform(0.5, 1.4), 5, 18)
+    if rng.random() < DIFFUSE:
+        severity, length = rng.uniform(0.5, 0.75), rng.uniform(20, 45)
+    else:
+        severity, length = rng.uniform(0.5, 0.9), np.clip(2 * site.radius * rng.uniform(0.5, 1.4), 5, 18)
     return narrow(frame, site, component, severity, length, rng.uniform(-0.8, 0.8)), site
 
 

@@ -96,11 +96,12 @@ def _discover_all(paths: Sequence[str]) -> tuple[list[Source], list[IntakeRow]]:
 
 
 def _load_models(experiment: Path, trained: TrainingSettings, threads: int) -> list:
-    from stenoscope.models.classifier import load_classifier
     from stenoscope.training.machine import prepare
 
-    prepare(threads, trained.seed)
-    say(f"Loading the {NUM_FOLDS} models of {experiment} ...")
+    where = prepare(threads, trained.seed)
+    from stenoscope.models.classifier import load_classifier
+
+    say(f"Loading the {NUM_FOLDS} models of {experiment} ({where}) ...")
     return [
         load_classifier(experiment / f"fold_{number}" / "model.keras") for number in range(1, NUM_FOLDS + 1)
     ]

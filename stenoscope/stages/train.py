@@ -113,14 +113,15 @@ _trainers: dict[str, object] = {}
 
 def _run_fold(fold, clips: ClipSet, labels: np.ndarray, settings: TrainingSettings, experiment: Path) -> None:
     """Train and test one fold; its `predictions.csv` is written last and marks it as done."""
-    from stenoscope.stages.explain import write_maps
-    from stenoscope.training.fold import Trainer
     from stenoscope.training.machine import prepare
 
-    prepare(settings.threads, settings.seed)
+    where = prepare(settings.threads, settings.seed)
+    from stenoscope.stages.explain import write_maps
+    from stenoscope.training.fold import Trainer
+
     key = provenance.sha256_json(settings)
     if key not in _trainers:
-        say(f"Building {settings.backbone} with {settings.weights} weights ...")
+        say(f"Building {settings.backbone} with {settings.weights} weights ({where}) ...")
         _trainers.clear()
         _trainers[key] = Trainer(settings, labels.shape[1])
     trainer = _trainers[key]

@@ -1,12 +1,16 @@
 """Threads, seeds and determinism of the tensor library, given deliberately and before its first use."""
 
+import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 
 from stenoscope.executors import available_cores
 
 
-def prepare(threads: int, seed: int) -> int:
-    """Set the threads and all seeds; call before any tensor is made.
+def prepare(threads: int, seed: int) -> str:
+    """Import the tensor library quietly, set its threads and all seeds; call before any tensor is made.
 
     Parameters
     ----------
@@ -18,30 +22,53 @@ def prepare(threads: int, seed: int) -> int:
 
     Returns
     -------
-    int
-        The number of threads in use.
+    str
+        Where it will compute, for the user: library, devices and threads.
     """
     threads = threads or available_cores()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # oneDNN picks other kernels by thread count and rounds differently on other processors.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    import cv2
-    import keras
+    with _quiet():
+        import cv2
+        import keras
 
-    cv2.setNumThreads(1)
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
+        cv2.setNumThreads(1)
+        backend = keras.backend.backend()
+        devices = "CPU"
+        if backend == "tensorflow":
+            import tensorflow as tf
 
+            try:
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
+                tf.config.threading.set_inter_op_parallelism_threads(min(threads, 2))
+            except RuntimeError:  # the library runs already, as in a notebook: its threads stay as they are
+                threads = tf.config.threading.get_intra_op_parallelism_threads() or available_cores()
+            tf.config.experimental.enable_op_determinism()
+            graphics = len(tf.config.list_physical_devices("GPU"))
+            devices = f"{graphics} GPU" if graphics else "CPU"
+        elif backend == "torch":
+            import torch
+
+            torch.set_num_threads(threads)
+        keras.utils.set_random_seed(seed)
+    return f"{backend} on {devices}, {threads} threads"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what native code prints to stderr while it starts; show it if the start fails.
+
+    TensorFlow announces its build options and the GPUs that it does not find, past every log level.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
         try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(min(threads, 2))
-        except RuntimeError:  # the library runs already, as in a notebook: its threads stay as they are
-            threads = tf.config.threading.get_intra_op_parallelism_threads() or available_cores()
-        tf.config.experimental.enable_op_determinism()
-    elif backend == "torch":
-        import torch
-
-        torch.set_num_threads(threads)
-    keras.utils.set_random_seed(seed)
-    return threads
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(before, kept.read())
+            raise
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
