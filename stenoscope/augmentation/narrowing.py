@@ -136,7 +136,7 @@ def narrow(
 
 
 def synthetic_narrowing(frame: np.ndarray, seed: int) -> tuple[np.ndarray, Site | None]:
-    """A frame with a random narrowing: focal (50 to 90 %, 5 to 18 px long) or diffuse (50 to 75 %, 20 to 45 px).
+    """A frame with a random narrowing: focal (50 to 90 %, 5 to 18 px) or diffuse (50 to 75 %, 20 to 45 px).
 
     Parameters
     ----------
