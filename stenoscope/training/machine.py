@@ -43,6 +43,7 @@ def prepare(threads: int, seed: int) -> str:
             except RuntimeError:  # the library runs already, as in a notebook: its threads stay as they are
                 threads = tf.config.threading.get_intra_op_parallelism_threads() or available_cores()
             tf.config.experimental.enable_op_determinism()
+            tf.get_logger().setLevel("ERROR")  # its advice on retracing is for developers
             graphics = len(tf.config.list_physical_devices("GPU"))
             devices = f"{graphics} GPU" if graphics else "CPU"
         elif backend == "torch":
