@@ -26,7 +26,7 @@ def prepare(threads: int, seed: int) -> str:
         Where it will compute, for the user: library, devices and threads.
     """
     threads = threads or available_cores()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors reach Python as exceptions
     with _quiet():
         import cv2
         import keras
