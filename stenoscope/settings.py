@@ -129,7 +129,7 @@ class TrainingSettings:
     """How the class map becomes one number: 'average' (the paper's), or 'log_sum_exp', a soft maximum, which
     suits lesions that fill a few per cent of the image."""
     frozen_layers: float = 0.08
-    """Share of the backbone's layers, from the input, that keep their ImageNet weights (0 to 1)."""
+    """Share of the backbone's layers, from the input, that keep their pretrained weights (0 to 1)."""
     freeze_batch_norm: bool = True
     """Keep the backbone's batch norm at its ImageNet statistics: small batches would spoil them."""
 

@@ -12,6 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PHANTOM = ("-m", "stenoscope.phantom")
 
 
+def _heed_interrupts() -> None:
+    """A suite started in a shell's background inherits ignored interrupts and would pass them on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Workspace:
     """A folder in which scripts run; their defaults (data/, results/) lie below it.
 
@@ -35,6 +40,7 @@ class Workspace:
         return subprocess.Popen(
             [sys.executable, *map(str, arguments)],
             cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=_heed_interrupts,
         )  # fmt: skip
 
     def run(self, *command: str, expect: int = 0) -> str:

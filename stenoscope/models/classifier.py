@@ -101,7 +101,8 @@ def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.M
     model = keras.Model(image, probability, name=f"stenoscope_{backbone.name}")
 
     pretrained = settings.weights != "none"
-    _freeze(used, settings.frozen_layers, settings.freeze_batch_norm and pretrained)
+    if pretrained:  # random weights are not worth keeping
+        _freeze(used, settings.frozen_layers, settings.freeze_batch_norm)
     model.stenoscope_start = _Start(
         {layer.name: layer.get_weights() for layer in used if layer.weights} if pretrained else {}
     )
@@ -113,8 +114,7 @@ def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.M
 def _freeze(used: list[keras.layers.Layer], share: float, batch_norm: bool) -> None:
     """Make the first layers of the backbone, and its batch norm, keep their weights.
 
-    A batch norm that is not trainable also uses its stored statistics while the rest trains. A random
-    backbone has no statistics worth keeping, so there it always trains.
+    A batch norm that is not trainable also uses its stored statistics while the rest trains.
     """
     for layer in used[: round(share * len(used))]:
         layer.trainable = False

@@ -85,20 +85,20 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
         One row per abnormal test clip and method: patient_id, clip_id, method, hit, energy, iou, distance.
         None where no lesion is known.
     """
-    rows = []
+    rows, baselines = [], []
     for method in drawn_methods(settings):
         for clip, keyframe, heatmap in read_maps(experiment, method):
             boxes = lesion_boxes(clips, clip, keyframe)
             if not len(boxes):
                 continue
-            scores = {method: score_clip(heatmap, boxes)}
+            ids = {"patient_id": clips.patient_ids[clip], "clip_id": clips.clip_ids[clip]}
+            rows.append({**ids, "method": method, **score_clip(heatmap, boxes)._asdict()})
             if method == settings.heatmap:
                 response = vesselness(clips.frames[KEYFRAMES_PER_CLIP * clip + keyframe])
                 vessels = response >= np.quantile(response, 1 - _VESSEL_SHARE)
-                scores |= score_baselines(vessels, response, boxes)
-            ids = {"patient_id": clips.patient_ids[clip], "clip_id": clips.clip_ids[clip]}
-            rows += [{**ids, "method": name, **score._asdict()} for name, score in scores.items()]
-    return pd.DataFrame(rows) if rows else None
+                for name, score in score_baselines(vessels, response, boxes).items():
+                    baselines.append({**ids, "method": name, **score._asdict()})
+    return pd.DataFrame(rows + baselines) if rows else None
 
 
 def lesion_boxes(clips: ClipSet, clip: int, keyframe: int) -> np.ndarray:

@@ -11,7 +11,7 @@ SPACE: dict[str, BaseDistribution] = {
     "epochs": CategoricalDistribution((5, 10, 15, 20)),
     "batch_size": CategoricalDistribution((8, 16, 32)),
     "variants_per_epoch": CategoricalDistribution((1, 2, 5)),
-    "frozen_layers": CategoricalDistribution((0.0, 0.3, 0.6)),
+    "frozen_layers": CategoricalDistribution((0.0, 0.08, 0.3, 0.6)),
     "enhance": CategoricalDistribution(("none", "black_tophat")),
     "attention": CategoricalDistribution(("none", "self_attention")),
     "pooling": CategoricalDistribution(("average", "log_sum_exp")),

@@ -97,7 +97,9 @@ def test_another_seed_is_another_start():
 def test_frozen_batch_norm_keeps_its_statistics(images):
     for freeze in (True, False):
         model = build_classifier(
-            _settings(freeze_batch_norm=freeze, cut="block0_project_bn", heatmap_layer="auto")
+            _settings(
+                freeze_batch_norm=freeze, frozen_layers=0.0, cut="block0_project_bn", heatmap_layer="auto"
+            )
         )
         _randomise_head(model)
         stem = model.get_layer("stem_bn")
