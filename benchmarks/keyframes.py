@@ -1,9 +1,13 @@
 """Accuracy of the key-frame methods on clips whose best frame is known.
 
     python benchmarks/keyframes.py --phantom data/phantom --angiodata ../shared/data/angiodata
+    python benchmarks/keyframes.py --phantom data/phantom --angiodata ../shared/data/angiodata --refit
 
-Each clip is also changed in time in five fixed ways, so that a positional habit cannot win. The reference of
-a changed clip is the frame that is left nearest to the original apex; accepted are the frames left of the
+`--refit` shows what the constants of `opacification` are worth on patients that had no part in choosing them
+(see `refit`).
+
+Each clip is also changed in time in five fixed ways, so that a positional habit cannot win. The reference of a
+changed clip is the frame that is left nearest to the original apex; accepted are the frames left of the
 original range, or that one frame where none is left. Intervals are from a bootstrap over patients.
 """
 
@@ -24,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks import refit
 from stenoscope.evaluation.intervals import patient_draws, percentile_interval
 from stenoscope.imaging.dicom import read_dicom
 from stenoscope.imaging.sequences import read_image_folder
@@ -62,14 +67,19 @@ def changes(num_frames: int, reference: Reference) -> dict[str, np.ndarray]:
     }
 
 
+def moved(index: np.ndarray, reference: Reference) -> tuple[int, set[int]]:
+    """The reference apex and the accepted frames of a clip changed in time."""
+    low, high = reference.accepted
+    apex = int(np.argmin(np.abs(index - reference.apex)))
+    return apex, set(np.flatnonzero((index >= low) & (index <= high)).tolist()) or {apex}
+
+
 def score(choice: KeyframeChoice, index: np.ndarray, reference: Reference) -> dict[str, float]:
     """Measures of one choice on one changed clip; NaN where the reference or the choice has no such frame.
 
     `index` holds the original index of every frame of the changed clip.
     """
-    low, high = reference.accepted
-    apex = int(np.argmin(np.abs(index - reference.apex)))
-    accepted = set(np.flatnonzero((index >= low) & (index <= high)).tolist()) or {apex}
+    apex, accepted = moved(index, reference)
     hits = len(accepted.intersection(choice.keyframes))
     found = {
         "distance": abs(choice.apex - apex),
@@ -172,7 +182,9 @@ def show(console: Console, title: str, found: dict) -> None:
     for change, methods in by_change.items():
         for method, rows in methods:
             patients = [patient for patient, _ in rows]
-            column = {name: np.array([item[name] for _, item in rows], float) for name in MEASURES}
+            column = {
+                name: np.array([item.get(name, np.nan) for _, item in rows], float) for name in MEASURES
+            }
             cells = {
                 name: with_interval(patients, column[name], name in ("inside", "precision", "recall"))
                 for name in MEASURES
@@ -187,6 +199,23 @@ def show(console: Console, title: str, found: dict) -> None:
             )
         table.add_section()
     console.print(table)
+
+
+def measure_refit(phantom: Path, angiodata: Path) -> tuple[dict, dict]:
+    """Rows as of `measure`, by refitted constants, and the constants that all patients choose together."""
+    traces = []
+    for real, clips in ((True, read_angiodata(angiodata)), (False, read_phantom(phantom))):
+        for frames, reference in track(
+            clips, description="refit", console=Console(stderr=True), transient=True
+        ):
+            for change, index in changes(len(frames), reference).items():
+                if real or change == "as is":
+                    apex, accepted = moved(index, reference)
+                    curves = refit.curves(frames[index])
+                    traces.append(refit.Trace(real, reference.patient_id, change, apex, accepted, curves))
+    rows, chosen = refit.refit(traces)
+    table = {(what, change): items for what, found in rows.items() for change, items in found.items()}
+    return table, chosen
 
 
 def main() -> None:
@@ -205,11 +234,22 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=int, default=0, help="at most so many clips of the phantom; 0 = all")
     parser.add_argument("--as_is", action="store_true", help="leave out the five changes in time")
+    parser.add_argument(
+        "--refit", action="store_true", help="only: constants fitted without the patient measured"
+    )
     arguments = parser.parse_args()
+    if arguments.refit and not (arguments.phantom and arguments.angiodata):
+        parser.error("--refit takes both --phantom and --angiodata")
     if not (arguments.phantom or arguments.angiodata):
         parser.error("nothing to measure: give --phantom, --angiodata or both")
     cv2.setNumThreads(1)
     console = Console(width=200)
+    if arguments.refit:
+        found, chosen = measure_refit(arguments.phantom, arguments.angiodata)
+        show(console, "AngioData, constants of `opacification` fitted without the patient measured", found)
+        for what, setting in chosen.items():
+            console.print(f"{what}, with all patients: {setting[0]}, {setting[1]}")
+        return
     for title, folder, read in (
         ("AngioData, visual reading", arguments.angiodata, read_angiodata),
         ("Simulated cohort, truth", arguments.phantom, read_phantom),

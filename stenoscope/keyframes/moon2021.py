@@ -5,7 +5,6 @@ Comput Methods Programs Biomed 198 (2021) 105819, section 2.2, and the program p
 """
 
 import numpy as np
-from skimage.filters import frangi, threshold_otsu
 
 from stenoscope.keyframes.selection import neighbours
 from stenoscope.records import KeyframeChoice
@@ -29,6 +28,8 @@ def vessel_pixels(frame: np.ndarray) -> int:
     scikit-image's filter at its defaults (scales 1, 3, 5, 7, 9 px) takes its gamma, and Otsu its threshold,
     from each frame, so the counts of two frames are on different scales.
     """
+    from skimage.filters import frangi, threshold_otsu  # here: slow to import, and few runs need them
+
     enhanced = enhance_contrast(frame, radius=10)
     enhanced[TEXT_CORNER] = _BLANK
     response = frangi(enhanced)

@@ -7,12 +7,13 @@ from stenoscope.keyframes.scores import Filling, measure_filling
 from stenoscope.keyframes.selection import neighbours, plateau_apex, run_around, smooth
 from stenoscope.records import KEYFRAMES_PER_CLIP, KeyframeChoice
 
-START, END = 0.05, 0.5
-"""Levels of the curve, 0 to 1, at which contrast has arrived and has left; fitted on simulated clips."""
+START, END = 0.05, 0.4
+"""Levels, 0 to 1, of the filled share at which contrast has arrived and of the amount of contrast at which it
+has left; fitted on simulated clips. Leaving shows in the amount: thinned contrast still fills the vessels."""
 MIN_STRENGTH = 0.5
 """Contrast strength (see `contrast_strength`) below which a clip is called empty: simulated clips have 0.7 or
 more, their frames before the injection 0.25 or less."""
-_ARRIVAL_SMOOTHING, _LEAVING_SMOOTHING = 0.7, 1.5  # frames: contrast arrives more abruptly than it leaves
+_ARRIVAL_SMOOTHING, _LEAVING_SMOOTHING = 0.7, 2.0  # frames: contrast arrives more abruptly than it leaves
 _HALF_STRENGTH, _HALF_CLARITY = 0.5, 4.0  # values at which each factor of the confidence is 1/2
 
 
@@ -33,7 +34,7 @@ def choose_opacification(frames: np.ndarray) -> KeyframeChoice:
     smoothed = smooth(filling.share)
     apex = plateau_apex(smoothed)
     contrast, confidence = judge(filling, smoothed)
-    start, end = contrast_interval(filling.share, smoothed, apex) if contrast else (None, None)
+    start, end = contrast_interval(filling, smoothed, apex) if contrast else (None, None)
     low, high = filling.share.min(), filling.share.max()
     scale = 1 / (high - low) if high > low else 0.0
     return KeyframeChoice(
@@ -50,23 +51,24 @@ def choose_opacification(frames: np.ndarray) -> KeyframeChoice:
     )
 
 
-def contrast_interval(share: np.ndarray, smoothed: np.ndarray, apex: int) -> tuple[int | None, int | None]:
+def contrast_interval(filling: Filling, smoothed: np.ndarray, apex: int) -> tuple[int | None, int | None]:
     """First and last frame with contrast; None where they lie outside the clip.
 
     Parameters
     ----------
-    share : ndarray, shape (num_frames,)
-        Opacification of each frame.
+    filling : Filling
     smoothed : ndarray, shape (num_frames,)
-        Its smoothed version, whose range the levels `START` and `END` refer to.
+        Smoothed version of the share, whose range the level `START` refers to; `END` refers to the range of
+        the smoothed amount.
     apex : int
     """
     low, high = smoothed.min(), smoothed.max()
-    arriving = ndimage.gaussian_filter1d(share, _ARRIVAL_SMOOTHING, mode="nearest")
-    leaving = ndimage.gaussian_filter1d(share, _LEAVING_SMOOTHING, mode="nearest")
+    arriving = ndimage.gaussian_filter1d(filling.share, _ARRIVAL_SMOOTHING, mode="nearest")
+    leaving = ndimage.gaussian_filter1d(filling.amount, _LEAVING_SMOOTHING, mode="nearest")
+    empty, full = leaving.min(), leaving.max()
     first = run_around(arriving >= low + START * (high - low), apex)[0]
-    last = run_around(leaving >= low + END * (high - low), apex)[1]
-    return (first if first > 0 else None), (last if last < len(share) - 1 else None)
+    last = run_around(leaving >= empty + END * (full - empty), apex)[1]
+    return (first if first > 0 else None), (last if last < len(leaving) - 1 else None)
 
 
 def contrast_strength(filling: Filling, smoothed: np.ndarray) -> float:

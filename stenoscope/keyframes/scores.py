@@ -6,7 +6,8 @@
    wires, the catheter), is subtracted. It is dilated first, because both quiver.
 3. One threshold for the clip on what is left, and only connected structures as long as a vessel count: noise
    and remnants of the background are short.
-4. The score of a frame is the share of the field that these structures cover.
+4. The score of a frame is the share of the field that these structures cover. Their summed response is kept
+   as well: it follows the amount of contrast, the share says how much of the tree it has reached.
 """
 
 from dataclasses import dataclass
@@ -19,13 +20,28 @@ from stenoscope.vesselness.enhance import disk
 from stenoscope.vesselness.hessian import VesselFilter
 from stenoscope.vesselness.overlays import burned_in, field_of_view
 
+
 # Lengths are in pixels of the 512 x 512 frame; the work is done at half resolution.
-SIGMA = 2.0
-"""Scale of the filter, pixels."""
-VESSEL_LENGTH = 48
-"""Diagonal of the bounding box from which a connected structure counts as a vessel, pixels."""
-VESSEL_AREA = 0.08
-"""Share of all pixels of the clip that the threshold lets through."""
+@dataclass(frozen=True)
+class VesselRule:
+    """What counts as a filled vessel; ``benchmarks/keyframes.py --refit`` tries others than the defaults.
+
+    Attributes
+    ----------
+    sigma : float
+        Scale of the filter, pixels.
+    length : float
+        Diagonal of the bounding box from which a connected structure counts as a vessel, pixels.
+    area : float
+        Share of all pixels of the clip that the threshold lets through.
+    """
+
+    sigma: float = 2.0
+    length: float = 48.0
+    area: float = 0.08
+
+
+VESSELS = VesselRule()
 BACKGROUND_QUANTILE = 0.1
 BACKGROUND_MARGIN = 8
 """How far the background may move without counting as new, pixels."""
@@ -42,6 +58,8 @@ class Filling:
     ----------
     share : ndarray, float64, shape (num_frames,)
         Share of the field of view covered by filled vessels, 0 to 1.
+    amount : ndarray, float64, shape (num_frames,)
+        Summed response of the pixels above the threshold, in grey levels, divided by the pixels of the field.
     threshold : float
         Response, in grey levels, from which a pixel counts.
     masked : ndarray, bool, shape (rows, cols)
@@ -49,17 +67,19 @@ class Filling:
     """
 
     share: np.ndarray
+    amount: np.ndarray
     threshold: float
     masked: np.ndarray
 
 
-def measure_filling(frames: np.ndarray) -> Filling:
+def measure_filling(frames: np.ndarray, rule: VesselRule = VESSELS) -> Filling:
     """Measure the filled vessels of every frame.
 
     Parameters
     ----------
     frames : ndarray, uint8, shape (num_frames, rows, cols)
         Vessels dark.
+    rule : VesselRule
 
     Notes
     -----
@@ -68,7 +88,7 @@ def measure_filling(frames: np.ndarray) -> Filling:
     masked = ~field_of_view(frames) | burned_in(frames)
     rows, cols = (-(-size // 2) for size in frames.shape[1:])
     seen = cv2.resize((~masked).astype(np.uint8), (cols, rows), interpolation=cv2.INTER_NEAREST)
-    ridge = VesselFilter((rows, cols), [SIGMA / 2], fine=np.inf)
+    ridge = VesselFilter((rows, cols), [rule.sigma / 2], fine=np.inf)
     tracker = MotionTracker()
     responses = np.empty((len(frames), rows, cols), np.uint8)
     for frame, response in zip(frames, responses, strict=True):
@@ -81,9 +101,10 @@ def measure_filling(frames: np.ndarray) -> Filling:
     field = max(1, cv2.countNonZero(seen))
     histogram = sum(cv2.calcHist([response], [0], seen, [256], [0, 256]).ravel() for response in responses)
     above = np.cumsum(histogram[::-1])[::-1] / (field * len(frames))
-    threshold = max(1, int(np.argmax(above <= VESSEL_AREA)))
-    share = np.array([_vessel_pixels(response, threshold) for response in responses], np.float64) / field
-    return Filling(share, threshold / _STEPS, masked)
+    threshold = max(1, int(np.argmax(above <= rule.area)))
+    pixels = [_vessel_pixels(response, threshold, rule.length) for response in responses]
+    amount = np.array([_response_above(response, threshold) for response in responses]) / (field * _STEPS)
+    return Filling(np.array(pixels, np.float64) / field, amount, threshold / _STEPS, masked)
 
 
 def _subtract_background(responses: np.ndarray, positions: np.ndarray) -> None:
@@ -133,10 +154,16 @@ def _low_rank(images, rank: int) -> np.ndarray:
     return lowest[rank]
 
 
-def _vessel_pixels(change: np.ndarray, threshold: int) -> int:
+def _vessel_pixels(change: np.ndarray, threshold: int, shortest: float) -> int:
     """Pixels at or above the threshold that belong to a structure as long as a vessel."""
     _, binary = cv2.threshold(change, threshold - 1, 1, cv2.THRESH_BINARY)
     _, _, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(binary, 8, cv2.CV_32S, cv2.CCL_BBDT)
     stats = stats[1:]  # without the background
     length = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-    return int(stats[length >= VESSEL_LENGTH / 2, cv2.CC_STAT_AREA].sum())
+    return int(stats[length >= shortest / 2, cv2.CC_STAT_AREA].sum())
+
+
+def _response_above(change: np.ndarray, threshold: int) -> float:
+    """Sum of the response over the pixels at or above the threshold."""
+    _, kept = cv2.threshold(change, threshold - 1, 255, cv2.THRESH_TOZERO)
+    return cv2.sumElems(kept)[0]

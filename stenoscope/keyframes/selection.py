@@ -1,17 +1,39 @@
 """From a curve to an apex, from an apex to five frames."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
 from stenoscope.records import KEYFRAMES_PER_CLIP
 
-PLATEAU = 0.8
-"""Level of the smoothed curve (0 to 1) above which a frame belongs to the plateau."""
-LATENESS = 0.6
-"""Quantile of the plateau's weight at which the apex is read: late, because distal branches fill last."""
-_SMOOTHING = 0.12  # standard deviation of the smoothing, in widths of the curve at half height
-_BEYOND = 0.08  # widths for which a clip that ends opacified is assumed to go on
-_FLOOR = 0.5  # the plateau is measured from at most this share of the maximum: some clips are never empty
+
+@dataclass(frozen=True)
+class PlateauRule:
+    """How the apex is read from a curve; ``benchmarks/keyframes.py --refit`` fits the defaults.
+
+    Attributes
+    ----------
+    level : float
+        Level of the smoothed curve (0 to 1) above which a frame belongs to the plateau.
+    lateness : float
+        Quantile of the plateau's weight at which the apex is read: late, because distal branches fill last.
+    smoothing : float
+        Standard deviation of the smoothing, in widths of the curve at half height.
+    floor : float
+        The plateau is measured from at most this share of the maximum: some clips are never empty.
+    beyond : float
+        Widths for which a clip that ends opacified is assumed to go on.
+    """
+
+    level: float = 0.8
+    lateness: float = 0.6
+    smoothing: float = 0.12
+    floor: float = 0.5
+    beyond: float = 0.08
+
+
+PLATEAU = PlateauRule()
 
 
 def neighbours(apex: int, num_frames: int, count: int = KEYFRAMES_PER_CLIP) -> tuple[int, ...]:
@@ -50,7 +72,7 @@ def spread(curve: np.ndarray, apex: int, count: int = KEYFRAMES_PER_CLIP) -> tup
     Parameters
     ----------
     curve : ndarray, shape (num_frames,)
-        Smooth curve; the plateau is the run around `apex` above `PLATEAU` of its range.
+        Smooth curve; the plateau is the run around `apex` above ``PLATEAU.level`` of its range.
     apex : int
     count : int
 
@@ -59,7 +81,7 @@ def spread(curve: np.ndarray, apex: int, count: int = KEYFRAMES_PER_CLIP) -> tup
     tuple of int
         Ascending, the apex among them; the neighbours of the apex where the plateau is too short to spread.
     """
-    first, last = run_around(_plateau_level(curve) >= PLATEAU, apex)
+    first, last = run_around(_plateau_level(curve, PLATEAU.floor) >= PLATEAU.level, apex)
     if last - first + 1 <= count:
         return neighbours(apex, len(curve), count)
     chosen = np.linspace(first, last, count).round().astype(int)
@@ -67,7 +89,7 @@ def spread(curve: np.ndarray, apex: int, count: int = KEYFRAMES_PER_CLIP) -> tup
     return tuple(int(index) for index in chosen)
 
 
-def smooth(curve: np.ndarray) -> np.ndarray:
+def smooth(curve: np.ndarray, rule: PlateauRule = PLATEAU) -> np.ndarray:
     """Smooth a curve of opacification by a Gaussian in proportion to its width, so that frame rates compare.
 
     Returns
@@ -75,19 +97,20 @@ def smooth(curve: np.ndarray) -> np.ndarray:
     ndarray, float64, shape (num_frames,)
     """
     curve = np.asarray(curve, np.float64)
-    return ndimage.gaussian_filter1d(curve, max(0.7, _SMOOTHING * _width(curve)), mode="nearest")
+    return ndimage.gaussian_filter1d(curve, max(0.7, rule.smoothing * _width(curve)), mode="nearest")
 
 
-def plateau_apex(smoothed: np.ndarray) -> int:
+def plateau_apex(smoothed: np.ndarray, rule: PlateauRule = PLATEAU) -> int:
     """The apex of a smoothed curve: a late quantile of the plateau that holds its maximum.
 
-    Frames weigh by how far they rise above `PLATEAU`. A clip that ends on the plateau was cut: the plateau is
-    continued for a while, so that the apex of a curve that still rises is the last frame.
+    Frames weigh by how far they rise above ``rule.level``. A clip that ends on the plateau was cut: the
+    plateau is continued for a while, so that the apex of a curve that still rises is the last frame.
 
     Parameters
     ----------
     smoothed : ndarray, shape (num_frames,)
         At least 0.
+    rule : PlateauRule
 
     Returns
     -------
@@ -98,13 +121,13 @@ def plateau_apex(smoothed: np.ndarray) -> int:
     >>> plateau_apex(np.array([0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0]))
     5
     """
-    level = _plateau_level(smoothed)
-    level = np.append(level, np.full(round(_BEYOND * _width(smoothed)), level[-1]))
-    first, last = run_around(level >= PLATEAU, int(np.argmax(level)))
-    weight = np.cumsum(level[first : last + 1] - PLATEAU)
+    level = _plateau_level(smoothed, rule.floor)
+    level = np.append(level, np.full(round(rule.beyond * _width(smoothed)), level[-1]))
+    first, last = run_around(level >= rule.level, int(np.argmax(level)))
+    weight = np.cumsum(level[first : last + 1] - rule.level)
     if weight[-1] <= 0:
         return min((first + last) // 2, len(smoothed) - 1)
-    return min(first + int(np.searchsorted(weight, LATENESS * weight[-1])), len(smoothed) - 1)
+    return min(first + int(np.searchsorted(weight, rule.lateness * weight[-1])), len(smoothed) - 1)
 
 
 def run_around(mask: np.ndarray, index: int) -> tuple[int, int]:
@@ -129,11 +152,11 @@ def unit_range(curve: np.ndarray) -> np.ndarray:
     return (curve - low) / (high - low) if high > low else np.zeros(len(curve))
 
 
-def _plateau_level(smoothed: np.ndarray) -> np.ndarray:
-    """The curve with its maximum at 1 and its minimum, or half of its maximum if that is less, at 0."""
+def _plateau_level(smoothed: np.ndarray, floor: float) -> np.ndarray:
+    """The curve with its maximum at 1 and its minimum, or `floor` of its maximum if that is less, at 0."""
     smoothed = np.asarray(smoothed, np.float64)
     high = smoothed.max()
-    low = min(smoothed.min(), _FLOOR * high)
+    low = min(smoothed.min(), floor * high)
     return (smoothed - low) / (high - low) if high > low else np.ones(len(smoothed))
 
 

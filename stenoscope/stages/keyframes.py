@@ -1,51 +1,49 @@
 """Step 1: read every clip, choose its key frames, write `clips.pickle` and what explains it.
 
-Clips are read and scored in worker processes; each finished one is kept in `.work/` until the pickle is
-written, so that an interrupted run goes on where it stopped. A clip that can't be used is quarantined with
-its reason and never stops the others.
+Clips are read and scored in worker processes (see `keyframe_worker`); each finished one is kept in `.work/`
+until the pickle is written, so that an interrupted run goes on where it stopped. A clip that can't be used is
+quarantined with its reason and never stops the others.
 """
 
 import csv
 import io
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from stenoscope import __version__, provenance
 from stenoscope.cli import finish, progress, say
-from stenoscope.dataset import plain_pickle
 from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.labels import LabelTable, labels_from_folders, match_labels, read_labels
 from stenoscope.dataset.truth import keyframe_lesions, read_truth
-from stenoscope.errors import DatasetError, DicomError, unknown_name
+from stenoscope.errors import DatasetError, unknown_name
 from stenoscope.executors import crashed, executor, map_ordered
 from stenoscope.imaging.intake import (
     IntakeRow,
     Inventory,
     Source,
-    admit,
     discover,
     missing_clip,
     patient_of,
-    quarantine,
     refuse,
     to_csv,
 )
 from stenoscope.imaging.pseudonyms import Pseudonymizer
-from stenoscope.keyframes.registry import METHODS, choose
-from stenoscope.keyframes.sheet import draw_sheet
+from stenoscope.keyframes.registry import METHODS
 from stenoscope.records import KeyframeChoice
 from stenoscope.settings import KeyframeSettings
+from stenoscope.stages.keyframe_worker import Outcome, process, read_outcome
 
-COLUMNS = ("clip_id", "patient_id", "label", "num_frames", "method", "start", "apex", "end", "keyframes")
+COLUMNS = (
+    "clip_id", "patient_id", "label", "num_frames", "method", "start", "apex", "end", "confidence",
+    "keyframes",
+)  # fmt: skip
 """Columns of keyframes.csv."""
 
-NO_CONTRAST = "No passage of contrast through vessels was found in this clip."
 UNLABELLED = "No label for this clip. To fix: add a line clip_id,patient_id,label."
 CRASHED = (
     "The process that read this clip was killed, twice: by a crash of the decoder, or for want of memory. To "
@@ -53,29 +51,6 @@ CRASHED = (
 )
 
 _WORK = ".work"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a worker made of one source; `choice`, `frames` and `sheet` are None for a quarantined one.
-
-    Attributes
-    ----------
-    row : IntakeRow
-    choice : KeyframeChoice or None
-    frames : ndarray or None
-        The five key frames, uint8 (5, 512, 512).
-    sheet : bytes or None
-        PNG.
-    meta : dict
-        frame_time_ms, view, source_sha256, scale and patient_id of the clip.
-    """
-
-    row: IntakeRow
-    choice: KeyframeChoice | None = None
-    frames: np.ndarray | None = None
-    sheet: bytes | None = None
-    meta: dict | None = None
 
 
 def make_keyframes(settings: KeyframeSettings) -> None:
@@ -197,82 +172,33 @@ def _outcomes(
     missing = [source for source in sources if not kept_at(source).exists()]
     if len(missing) < len(sources):
         say(f"Resuming: {len(sources) - len(missing)} of {len(sources)} clips are done.")
-    caption = {clip_id: _caption(labels.labels[row, 0]) for clip_id, row in row_of.items()} if labels else {}
+    sheets = (output / "sheets").resolve() if settings.sheets else None
     work = partial(
-        process,
-        pseudonym=pseudonym,
-        method=settings.method,
-        spread=settings.spread,
-        sheets=settings.sheets,
-        captions=caption,
+        process, pseudonym=pseudonym, method=settings.method, spread=settings.spread, sheets=sheets
     )
+    jobs = [
+        (source, kept_at(source).resolve(), _caption(labels, row_of.get(source.clip_id)))
+        for source in missing
+    ]
     with (
         executor(settings.workers, settings.dask_scheduler) as pool,
         progress("key frames", len(sources)) as step,
     ):
-        computed = map_ordered(pool, work, missing)
+        computed = map_ordered(pool, work, jobs)
+        waiting = {source.clip_id for source in missing}
         for source in sources:
-            path = kept_at(source)
-            if path.exists():
-                outcome = _unpack(plain_pickle.load(path))
-            else:
+            row = None
+            if source.clip_id in waiting:
                 _, future = next(computed)
-                outcome = Outcome(refuse(source, CRASHED)) if crashed(future) else future.result()
-                if outcome.sheet is not None:
-                    name = f"{provenance.file_name(source.clip_id)}.png"
-                    provenance.write_bytes(output / "sheets" / name, outcome.sheet)
-                if outcome.choice is not None:
-                    plain_pickle.dump(_pack(outcome), path)
+                row = refuse(source, CRASHED) if crashed(future) else future.result()
+            yield source, read_outcome(kept_at(source)) if row is None else Outcome(row)
             step()
-            yield source, outcome
 
 
-def process(
-    source: Source, pseudonym, method: str, spread: bool, sheets: bool, captions: dict[str, str]
-) -> Outcome:
-    """Read one clip and choose its key frames; runs in a worker and returns only the five frames."""
-    cv2.setNumThreads(1)
-    clip, row = admit(source, pseudonym)
-    if clip is None:
-        return Outcome(row)
-    try:
-        choice = choose(clip.frames, method, spread)
-    except DicomError as problem:
-        return Outcome(quarantine(row, problem.one_line))
-    sheet = None
-    if sheets:
-        picture = draw_sheet(clip.frames, choice, clip.clip_id, captions.get(clip.clip_id, ""))
-        sheet = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
-    if not choice.contrast:
-        return Outcome(quarantine(row, NO_CONTRAST), sheet=sheet)
-    meta = {
-        "frame_time_ms": clip.frame_time_ms,
-        "view": clip.view,
-        "source_sha256": clip.source_sha256,
-        "scale": clip.scale,
-        "patient_id": clip.patient_id,
-    }
-    return Outcome(row, choice, clip.frames[list(choice.keyframes)], sheet, meta)
-
-
-def _pack(outcome: Outcome) -> dict:
-    """Plain data for `.work/`; the fit and the mask of the choice are on the sheet already."""
-    kept = ("method", "keyframes", "apex", "start", "end", "curve", "contrast", "confidence")
-    choice = {name: getattr(outcome.choice, name) for name in kept}
-    choice["keyframes"] = [int(frame) for frame in choice["keyframes"]]
-    view = outcome.meta["view"]
-    meta = {**outcome.meta, "view": list(view) if view else None}
-    return {"row": asdict(outcome.row), "choice": choice, "frames": outcome.frames, "meta": meta}
-
-
-def _unpack(kept: dict) -> Outcome:
-    choice = KeyframeChoice(**{**kept["choice"], "keyframes": tuple(kept["choice"]["keyframes"])})
-    view = kept["meta"]["view"]
-    meta = {**kept["meta"], "view": tuple(view) if view else None}
-    return Outcome(IntakeRow(**kept["row"]), choice, kept["frames"], None, meta)
-
-
-def _caption(label: float) -> str:
+def _caption(labels: LabelTable | None, row: int | None) -> str:
+    if labels is None:
+        return ""
+    label = labels.labels[row, 0]
     return "label unknown" if np.isnan(label) else ("normal", "abnormal")[int(label)]
 
 
@@ -287,6 +213,7 @@ def _line(clip_id: str, patient: str | None, values: list[float], choice: Keyfra
         "start": "" if choice.start is None else choice.start,
         "apex": choice.apex,
         "end": "" if choice.end is None else choice.end,
+        "confidence": f"{choice.confidence:.3f}",
         "keyframes": " ".join(str(frame) for frame in choice.keyframes),
     }
 

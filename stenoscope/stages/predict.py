@@ -22,7 +22,7 @@ from stenoscope.report.html import write_predict_report
 from stenoscope.report.panels import Case, draw_panel, encode_gif, encode_png, panel_name
 from stenoscope.settings import PredictSettings, TrainingSettings
 from stenoscope.stages.explain import drawn_methods, in_frame
-from stenoscope.stages.keyframes import NO_CONTRAST
+from stenoscope.stages.keyframe_worker import NO_CONTRAST
 
 
 def predict(paths: Sequence[str], settings: PredictSettings) -> None:

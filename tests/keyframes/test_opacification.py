@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from stenoscope.keyframes.opacification import choose_opacification, contrast_interval
+from stenoscope.keyframes.scores import Filling
 from tests.keyframes.clips import LEVELS, filling_clip
 
 
@@ -64,9 +65,17 @@ def test_confidence_falls_with_the_contrast():
 
 def test_interval_by_hand():
     curve = np.array([0, 0, 0, 0, *[1.0] * 9, 0, 0, 0, 0])
-    first, last = contrast_interval(curve, curve, 8)
-    assert first in (2, 3) and last == 12  # a step is blurred: 5 % is passed before it, 50 % on it
-    assert contrast_interval(curve[5:10], curve[5:10], 2) == (None, None)
+    thinning = np.array(
+        [0, 0, 0, 0, *[1.0] * 5, 0.9, 0.7, 0.5, 0.3, 0, 0, 0, 0]
+    )  # vessels stay filled until 12
+
+    def interval(share, amount, apex):
+        return contrast_interval(Filling(share, amount, 1.0, np.zeros((8, 8), bool)), share, apex)
+
+    first, last = interval(curve, curve, 8)
+    assert first in (2, 3) and last in (12, 13)  # a step is blurred: 5 % is passed before it, 40 % at it
+    assert interval(curve, thinning, 8) == (first, 11)  # half of the contrast at 11, a third at 12
+    assert interval(curve[5:10], curve[5:10], 2) == (None, None)
 
 
 def test_a_real_clip(real_data):

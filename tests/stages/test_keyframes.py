@@ -29,11 +29,11 @@ def run(clips, tmp_path, **changes) -> pd.DataFrame:
     return pd.read_csv(tmp_path / "out" / "keyframes.csv", dtype=str, keep_default_na=False)
 
 
-def crash(source, **settings):
+def crash(job, **settings):
     """Stands for `process`: the decoder of one clip kills its process."""
-    if source.clip_id == "A/a/b":
+    if job[0].clip_id == "A/a/b":
         os.kill(os.getpid(), signal.SIGSEGV)
-    return process(source, **settings)
+    return process(job, **settings)
 
 
 process = keyframes.process

@@ -1,0 +1,102 @@
+"""What a worker process does with a clip in step 1: read it, choose its key frames, draw the sheet.
+
+A worker writes what it made beside the output itself and returns a line at most, so that frames do not travel
+between processes. It imports only what this takes: each worker process pays for its imports.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stenoscope import provenance
+from stenoscope.dataset import plain_pickle
+from stenoscope.errors import DicomError
+from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
+from stenoscope.keyframes.registry import choose
+from stenoscope.keyframes.sheet import draw_sheet
+from stenoscope.records import KeyframeChoice
+
+NO_CONTRAST = "No passage of contrast through vessels was found in this clip."
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one source; all but `row` are None for a quarantined one.
+
+    Attributes
+    ----------
+    row : IntakeRow
+    choice : KeyframeChoice or None
+        Without its fit and mask, which are on the sheet.
+    frames : ndarray or None
+        The five key frames, uint8 (5, 512, 512).
+    meta : dict or None
+        frame_time_ms, view, source_sha256, scale and patient_id of the clip.
+    """
+
+    row: IntakeRow
+    choice: KeyframeChoice | None = None
+    frames: np.ndarray | None = None
+    meta: dict | None = None
+
+
+def process(
+    job: tuple[Source, Path, str], pseudonym, method: str, spread: bool, sheets: Path | None
+) -> IntakeRow | None:
+    """Read one clip, choose its key frames and write them to disk.
+
+    Parameters
+    ----------
+    job : (Source, Path, str)
+        The clip; the file to keep its outcome in; what the sheet says of its label.
+    pseudonym : callable, str to str
+        Makes the patient id.
+    method : str
+    spread : bool
+    sheets : Path or None
+        Folder of the sheets; None for none.
+
+    Returns
+    -------
+    IntakeRow or None
+        None once the outcome is kept; the row of a clip that is quarantined.
+    """
+    source, kept_at, caption = job
+    cv2.setNumThreads(1)
+    clip, row = admit(source, pseudonym)
+    if clip is None:
+        return row
+    try:
+        choice = choose(clip.frames, method, spread)
+    except DicomError as problem:
+        return quarantine(row, problem.one_line)
+    if sheets:
+        picture = draw_sheet(clip.frames, choice, clip.clip_id, caption)
+        encoded = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+        provenance.write_bytes(sheets / f"{provenance.file_name(clip.clip_id)}.png", encoded)
+    if not choice.contrast:
+        return quarantine(row, NO_CONTRAST)
+    names = ("method", "keyframes", "apex", "start", "end", "curve", "contrast", "confidence")
+    chosen = {name: getattr(choice, name) for name in names}
+    chosen["keyframes"] = [int(frame) for frame in choice.keyframes]
+    meta = {
+        "frame_time_ms": clip.frame_time_ms,
+        "view": list(clip.view) if clip.view else None,
+        "source_sha256": clip.source_sha256,
+        "scale": clip.scale,
+        "patient_id": clip.patient_id,
+    }
+    frames = clip.frames[list(choice.keyframes)]
+    plain_pickle.dump({"row": asdict(row), "choice": chosen, "frames": frames, "meta": meta}, kept_at)
+    return None
+
+
+def read_outcome(path: Path) -> Outcome:
+    """Read what `process` kept of a clip."""
+    kept = plain_pickle.load(path)
+    choice = KeyframeChoice(**{**kept["choice"], "keyframes": tuple(kept["choice"]["keyframes"])})
+    view = kept["meta"]["view"]
+    meta = {**kept["meta"], "view": tuple(view) if view else None}
+    return Outcome(IntakeRow(**kept["row"]), choice, kept["frames"], meta)
