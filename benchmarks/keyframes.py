@@ -6,8 +6,8 @@
 `--refit` shows what the constants of `opacification` are worth on patients that had no part in choosing them
 (see `refit`).
 
-Each clip is also changed in time in five fixed ways, so that a positional habit cannot win. The reference of a
-changed clip is the frame that is left nearest to the original apex; accepted are the frames left of the
+Each clip is also changed in time in five fixed ways, so that a positional habit cannot win. The reference of
+a changed clip is the frame that is left nearest to the original apex; accepted are the frames left of the
 original range, or that one frame where none is left. Intervals are from a bootstrap over patients.
 """
 

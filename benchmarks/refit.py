@@ -1,8 +1,8 @@
 """What the constants of the method `opacification` would be, fitted without the patient that is measured.
 
 A grid over `PlateauRule`, and `VesselRule` with one value changed at a time. The cost of a setting is the
-mean distance of the apex on unchanged clips, half of it on the simulated clips and half on the real ones; for each
-real patient the setting is chosen without that patient's clips.
+mean distance of the apex on unchanged clips, half of it on the simulated clips and half on the real ones; for
+each real patient the setting is chosen without that patient's clips.
 """
 
 import itertools

@@ -124,10 +124,11 @@ class TrainingSettings:
     subtract_mean: bool = True
     """Subtract the training part's mean image."""
     attention: str = "self_attention"
-    """Attention block before the pooling: 'self_attention' (non-local, gain starts at zero) or 'none'."""
-    pooling: Literal["average", "log_sum_exp"] = "log_sum_exp"
-    """How the class map becomes one number: 'average' (the paper's), or 'log_sum_exp', a soft maximum, which
-    suits lesions that fill a few per cent of the image."""
+    """Attention block before the pooling: 'self_attention' (non-local, gain starts at zero), 'cbam', 'arl'
+    (attention residual learning) or 'none'."""
+    pooling: str = "log_sum_exp"
+    """How the class map becomes one number: 'average' (the paper's), 'log_sum_exp', a soft maximum, which
+    suits lesions that fill a few per cent of the image, or 'attention_mil' (learned weights of the places)."""
     frozen_layers: float = 0.08
     """Share of the backbone's layers, from the input, that keep their pretrained weights (0 to 1)."""
     freeze_batch_norm: bool = True
@@ -144,6 +145,14 @@ class TrainingSettings:
     """Initial learning rate."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning-rate schedule over all steps; 'cosine' falls to zero."""
+    warmup: float = 0.0
+    """Epochs over which the learning rate first rises linearly from zero."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate from each block of the backbone to the one before it; 1 = one rate for all."""
+    label_smoothing: float = 0.0
+    """Labels 0 and 1 become half of this and 1 minus half of this."""
+    augmentation: bool = True
+    """Train on variants, flips and shifts; false = the centre crop alone, unchanged."""
     variants_per_epoch: int = 1
     """Variants of each frame that one epoch visits, drawn with the seed; 25 = all."""
     frames_per_epoch: int = 3
@@ -157,6 +166,13 @@ class TrainingSettings:
     class_weights: bool = True
     """Weigh the classes inversely to their frequency in the training part."""
 
+    # Decisions
+    inner_share: float = 0.0
+    """Share of the training patients of each fold that is held out of training, to calibrate probabilities
+    and to choose thresholds on; 0 = neither, and clips are decided by the majority of their frames at 0.5."""
+    sensitivity: float = 0.9
+    """Sensitivity for which a second threshold is chosen on the held-out training patients."""
+
     # Explanation
     heatmap: str = "cam"
     """Default heatmap method: 'hirescam' or 'cam'; both are always drawn, this one is scored first."""
@@ -166,8 +182,16 @@ class TrainingSettings:
     # Machine
     threads: int = 0
     """Threads of the tensor library; 0 = one per available core."""
+    devices: int = 1
+    """Accelerators (or virtual CPU devices) that share each batch."""
 
     def __post_init__(self):
+        _check_range(self, "warmup", 0.0, 10_000)
+        _check_range(self, "layer_decay", 0.01, 1.0)
+        _check_range(self, "label_smoothing", 0.0, 0.9)
+        _check_range(self, "inner_share", 0.0, 0.5)
+        _check_range(self, "sensitivity", 0.01, 1.0)
+        _check_range(self, "devices", 1, 1024)
         _check_range(self, "image_size", 32, 500)
         _check_range(self, "epochs", 1, 10_000)
         _check_range(self, "batch_size", 1, 4096)
