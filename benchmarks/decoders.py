@@ -1,4 +1,4 @@
-"""Speed and correctness of the decoders: every plugin installed, on one clip written in every transfer syntax.
+"""Speed and correctness of the decoders: every plugin installed, on a clip written in each transfer syntax.
 
     python benchmarks/decoders.py --input data/phantom/p001_c1.dcm
 

@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py --input data/phantom
     python benchmarks/speed.py --input data/phantom --workers 2
+    python benchmarks/speed.py --input data/phantom --workers 2 --only_workers
 
 What is compared is measured in turns in one process, so that a busy machine slows all of it alike; medians
 and quartiles are given. `--workers N` also times the whole of step 1 with 1 and N processes (wall time: leave
@@ -11,6 +12,7 @@ the machine alone meanwhile). Memory is read from /proc, so on Linux only.
 import argparse
 import itertools
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -189,21 +191,28 @@ def growth(frames: np.ndarray) -> None:
 
 
 def workers(folder: Path, count: int) -> None:
-    """Wall time of the script of step 1 with 1 and `count` processes."""
-    seconds = {}
+    """Wall time of the script of step 1 with 1 and `count` processes, and memory of the largest of them."""
+    seconds, memory = {}, {}
     for number in (1, count):
         with tempfile.TemporaryDirectory() as output:
             begin = time.perf_counter()
-            subprocess.run(
+            process = subprocess.Popen(
                 [sys.executable, "pickle_generator.py", "--input", str(folder.resolve()), "--labels", "none",
                  "--truth", "none", "--output", f"{output}/keyframes", "--workers", str(number),
                  "--pseudonym_key", f"{output}/key"],
-                cwd=ROOT, check=True, capture_output=True,
+                cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
-            seconds[number] = time.perf_counter() - begin
+            _, status, usage = os.wait4(process.pid, 0)  # of the process and those it waited for
+            process.returncode = os.waitstatus_to_exitcode(status)
+            seconds[number], memory[number] = time.perf_counter() - begin, usage.ru_maxrss / 1024
+            if process.returncode:
+                raise SystemExit(f"pickle_generator.py ended with {process.returncode} on {folder}")
+            with (Path(output) / "keyframes" / "keyframes.csv").open() as stream:
+                clips = sum(1 for _ in stream) - 1
     _CONSOLE.print(
-        f"Step 1, wall time: {seconds[1]:.1f} s with 1 process, {seconds[count]:.1f} s with {count}: "
-        f"{seconds[1] / seconds[count]:.2f} times as fast."
+        f"Step 1, {clips} clips, wall time: {seconds[1]:.1f} s with 1 process, {seconds[count]:.1f} s with "
+        f"{count}: {seconds[1] / seconds[count]:.2f} times as fast. Largest process: {memory[1]:.0f} and "
+        f"{memory[count]:.0f} MB."
     )
 
 
@@ -217,7 +226,11 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=int, default=0, help="also time step 1 with 1 and this many processes"
     )
+    parser.add_argument("--only_workers", action="store_true", help="leave out all but that")
     arguments = parser.parse_args()
+    if arguments.only_workers:
+        workers(arguments.input, max(2, arguments.workers))
+        return
     cv2.setNumThreads(1)
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     sources = discover(arguments.input).sources

@@ -128,7 +128,7 @@ class TrainingSettings:
     (attention residual learning) or 'none'."""
     pooling: str = "log_sum_exp"
     """How the class map becomes one number: 'average' (the paper's), 'log_sum_exp', a soft maximum, which
-    suits lesions that fill a few per cent of the image, or 'attention_mil' (learned weights of the places)."""
+    suits lesions that fill a few per cent of the image, or 'attention_mil' (learned weights of places)."""
     frozen_layers: float = 0.08
     """Share of the backbone's layers, from the input, that keep their pretrained weights (0 to 1)."""
     freeze_batch_norm: bool = True
@@ -148,7 +148,7 @@ class TrainingSettings:
     warmup: float = 0.0
     """Epochs over which the learning rate first rises linearly from zero."""
     layer_decay: float = 1.0
-    """Factor on the learning rate from each block of the backbone to the one before it; 1 = one rate for all."""
+    """Factor on the learning rate from each block of the backbone to the one before; 1 = one rate for all."""
     label_smoothing: float = 0.0
     """Labels 0 and 1 become half of this and 1 minus half of this."""
     augmentation: bool = True
