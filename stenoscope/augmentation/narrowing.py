@@ -9,7 +9,8 @@ contrast is w times as thick along the ray and w times as wide across it (Beer-L
 
 .. math:: f' = f + T(u, v) - w(u)\\,T(u, v / w(u))
 
-with u along and v across the vessel. The frame keeps its own noise, since only smooth parts are exchanged.
+with u along and v across the vessel, whose middle line is followed through its curves. The frame keeps its
+own noise, since only smooth parts are exchanged.
 
 References
 ----------
@@ -21,19 +22,21 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
 
 TOPHAT_SIZE = 25
 """Side of the structuring element, pixels: wider than a coronary artery."""
-WIDTHS = (7.0, 22.0)
+WIDTHS = (9.0, 24.0)
 """Diameters of the vessels that are narrowed, pixels."""
-MARGIN = 44
+MARGIN = 28
 """Least distance from the border of the frame, pixels."""
-REACH = 40
-"""Half the side of the patch that is edited, pixels."""
 SMOOTHING = 1.2
 """Standard deviation of the blur that parts vessels from noise, pixels."""
 DIFFUSE = 0.25
 """Share of diffuse narrowings."""
+_STEP = 2.0  # pixels between the points where a middle line is looked for
+_SHOULDER = 0.9  # lengths from the middle within which a narrowing is felt
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,68 @@ def find_site(component: np.ndarray, rng: np.random.Generator) -> Site | None:
     return None
 
 
+def middle_line(component: np.ndarray, site: Site, reach: float) -> np.ndarray:
+    """Follow the middle of a vessel from a site to both sides.
+
+    Parameters
+    ----------
+    component : ndarray, float32, shape (rows, cols)
+        From `vessel_component`.
+    site : Site
+    reach : float
+        How far to go to each side, pixels; the line ends earlier where the vessel does.
+
+    Returns
+    -------
+    ndarray, float64, shape (n, 3)
+        Column, row and signed distance along the vessel from the site, one point a pixel.
+    """
+    offsets = np.arange(-np.ceil(0.7 * site.radius), np.ceil(0.7 * site.radius) + 1)
+    lowest = 0.4 * component[site.row, site.col]
+    sides = []
+    for turn in (0.0, np.pi):
+        x, y, angle = float(site.col), float(site.row), site.angle + turn
+        points = [(x, y)]
+        for _ in range(int(reach / _STEP)):
+            x, y = x + _STEP * np.cos(angle), y + _STEP * np.sin(angle)
+            rows = np.rint(y + offsets * np.cos(angle)).astype(int)
+            cols = np.rint(x - offsets * np.sin(angle)).astype(int)
+            if (
+                min(rows.min(), cols.min()) < 0
+                or rows.max() >= component.shape[0]
+                or cols.max() >= component.shape[1]
+            ):
+                break
+            across = component[rows, cols]
+            if across.max() < lowest:
+                break
+            aside = float(np.clip((across * offsets).sum() / across.sum(), -1, 1))
+            x, y = x - aside * np.sin(angle), y + aside * np.cos(angle)
+            back_x, back_y = points[max(0, len(points) - 3)]
+            heading = np.arctan2(y - back_y, x - back_x)
+            angle += np.clip((heading - angle + np.pi) % (2 * np.pi) - np.pi, -0.35, 0.35)
+            points.append((x, y))
+        sides.append(points)
+    line = np.array(sides[1][:0:-1] + sides[0])
+    if len(line) > 5:
+        line = ndimage.gaussian_filter1d(line, 1.5, axis=0, mode="nearest")
+    elif len(line) == 1:  # nothing to follow: straight on
+        line = line + np.array([[-1.0], [1.0]]) * (np.cos(site.angle), np.sin(site.angle))
+    along = np.append(0, np.cumsum(np.hypot(*np.diff(line, axis=0).T)))
+    fine = np.arange(0, along[-1] + 1e-9)
+    line = np.stack([np.interp(fine, along, line[:, axis]) for axis in (0, 1)], axis=1)
+    nearest = int(np.argmin(np.hypot(*(line - (site.col, site.row)).T)))
+    return np.column_stack([line, fine - fine[nearest]])
+
+
 def narrow(
-    frame: np.ndarray, site: Site, component: np.ndarray, severity: float, length: float, shift: float = 0.0
+    frame: np.ndarray,
+    site: Site,
+    component: np.ndarray,
+    severity: float,
+    length: float,
+    shift: float = 0.0,
+    uneven: np.ndarray | None = None,
 ) -> np.ndarray:
     """Narrow a vessel at a site.
 
@@ -101,42 +164,61 @@ def narrow(
     severity : float
         Narrowing as a share of the diameter, 0 to 0.95.
     length : float
-        Length at half severity, pixels.
+        Length at half severity, pixels, along the vessel.
     shift : float
         Of the remaining lumen towards one wall: -1 to 1, 0 = concentric.
+    uneven : ndarray, shape (n,), optional
+        Factors on the severity, 0 to 1, evenly spread over the length.
 
     Returns
     -------
     ndarray, uint8, shape (rows, cols)
     """
-    rows, cols = slice(site.row - REACH, site.row + REACH + 1), slice(site.col - REACH, site.col + REACH + 1)
-    y, x = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1].astype(np.float32)
-    cos, sin = np.float32(np.cos(site.angle)), np.float32(np.sin(site.angle))
-    along, across = x * cos + y * sin, -x * sin + y * cos
+    line = middle_line(component, site, _SHOULDER * length + 2)
+    wide = 1.2 * site.radius + 1.5
+    beyond = wide + max(4.0, _SHOULDER * length - min(-line[0, 2], line[-1, 2]))  # where the line ended early
+    low = np.maximum(np.floor(line[:, :2].min(axis=0) - beyond), 0).astype(int)
+    high = np.minimum(np.ceil(line[:, :2].max(axis=0) + beyond) + 1, frame.shape[::-1]).astype(int)
+    x, y = (
+        grid.astype(np.float64)
+        for grid in np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
+    )
+    tangent = np.gradient(line[:, :2], axis=0)
+    tangent /= np.maximum(np.hypot(*tangent.T), 1e-9)[:, None]
+    _, nearest = cKDTree(line[:, :2]).query(np.stack([x, y], axis=-1))
+    (foot_x, foot_y, start), (cos, sin) = (
+        line[nearest].transpose(2, 0, 1),
+        tangent[nearest].transpose(2, 0, 1),
+    )
+    ahead = (x - foot_x) * cos + (y - foot_y) * sin
+    across = (y - foot_y) * cos - (x - foot_x) * sin
+    along = start + ahead
     profile = np.exp(-np.log(2.0) * (2 * np.abs(along) / length) ** 4)  # a plateau with smooth shoulders
-    width = 1 - severity * profile
-    centre = shift * site.radius * (1 - width)
-    source = (across - centre) / width
-    patch = component[rows, cols]
+    depth = severity * profile
+    if uneven is not None:
+        depth *= np.interp(along, np.linspace(-length / 2, length / 2, len(uneven)), uneven)
+    width = 1 - depth
+    source = (across - shift * site.radius * (1 - width)) / width
     taken = cv2.remap(
-        patch,
-        (along * cos - source * sin + REACH).astype(np.float32),
-        (along * sin + source * cos + REACH).astype(np.float32),
+        component,
+        (foot_x + ahead * cos - source * sin).astype(np.float32),
+        (foot_y + ahead * sin + source * cos).astype(np.float32),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    # Only this vessel: neighbours beyond one and a half radii stay as they are.
-    here = 1 / (1 + np.exp((np.abs(across) - 1.5 * site.radius - 1.5) / 0.7))
-    taken = np.where(np.abs(source) <= 1.5 * site.radius + 1.5, taken, 0.0)
+    # Only this vessel: its neighbours, and branches but for their first pixels, stay.
+    here = 1 / (1 + np.exp((np.abs(across) - wide) / 0.7))
+    taken = np.where(np.abs(source) <= wide, taken, 0.0)
     fade = np.clip((profile - 0.002) / 0.02, 0, 1)
+    patch = slice(low[1], high[1]), slice(low[0], high[0])
     edited = frame.copy()
-    values = frame[rows, cols] + here * fade * (patch - width * taken)
-    edited[rows, cols] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    values = frame[patch] + here * fade * (component[patch] - width * taken)
+    edited[patch] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return edited
 
 
 def synthetic_narrowing(frame: np.ndarray, seed: int) -> tuple[np.ndarray, Site | None]:
-    """A frame with a random narrowing: focal (50 to 90 %, 5 to 18 px) or diffuse (50 to 75 %, 20 to 45 px).
+    """A frame with a random narrowing: focal (50 to 90 %, 5 to 18 px) or diffuse (50 to 75 %, 20 to 80 px).
 
     Parameters
     ----------
@@ -155,11 +237,13 @@ def synthetic_narrowing(frame: np.ndarray, seed: int) -> tuple[np.ndarray, Site 
     site = find_site(component, rng)
     if site is None:
         return frame, None
+    uneven = None
     if rng.random() < DIFFUSE:
-        severity, length = rng.uniform(0.5, 0.75), rng.uniform(20, 45)
+        severity, length = rng.uniform(0.5, 0.75), rng.uniform(20, 80)
+        uneven = rng.uniform(0.6, 1.0, max(3, round(length / 8)))
     else:
         severity, length = rng.uniform(0.5, 0.9), np.clip(2 * site.radius * rng.uniform(0.5, 1.4), 5, 18)
-    return narrow(frame, site, component, severity, length, rng.uniform(-0.8, 0.8)), site
+    return narrow(frame, site, component, severity, length, rng.uniform(-0.8, 0.8), uneven), site
 
 
 def _direction(component: np.ndarray, row: int, col: int) -> tuple[float, float]:

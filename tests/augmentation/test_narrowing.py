@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from stenoscope.augmentation.narrowing import (
-    REACH,
+    MARGIN,
     Site,
     find_site,
+    middle_line,
     narrow,
     synthetic_narrowing,
     vessel_component,
@@ -99,4 +100,69 @@ def test_same_seed_same_narrowing():
     other, _ = synthetic_narrowing(frame, 12)
     np.testing.assert_array_equal(first, again)
     assert site == same and (other != first).any()
-    assert REACH < site.row < SIZE - REACH and REACH < site.col < SIZE - REACH
+    assert MARGIN <= site.row < SIZE - MARGIN and MARGIN <= site.col < SIZE - MARGIN
+
+
+BEND = 70.0
+
+
+def curved_vessel() -> np.ndarray:
+    """A vessel on a circle of radius `BEND` around the middle of the frame."""
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE // 2
+    across = np.hypot(x, y) - BEND
+    lumen = np.sqrt(np.clip(1 - (across / RADIUS) ** 2, 0, None))
+    return np.clip(np.rint(160 - DEPTH * lumen), 0, 255).astype(np.uint8)
+
+
+def darkness_at(frame: np.ndarray, along: float) -> float:
+    """Sum of the darkness across the circle, `along` pixels of arc from its top."""
+    angle = along / BEND
+    radii = np.arange(BEND - 12, BEND + 13)
+    rows = np.rint(SIZE // 2 - radii * np.cos(angle)).astype(int)
+    cols = np.rint(SIZE // 2 + radii * np.sin(angle)).astype(int)
+    return float((160.0 - frame[rows, cols]).sum())
+
+
+TOP = Site(SIZE // 2 - int(BEND), SIZE // 2, 0.0, RADIUS)
+
+
+def test_the_middle_line_follows_a_bend():
+    line = middle_line(vessel_component(curved_vessel()), TOP, 60)
+    radii = np.hypot(line[:, 0] - SIZE // 2, line[:, 1] - SIZE // 2)
+    assert np.abs(radii - BEND).max() < 1.5
+    assert line[0, 2] == pytest.approx(-60, abs=6) and line[-1, 2] == pytest.approx(60, abs=6)
+    assert np.hypot(*np.diff(line[:, :2], axis=0).T) == pytest.approx(1, abs=0.05)
+
+
+def test_the_middle_line_ends_with_the_vessel():
+    frame = straight_vessel()
+    frame[:, SIZE // 2 + 20 :] = 160
+    line = middle_line(vessel_component(frame), middle(0.0), 60)
+    assert line[:, 0].max() <= SIZE // 2 + 26 and line[:, 0].min() < SIZE // 2 - 50
+
+
+def test_a_long_narrowing_follows_the_bend():
+    frame = curved_vessel()
+    edited = narrow(frame, TOP, vessel_component(frame), 0.6, 60.0)
+    for along in (-20, 0, 20):
+        share = darkness_at(edited, along) / darkness_at(frame, along)
+        assert share == pytest.approx(0.4**2, abs=0.1)
+    for along in (-75, 75):
+        assert darkness_at(edited, along) == pytest.approx(darkness_at(frame, along), rel=0.05)
+
+
+def test_an_uneven_narrowing_is_deepest_where_it_says():
+    frame = straight_vessel()
+    edited = narrow(
+        frame, middle(0.0), vessel_component(frame), 0.6, 60.0, uneven=np.array([0.0, 0.0, 1.0, 1.0])
+    )
+    left, right = (np.s_[SIZE // 2 - 12 : SIZE // 2 + 13, SIZE // 2 + shift] for shift in (-22, 22))
+    darkness = [(160.0 - edited[where]).sum() for where in (left, right)]
+    assert darkness[1] < 0.35 * darkness[0]
+
+
+def test_at_the_border_of_the_frame_nothing_breaks():
+    frame = straight_vessel()
+    site = Site(SIZE // 2, MARGIN, 0.0, RADIUS)
+    edited = narrow(frame, site, vessel_component(frame), 0.6, 80.0)
+    assert edited.shape == frame.shape and (edited[:, MARGIN] != frame[:, MARGIN]).any()
