@@ -33,8 +33,8 @@ MARGIN = 28
 """Least distance from the border of the frame, pixels."""
 SMOOTHING = 1.2
 """Standard deviation of the blur that parts vessels from noise, pixels."""
-DIFFUSE = 0.25
-"""Share of diffuse narrowings."""
+DIFFUSE = 0.5
+"""Share of diffuse narrowings: rarer in patients, but harder to learn."""
 _STEP = 2.0  # pixels between the points where a middle line is looked for
 _SHOULDER = 0.9  # lengths from the middle within which a narrowing is felt
 
