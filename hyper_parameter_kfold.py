@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Search for better settings on inner folds; without --trials, print every setting as YAML to edit."""
+"""Search settings on inner folds and test the choice on outer ones; without --trials, print all as YAML."""
 
 import sys
 

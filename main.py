@@ -6,12 +6,26 @@
 
 import sys
 
-from stenoscope.cli import parse, run
+from stenoscope.cli import config_file, parse, run
 from stenoscope.settings import PredictSettings, TrainingSettings
+
+MODES = {
+    "study": (
+        "Train the four arms of the paper (original, original + attention, augmentation, augmentation + "
+        "attention) on the same folds and compare them; EXPERIMENT is then results/study by default.",
+        {"experiment": "results/study"},
+    ),
+    "audit": (
+        "Train the same arm under patient-wise, clip-wise and frame-wise folds and with shuffled labels, to "
+        "measure what leaks are worth; written to EXPERIMENT/audit.",
+        {},
+    ),
+}
+"""Runs of several experiments, and the defaults they change."""
 
 
 def main() -> None:
-    """Parse the flags and train, or predict."""
+    """Parse the flags and train, compare, audit, or predict."""
     if sys.argv[1:2] == ["predict"]:
         settings, paths = parse(
             PredictSettings,
@@ -23,11 +37,20 @@ def main() -> None:
         from stenoscope.stages.predict import predict
 
         predict(paths, settings)
+        return
+    settings, mode = parse(TrainingSettings, __doc__, modes=MODES)
+    if mode == "study":
+        from stenoscope.stages.study import study
+
+        study(settings)
+    elif mode == "audit":
+        from stenoscope.stages.audit import audit
+
+        audit(settings)
     else:
-        settings = parse(TrainingSettings, __doc__)
         from stenoscope.stages.train import train
 
-        train(settings)
+        train(settings, config_file())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """The command line that all scripts share: flags from the settings, YAML configs, presets, errors, tables."""
 
+import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +21,8 @@ def parse(
     argv: Sequence[str] | None = None,
     positional: tuple[str, str] | None = None,
     prog: str | None = None,
-) -> Settings | tuple[Settings, list[str]]:
+    modes: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
+) -> Settings | tuple[Settings, Any]:
     """Turn command-line arguments into a settings record.
 
     Every field becomes a flag (dashes and underscores are the same); ``--config FILE`` reads YAML,
@@ -38,6 +41,9 @@ def parse(
         Ask for one or more positional arguments as well and return them beside the settings.
     prog : str, optional
         What the user typed before the flags, for ``--help``; by default the script's name.
+    modes : mapping of str to (help, defaults), optional
+        Flags without value, of which one may be given, with the defaults that it changes; they are no
+        settings and appear in no file. The one that was given, or None, is returned beside the settings.
     """
     from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
@@ -56,13 +62,43 @@ def parse(
         )
     if positional:
         parser.add_argument(positional[0], nargs="+", help=positional[1])
+    modes = modes or {}
+    for name, (text, _) in modes.items():
+        parser.add_argument(f"--{name}", action=_Mode, help=text)
     parser.add_class_arguments(settings_class, as_group=False, sub_configs=False)
+    chosen = [name for name in modes if f"--{name}" in argv]
+    if len(chosen) > 1:
+        parser.error(f"--{' and --'.join(chosen)} are different runs: give one of them.")
     if settings_class is TrainingSettings:
         parser.set_defaults(preset(_preset_name(argv)))
+    for name in chosen:
+        parser.set_defaults(dict(modes[name][1]))
     namespace = parser.parse_args(argv)
     known = {item.name for item in fields(settings_class)}
     settings = settings_class(**{name: value for name, value in vars(namespace).items() if name in known})
+    if modes:
+        return settings, chosen[0] if chosen else None
     return (settings, list(getattr(namespace, positional[0]))) if positional else settings
+
+
+def config_file(argv: Sequence[str] | None = None) -> str | None:
+    """Path that the arguments name with --config, the last one if there are several; None without it."""
+    argv, path = list(sys.argv[1:] if argv is None else argv), None
+    for argument, following in pairwise([*argv, ""]):
+        flag, equals, value = argument.partition("=")
+        if flag == "--config":
+            path = value if equals else following
+    return path
+
+
+class _Mode(argparse.Action):
+    """A flag that leaves no trace among the settings: `parse` looks for it in the arguments."""
+
+    def __init__(self, option_strings, dest, help=None, **_):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Nothing to note."""
 
 
 def run(stage: Callable[[], Any]) -> int:

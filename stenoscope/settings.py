@@ -175,9 +175,11 @@ class TrainingSettings:
 
     # Explanation
     heatmap: str = "cam"
-    """Default heatmap method: 'hirescam' or 'cam'; both are always drawn, this one is scored first."""
+    """Default heatmap method, drawn and scored first: 'cam', 'gradcam', 'gradcam_plus_plus', 'hirescam',
+    'occlusion' (slow) or 'attention'. 'cam' and 'hirescam' are always drawn and scored beside it."""
     heatmap_layer: str = "auto"
-    """Layer of the gradient-based maps: 'auto' (the backbone's own choice) or a layer's name."""
+    """Layer of the gradient-based maps ('gradcam', 'gradcam_plus_plus', 'hirescam'): 'auto' (the backbone's
+    own choice) or a layer's name."""
 
     # Machine
     threads: int = 0
@@ -249,22 +251,49 @@ class PredictSettings:
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """Search for better settings on inner folds of the training data."""
+    """Search for better settings on inner folds, and score the choice on folds that took no part in it."""
 
     study: str = "results/tuning/study"
-    """Folder to write study.db, trials.csv and best.yaml to; a study that exists is continued."""
+    """Folder to write study.db, trials.csv, nested.csv, summary.json, report.html and best.yaml to; a study
+    that exists is continued."""
     input: str = "data/folds"
     """Folder that step 2 wrote."""
     trials: int = 0
-    """Trials the study should have in all; 0 = only print every setting as YAML to edit."""
+    """Trials that the search of each outer fold should have in all; 0 = only print every setting as YAML to
+    edit."""
     preset: str = "cpu"
-    """Preset of training settings that the trials vary."""
+    """Preset of training settings that the trials vary; its own values are the first trial."""
     base: str = ""
     """YAML file of training settings, as `main.py --config` takes, to start from instead of the preset."""
+    space: str = ""
+    """YAML file of what to search, with lines like `epochs: [5, 10]` and `learning_rate: {low: 1.0e-5,
+    high: 1.0e-3, log: true}`; empty = the built-in space. A study keeps its own in space.yaml."""
+    outer_folds: int = 1
+    """Folds, from 1 to this, whose test part scores settings chosen on their training part alone: a search
+    for each. 1 is the cheapest honest score, 5 tests every clip once."""
     inner_folds: int = 3
-    """Folds the training part of fold 1 is split into, by patient, to score a trial."""
+    """Folds that each training part is split into, by patient, to score a trial."""
+    prune: bool = True
+    """Give a trial up once its score, after an inner fold, is below the median of the finished trials'."""
     seed: int = 7
-    """Seed of the search."""
+    """Seed of the search and of the inner folds."""
+    workers: int = 1
+    """Trials at a time, each in a process with its share of the threads; 1 = in this process, and the only
+    number for which the same seed gives the same trials."""
+    threads: int = 0
+    """Threads of the tensor library, all workers together; 0 = one per available core."""
+    dask_scheduler: str | None = None
+    """Address of a running Dask scheduler (tcp://host:8786): a trial at a time on each of its workers, which
+    must see the input folder under the same path."""
+    overwrite: bool = False
+    """Replace a study of other data, settings or space."""
+
+    def __post_init__(self):
+        _check_range(self, "trials", 0, 100_000)
+        _check_range(self, "outer_folds", 1, 5)
+        _check_range(self, "inner_folds", 2, 20)
+        _check_range(self, "workers", 1, 1024)
+        _check_range(self, "seed", 0, 2**32 - 1)
 
 
 def preset(name: str) -> dict[str, Any]:

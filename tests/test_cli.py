@@ -1,7 +1,8 @@
 import pytest
 import yaml
 
-from stenoscope.cli import finish, parse, run
+from main import MODES
+from stenoscope.cli import config_file, finish, parse, run
 from stenoscope.errors import DatasetError
 from stenoscope.settings import (
     FoldSettings,
@@ -91,6 +92,45 @@ def test_positional_arguments_come_beside_the_settings():
     assert paths == ["a.dcm", "b"] and settings.method == "moon2021"
     with pytest.raises(SystemExit):
         parse(PredictSettings, "", [], ("paths", "Clips."))
+
+
+def test_a_mode_comes_beside_the_settings_and_changes_their_defaults(tmp_path):
+    assert parse(TrainingSettings, "", [], modes=MODES) == (TrainingSettings(), None)
+    assert parse(TrainingSettings, "", ["--audit"], modes=MODES) == (TrainingSettings(), "audit")
+    settings, mode = parse(TrainingSettings, "", ["--epochs", "3", "--study", "--preset=smoke"], modes=MODES)
+    assert (settings, mode) == (training_settings("smoke", epochs=3, experiment="results/study"), "study")
+    (tmp_path / "mine.yaml").write_text("experiment: results/mine\n")
+    argv = ["--study", "--config", str(tmp_path / "mine.yaml")]
+    assert parse(TrainingSettings, "", argv, modes=MODES)[0].experiment == "results/mine"
+
+
+@pytest.mark.parametrize("argv", [["--study", "--audit"], ["--study=1"], ["--study", "yes"]])
+def test_a_mode_is_one_flag_without_value(argv):
+    with pytest.raises(SystemExit) as ended:
+        parse(TrainingSettings, "", argv, modes=MODES)
+    assert ended.value.code == 2
+
+
+def test_a_mode_is_in_the_help_but_in_no_file(capsys):
+    for argv, shown in ((["--help"], True), (["--audit", "--print_config"], False)):
+        with pytest.raises(SystemExit) as ended:
+            parse(TrainingSettings, "", argv, modes=MODES)
+        said = " ".join(capsys.readouterr().out.split())
+        assert ended.value.code == 0 and ("what leaks are worth" in said) == shown
+
+
+@pytest.mark.parametrize(
+    "argv, path",
+    [
+        ([], None),
+        (["--epochs", "3"], None),
+        (["--config", "a.yaml", "--epochs", "3"], "a.yaml"),
+        (["--config=a.yaml"], "a.yaml"),
+        (["--config", "a.yaml", "--config=b/c=d.yaml"], "b/c=d.yaml"),
+    ],
+)
+def test_the_file_of_settings_is_found(argv, path):
+    assert config_file(argv) == path
 
 
 def test_run_turns_a_users_error_into_a_paragraph(capsys):

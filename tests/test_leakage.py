@@ -8,10 +8,11 @@ import pytest
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.folds.files import read_fold, read_part
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows, mean_image
-from stenoscope.settings import TuningSettings, training_settings
-from stenoscope.stages import tune
+from stenoscope.settings import training_settings
+from stenoscope.stages import tune_worker
 from stenoscope.stages.train import open_folds, shuffled_labels
 from stenoscope.training.fold import Trainer
+from stenoscope.tuning.fits import OUTER, Job
 
 
 class Guarded:
@@ -89,29 +90,18 @@ def test_training_does_not_even_read_test_frames(opened):
         trainer.predict(guarded, fold.valid)
 
 
-def test_the_search_never_looks_at_the_first_folds_test_part(prepared, opened, tmp_path, monkeypatch):
+def test_the_search_never_looks_at_the_test_part_of_its_outer_fold(opened, monkeypatch):
     clips, folds = opened
     test = folds[0].valid
     labels = clips.labels.copy()
     labels[test] = np.nan
     guarded = replace(clips, frames=Guarded(clips.frames, frame_rows(test)), labels=labels)
-    monkeypatch.setattr(tune, "open_folds", lambda folder: (guarded, folds, {"folds": "ab"}))
-    study = str(tmp_path / "study")
-    tune.tune(TuningSettings(study=study, trials=1, preset="smoke", inner_folds=2))
-    assert (tmp_path / "study" / "best.yaml").exists()
-
-
-@pytest.mark.parametrize("count", [2, 3])
-def test_inner_folds_split_the_training_part_by_patient(opened, count):
-    clips, folds = opened
-    train = folds[0].train
-    inner = tune.inner_folds(clips, train, count, seed=7)
-    assert len(inner) == count
-    assert sorted(np.concatenate([fold.valid for fold in inner])) == sorted(train)
-    for fold in inner:
-        assert sorted([*fold.train, *fold.valid]) == sorted(train)
-        patients = [{clips.patient_ids[clip] for clip in part} for part in (fold.train, fold.valid)]
-        assert not patients[0] & patients[1]
+    monkeypatch.setattr(tune_worker, "open_folds", lambda folder: (guarded, folds, {}))
+    job = Job(training_settings("smoke"), outer=1, inner=1)
+    found = tune_worker.fit_job(job, "guarded", inner_folds=2, seed=7, threads=1)
+    assert found["probability"].between(0, 1).all() and found["label"].isin((0, 1)).all()
+    with pytest.raises(AssertionError, match="test clip"):
+        tune_worker.fit_job(replace(job, inner=OUTER), "guarded", inner_folds=2, seed=7, threads=1)
 
 
 def test_shuffled_labels_keep_every_folds_prevalence(opened):

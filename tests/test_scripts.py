@@ -2,7 +2,9 @@
 
 import io
 import json
+import random
 import signal
+import time
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import yaml
 
 from stenoscope.dataset import plain_pickle
 from stenoscope.settings import TrainingSettings, training_settings
+from stenoscope.tuning.fits import settings_key
 from tests.journey import PHANTOM
 
 SCRIPTS = ("pickle_generator.py", "data_loader_kfold.py", "augment.py", "main.py", "hyper_parameter_kfold.py")
@@ -64,7 +67,7 @@ def test_step_one_writes_what_the_readme_names(prepared):
     }
     keyframes = table(prepared, "data/keyframes/keyframes.csv")
     assert ",".join(keyframes.columns) == (
-        "clip_id,patient_id,label,num_frames,method,start,apex,end,keyframes"
+        "clip_id,patient_id,label,num_frames,method,start,apex,end,confidence,keyframes"
     )
     assert set(keyframes["clip_id"]) == set(truth) and set(keyframes["label"]) == {"0", "1"}
     for row in keyframes.itertuples():
@@ -210,15 +213,24 @@ def test_settings_are_printed_as_yaml_that_main_takes(cohort):
     assert text.count("#") > 25, "every setting has its reason"
 
 
-def test_a_search_writes_settings_that_main_takes(prepared):
-    prepared.run("hyper_parameter_kfold.py", "--trials", "1", "--preset", "smoke", "--inner-folds", "2")
-    files = prepared.files("results/tuning/study")
-    assert set(files) == {"study.db", "trials.csv", "best.yaml", "manifest.json"}
-    assert len(files["trials.csv"].splitlines()) == 2
-    config = prepared.run("main.py", "--config", "results/tuning/study/best.yaml", "--print_config")
+def test_a_search_writes_settings_that_main_takes(journey):
+    space = journey.folder / "space.yaml"
+    space.write_text("learning_rate: {low: 1e-4, high: 1e-3, log: true}\nbatch_size: [8, 16]\n")
+    search = ("hyper_parameter_kfold.py", "--preset", "smoke", "--inner-folds", "2", "--space", str(space))
+    said = journey.run(*search, "--trials", "2", "--threads", "1")
+    files = journey.files("results/tuning/study")
+    assert {name for name in files if "/" not in name} == {
+        "study.db", "trials.csv", "nested.csv", "summary.json", "best.yaml", "space.yaml", "report.html",
+        "manifest.json",
+    }  # fmt: skip
+    assert len(files["trials.csv"].splitlines()) == 3 and "outer" in said
+    config = journey.run("main.py", "--config", "results/tuning/study/best.yaml", "--print_config")
     best = yaml.safe_load(files["best.yaml"])
     assert best["experiment"] == "results/tuned" and best["image_size"] == 64
     assert f"learning_rate: {best['learning_rate']}" in config
+    default = f"predictions/fold_1/{settings_key(training_settings('smoke'))}/outer.csv"
+    assert files[default] == journey.files("results/demo/fold_1")["predictions.csv"], "as main.py trains it"
+    assert "nothing to do" in journey.run(*search, "--trials", "1")
 
 
 @pytest.mark.parametrize("by, status", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -235,13 +247,29 @@ def test_interrupted_step_one_goes_on_to_the_same_bytes(prepared, tmp_path, by, 
     assert [name for name in again if again[name] != undisturbed[name]] == ["manifest.json"]
 
 
+def some_time_after(path, seconds):
+    """A moment for `interrupt`: so many seconds after a path appeared."""
+    seen = []
+
+    def now():
+        if path.exists():
+            seen.append(time.monotonic())
+        return bool(seen) and seen[-1] >= seen[0] + seconds
+
+    return now
+
+
 def test_interrupted_training_goes_on_to_the_same_predictions(journey):
+    """Repeats the experiment from its own config.yaml, stopped four times on the way."""
     folder = journey.folder / "results" / "again"
-    command = (*SMOKE, "--experiment", "results/again")
-    status = journey.interrupt((folder / "fold_1" / "predictions.csv").exists, signal.SIGINT, *command)
+    command = ("main.py", "--config", "results/demo/config.yaml", "--experiment", "results/again")
+    status = journey.interrupt((folder / "fold_1" / "checkpoint.npz").exists, signal.SIGINT, *command)
     assert status == 130 and not (folder / "predictions.csv").exists()
-    status = journey.interrupt((folder / "fold_3" / "predictions.csv").exists, signal.SIGKILL, *command)
-    assert status == -signal.SIGKILL and not (folder / "predictions.csv").exists()
+    rng = random.Random(20)
+    for fold in (2, 3, 4):
+        moment = some_time_after(folder / f"fold_{fold}", rng.uniform(0, 3))
+        status = journey.interrupt(moment, signal.SIGKILL, *command)
+        assert status == -signal.SIGKILL and not (folder / "predictions.csv").exists()
     assert "Resuming" in journey.run(*command)
     again, undisturbed = journey.files("results/again"), journey.files("results/demo")
     assert {name for name in again if not name.startswith("predict/")} == {

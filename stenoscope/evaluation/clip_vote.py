@@ -10,12 +10,14 @@ COLUMNS = ("fold", "patient_id", "clip_id", "frame_index", "label", "probability
 """Columns of predictions.csv, one row per key frame of a test clip."""
 
 
-def check_predictions(predictions: pd.DataFrame) -> None:
+def check_predictions(predictions: pd.DataFrame, whole_clips: bool = True) -> None:
     """Refuse predictions that can't be evaluated honestly.
 
     Parameters
     ----------
     predictions : DataFrame with the columns `COLUMNS`
+    whole_clips : bool
+        False admits clips whose frames were tested by several folds: for the leakage audit.
 
     Raises
     ------
@@ -42,7 +44,8 @@ def check_predictions(predictions: pd.DataFrame) -> None:
         raise DatasetError(
             f"Clip {row['clip_id']!r} has the probability {row['probability']}.", "a number from 0 to 1", fix
         )
-    per_clip = predictions.groupby("clip_id", sort=False)[["fold", "label", "patient_id"]].nunique()
+    unique = ["fold", "label", "patient_id"] if whole_clips else ["label", "patient_id"]
+    per_clip = predictions.groupby("clip_id", sort=False)[unique].nunique()
     for name in per_clip:
         several = per_clip.index[per_clip[name] > 1]
         if len(several):

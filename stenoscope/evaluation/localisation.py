@@ -165,6 +165,37 @@ def summarise_localisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed
     return result
 
 
+def summarise_randomisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> dict:
+    """Average what maps keep when the network's weights are random (Adebayo et al. 2018).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns patient_id, clip_id, method, similarity (rank correlation of the maps before and after, -1 to
+        1), magnitude (of that correlation, 0 to 1), hit (of the maps afterwards, NaN where no lesion is
+        known); one row per clip and method.
+    resamples, seed : int
+
+    Returns
+    -------
+    dict
+        By method, in order of appearance: ``clips``, and ``similarity``, ``magnitude`` and ``hit`` each
+        ``{mean, ci95}``; `hit` is None where no lesion is known.
+    """
+    result = {}
+    for method, rows in table.groupby("method", sort=False):
+        result[method] = {"clips": len(rows)}
+        for name in ("similarity", "magnitude", "hit"):
+            known = rows[rows[name].notna()]
+            if known.empty:
+                result[method][name] = None
+                continue
+            values, patients = known[name].to_numpy(np.float64), known["patient_id"].to_numpy(dtype=str)
+            interval = bootstrap_statistic(values, patients, "mean", resamples, seed)
+            result[method][name] = {"mean": float(values.mean()), "ci95": interval.bounds}
+    return result
+
+
 def box_mask(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Pixels whose centre lies in any of the half-open boxes, bool (rows, cols)."""
     x, y = np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5

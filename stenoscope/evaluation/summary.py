@@ -36,6 +36,7 @@ def summarise(
     threshold: float = THRESHOLD,
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    whole_clips: bool = True,
 ) -> dict:
     """Everything that `summary.json` holds.
 
@@ -49,6 +50,8 @@ def summarise(
         Probability from which on a frame is abnormal.
     resamples, seed : int
         Of the bootstrap over patients.
+    whole_clips : bool
+        As in `clip_vote.check_predictions`.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def summarise(
     DatasetError
         As `clip_vote.check_predictions`, for example if a clip was tested by two folds.
     """
-    check_predictions(predictions)
+    check_predictions(predictions, whole_clips)
     levels = evaluation_levels(predictions, threshold)
     scored = {
         level: {
@@ -109,6 +112,7 @@ def paired_difference(
     threshold: float = THRESHOLD,
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    whole_clips: bool = True,
 ) -> dict:
     """Difference B - A of a pooled metric between two experiments on the same clips.
 
@@ -120,6 +124,8 @@ def paired_difference(
         A name in `SUMMARY_KEYS`.
     threshold : float
     resamples, seed : int
+    whole_clips : bool
+        As in `clip_vote.check_predictions`.
 
     Returns
     -------
@@ -137,7 +143,7 @@ def paired_difference(
     level, name = SUMMARY_KEYS[metric]
     tables, keys = [], ["clip_id", "patient_id", "label"]
     for predictions in (predictions_a, predictions_b):
-        check_predictions(predictions)
+        check_predictions(predictions, whole_clips)
         table = evaluation_levels(predictions, threshold)[level]
         tables.append(table.sort_values(keys, kind="stable").reset_index(drop=True))
     a, b = tables

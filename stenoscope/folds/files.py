@@ -66,11 +66,15 @@ class FoldData(Fold):
         Hash of the `clips.pickle` that the indices refer to.
     seed : int
         Seed of the split.
+    frame_wise : bool
+        Whether `train` and `valid` are rows of the array of key frames instead of clip indices: for the
+        leakage audit only.
     """
 
     mean_image: np.ndarray = field(repr=False)
     clips_sha256: str
     seed: int
+    frame_wise: bool = False
 
 
 def fold_path(folder: str | PathLike, number: int, part: str) -> Path:

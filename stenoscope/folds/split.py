@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
 from stenoscope.errors import DatasetError
 from stenoscope.records import NUM_FOLDS, Fold
@@ -86,6 +86,59 @@ def make_folds(
         f"({len(np.unique(groups))} patients, {len(target)} clips).",
         "enough patients of each class to share out",
         "add patients; a patient whose clips are both normal and abnormal counts in one fold only.",
+    )
+
+
+def inner_split(
+    train: np.ndarray, labels: np.ndarray, patient_ids: Sequence[str], share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hold a share of a training part's patients out of training, to calibrate and to choose thresholds on.
+
+    Of 100 draws of patients, the one is taken whose share of abnormal clips is nearest to that of all, among
+    those that leave clips of both classes in both parts. Same input and seed, same split.
+
+    Parameters
+    ----------
+    train : ndarray, int64, shape (n,)
+        Clip indices of the training part.
+    labels : ndarray, float, shape (num_clips, num_labels)
+        Of all clips; the first decides.
+    patient_ids : sequence of str, length num_clips
+    share : float
+        Share of the patients to hold out, 0 to 1; with 0 nobody is.
+    seed : int
+
+    Returns
+    -------
+    train, inner : ndarray, int64
+        Clip indices, ascending. No patient is in both.
+
+    Raises
+    ------
+    DatasetError
+        If there are too few patients for two parts with both classes.
+    """
+    if share == 0:
+        return train, train[:0]
+    target, groups = binary_labels(labels)[train], np.asarray(patient_ids)[train]
+
+    def balance(part: np.ndarray) -> float:
+        return abs(float(np.nanmean(target[part]) - np.nanmean(target)))
+
+    splitter = GroupShuffleSplit(_DRAWS, test_size=share, random_state=seed % 2**32)
+    draws = splitter.split(target, groups=groups) if len(np.unique(groups)) > 1 else ()
+    possible = [
+        (rest, held) for rest, held in draws if all({0.0, 1.0} <= set(target[part]) for part in (rest, held))
+    ]
+    if possible:
+        rest, held = min(possible, key=lambda parts: balance(parts[1]))
+        return np.sort(train[rest]), np.sort(train[held])
+    abnormal = len(np.unique(groups[target == 1]))
+    raise DatasetError(
+        f"No draw held {share:g} of {len(np.unique(groups))} training patients ({abnormal} of them with an "
+        "abnormal clip) out of training and left both classes in both parts.",
+        "patients of both classes to train on and to hold out",
+        "raise inner_share, add patients, or set inner_share to 0.",
     )
 
 

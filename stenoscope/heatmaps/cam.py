@@ -1,15 +1,22 @@
 """The class activation map, which is exact in these networks."""
 
+from collections.abc import Callable, Hashable
+from weakref import WeakKeyDictionary
+
 import keras
 import numpy as np
 
 BATCH_SIZE = 16
 
+_parts: WeakKeyDictionary[keras.Model, dict] = WeakKeyDictionary()
+
 
 def cam(model: keras.Model, images: np.ndarray, label: int = 0) -> np.ndarray:
-    """Class activation map: the model's own class map, before the pooling.
+    """Class activation map: what the pooling makes the score from.
 
-    With average pooling ``mean(map) + bias`` is the logit, so the map is a complete account of it [1]_.
+    With average pooling ``mean(map) + bias`` is the logit, so the map is a complete account of it [1]_. With
+    attention-MIL the map is the class map times the attention of each position, and the same holds. With
+    log-sum-exp the pooling is a soft maximum of the map.
 
     Parameters
     ----------
@@ -30,7 +37,7 @@ def cam(model: keras.Model, images: np.ndarray, label: int = 0) -> np.ndarray:
     .. [1] Zhou B, Khosla A, Lapedriza A, Oliva A, Torralba A. Learning Deep Features for Discriminative
        Localization. CVPR 2016, equation 2.
     """
-    front = keras.Model(model.input, model.get_layer("class_map").output)
+    front = part_of(model, "cam", lambda: keras.Model(model.input, model.get_layer("pooling").input))
     return predict(front, images)[..., label].astype(np.float32)
 
 
@@ -39,3 +46,11 @@ def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     if not len(images):  # Keras can't predict nothing
         return np.zeros((0, *model.output.shape[1:]), np.float32)
     return np.asarray(model.predict(images, batch_size=BATCH_SIZE, verbose=0))
+
+
+def part_of(model: keras.Model, name: Hashable, make: Callable):
+    """What `make` makes of a model, made once: tracing a network costs more than explaining some images."""
+    parts = _parts.setdefault(model, {})
+    if name not in parts:
+        parts[name] = make()
+    return parts[name]

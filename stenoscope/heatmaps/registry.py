@@ -1,4 +1,4 @@
-"""Heatmap methods by name, and the one function that runs them."""
+"""Heatmap methods by name, and the functions that run them."""
 
 from collections.abc import Callable
 
@@ -7,19 +7,27 @@ import keras
 import numpy as np
 
 from stenoscope.errors import unknown_name
+from stenoscope.heatmaps.attention import attention
 from stenoscope.heatmaps.cam import cam
-from stenoscope.heatmaps.gradients import gradcam, hirescam
+from stenoscope.heatmaps.gradients import gradcam, gradcam_plus_plus, hirescam
+from stenoscope.heatmaps.occlusion import occlusion
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {
     "cam": lambda model, images, layer, label: cam(model, images, label),
     "gradcam": gradcam,
+    "gradcam_plus_plus": gradcam_plus_plus,
     "hirescam": hirescam,
+    "occlusion": lambda model, images, layer, label: occlusion(model, images, label),
+    "attention": lambda model, images, layer, label: attention(model, images),
 }
 """Heatmap methods by name: functions of (model, images, layer, label) to float32 (n, rows, cols)."""
 
+SLOW = ("occlusion",)
+"""Methods of hundreds of passes an image, which nobody wants of every key frame."""
 
-def heatmaps(model: keras.Model, images: np.ndarray, method: str, layer: str, label: int = 0) -> np.ndarray:
-    """Heatmaps of images, at the size of the images.
+
+def evidence(model: keras.Model, images: np.ndarray, method: str, layer: str, label: int = 0) -> np.ndarray:
+    """Heatmaps of images, at the resolution that the method gives.
 
     Parameters
     ----------
@@ -30,23 +38,28 @@ def heatmaps(model: keras.Model, images: np.ndarray, method: str, layer: str, la
     method : str
         Name in `METHODS`.
     layer : str
-        Layer to explain at, from `models.classifier.heatmap_layer`; ``cam`` does not use it.
+        Layer to explain at, from `models.classifier.heatmap_layer`; used by the gradient-based methods.
     label : int
         Column of the labels.
 
     Returns
     -------
-    ndarray, float32, shape (n, S, S)
-        Signed evidence in logits, each image on the same scale.
+    ndarray, float32, shape (n, rows, cols)
+        Signed evidence in logits (of `attention`, as it says), each image on the same scale.
 
     Raises
     ------
     SettingsError
-        For an unknown method or layer.
+        For an unknown method or layer, or a method that the network has nothing for.
     """
     if method not in METHODS:
         raise unknown_name("heatmap method", method, METHODS)
-    return stretch(METHODS[method](model, images, layer, label), images.shape[1:3])
+    return METHODS[method](model, images, layer, label)
+
+
+def heatmaps(model: keras.Model, images: np.ndarray, method: str, layer: str, label: int = 0) -> np.ndarray:
+    """Heatmaps of images, at the size of the images, float32 (n, S, S); otherwise as `evidence`."""
+    return stretch(evidence(model, images, method, layer, label), images.shape[1:3])
 
 
 def stretch(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

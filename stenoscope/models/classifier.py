@@ -1,9 +1,10 @@
 """The classifier: standardize, backbone, attention, class map, pooling, probability.
 
 ``image`` -> ``standardize`` -> backbone up to its cut -> ``attention`` -> ``class_map`` -> ``pooling``
--> ``logits`` -> ``probability``. The class map is the last place with positions, and everything after it is
-fixed but for the bias: with average pooling ``logits = mean(class_map) + bias``, the global average pooling
-and dense layer of the literature in the order that shows the evidence (Zhou et al., CVPR 2016, equation 2).
+-> ``logits`` -> ``probability``. The pooling's input is the last place with positions, and everything after
+it is fixed but for the bias: with average pooling ``logits = mean(class_map) + bias``, the global average
+pooling and dense layer of the literature in the order that shows the evidence (Zhou et al., CVPR 2016,
+equation 2).
 """
 
 import os
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 
 from stenoscope.errors import SettingsError, WeightsError, unknown_name
-from stenoscope.models.attention import ATTENTION
+from stenoscope.models.attention import ATTENTION, block_of
 from stenoscope.models.backbones import build_backbone, cut_layer, get_backbone
 from stenoscope.models.pooling import POOLING
 from stenoscope.models.standardize import StandardizeLayer, black_tophat_size
@@ -88,15 +89,16 @@ def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.M
         dtype="float32",  # half precision can't tell neighbouring grey levels apart
     )(image)
     network = build_backbone(backbone, standardized)
-    features = cut_layer(backbone, network, settings.cut).output
+    last = cut_layer(backbone, network, settings.cut)
+    features = last.output
     used = keras.Model(standardized, features).layers[1:]  # without the input
     load_weights(backbone, keras.Model(standardized, network.output), used, settings.weights)
 
-    features = ATTENTION[settings.attention]()(features)
+    features = ATTENTION[settings.attention](block_of(network, last))
     class_map = keras.layers.Conv2D(
         num_labels, 1, use_bias=False, kernel_initializer="zeros", name="class_map"
     )(features)
-    logits = AddBias(name="logits")(POOLING[settings.pooling]()(class_map))
+    logits = AddBias(name="logits")(POOLING[settings.pooling](features, class_map))
     probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logits)
     model = keras.Model(image, probability, name=f"stenoscope_{backbone.name}")
 
@@ -250,23 +252,38 @@ def split_at(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
 def heatmap_layer(model: keras.Model, settings: TrainingSettings) -> str:
     """The layer of the gradient-based maps that the settings name, checked.
 
-    ``auto`` is the backbone's own choice; where the backbone was cut before it, the last layer before the
-    attention.
+    ``auto`` is the backbone's own choice; where the backbone was cut before it, `last_whole_layer`.
 
     Raises
     ------
     SettingsError
         If the model has no such layer, or it can't be explained at.
     """
-    name = settings.heatmap_layer
-    if name == "auto":
-        names = [layer.name for layer in model.layers]
+    if settings.heatmap_layer == "auto":
         name = get_backbone(settings.backbone).heatmap_layer
-        if name not in names:
-            after = "attention" if "attention" in names else "class_map"
-            name = names[names.index(after) - 1]
-    split_at(model, name)
-    return name
+        return name if _holds_all(model, name) else last_whole_layer(model)
+    split_at(model, settings.heatmap_layer)
+    return settings.heatmap_layer
+
+
+def last_whole_layer(model: keras.Model) -> str:
+    """Name of the last layer before the attention (or class map) through which all information passes.
+
+    It is the backbone's last layer, except with attention residual learning, which takes the last block
+    apart.
+    """
+    names = [layer.name for layer in model.layers]
+    before = names[: names.index("attention" if "attention" in names else "class_map")]
+    return next(name for name in reversed(before) if _holds_all(model, name))
+
+
+def _holds_all(model: keras.Model, layer: str) -> bool:
+    """Whether the model has this layer, and all information passes it."""
+    try:
+        split_at(model, layer)
+    except SettingsError:
+        return False
+    return True
 
 
 def load_classifier(path: str | os.PathLike) -> keras.Model:

@@ -151,29 +151,80 @@ def calibration_figure(clips: pd.DataFrame, summary: Mapping, dark: bool = False
 
     def draw(figure: Figure, theme: dict) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        labels, probabilities = clips["label"].to_numpy(), clips["probability"].to_numpy()
-        bins = calibration_bins(probabilities)
-        count = np.bincount(bins, minlength=ECE_BINS)
-        used = count > 0
-        predicted = np.bincount(bins, probabilities, ECE_BINS)[used] / count[used]
-        observed = np.bincount(bins, labels, ECE_BINS)[used] / count[used]
-        upper.plot([0, 1], [0, 1], color=theme["line"], lw=1.2, zorder=1)
-        upper.plot(predicted, observed, color=_CLIP, lw=1.4, zorder=2)
-        upper.scatter(predicted, observed, s=18 + 260 * count[used] / count.max(), color=_CLIP, zorder=3)
-        note = f"Brier {summary['brier']['pooled']:.3f}\nECE {summary['ece']['pooled']:.3f}"
-        upper.text(0.03, 0.95, note, transform=upper.transAxes, va="top", color=theme["ink"])
-        upper.set(ylabel="share abnormal", ylim=(-0.03, 1.03))
-        edges = np.linspace(0, 1, 21)
-        groups = [probabilities[labels == 0], probabilities[labels == 1]]
-        lower.hist(
-            groups, edges, stacked=True, color=(_NORMAL, _ABNORMAL), label=("normal", "abnormal"), rwidth=0.86
-        )
+        _reliability(upper, clips, "probability", summary, theme)
+        _histogram(lower, clips, "probability", theme)
         lower.axvline(summary["threshold"], color=theme["quiet"], lw=1, ls=":")
-        lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
-        lower.set(xlabel="probability of abnormal (mean of the clip's frames)", ylabel="clips", xlim=(0, 1))
-        lower.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.97))
+        lower.set(xlabel="probability of abnormal (mean of the clip's frames)")
 
     return _render(draw, (5.2, 5.4), dark)
+
+
+def reliability_figure(decisions: pd.DataFrame, summary: Mapping, dark: bool = False) -> bytes:
+    """Reliability of the clips' probabilities before and after calibration.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+        With label, probability and calibrated (`evaluation.decisions.decide_all`).
+    summary : mapping
+        ``calibration`` and ``mean`` of `evaluation.decisions.summarise_decisions`: the errors are printed,
+        and the range of mean uncertain probabilities is shaded.
+    dark : bool
+    """
+
+    def draw(figure: Figure, theme: dict) -> None:
+        grid = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 2))
+        for (upper, lower), column, when, name in zip(
+            grid.T,
+            ("probability", "calibrated"),
+            ("before", "after"),
+            ("as the network gave it", "calibrated on inner patients"),
+            strict=True,
+        ):
+            _reliability(upper, decisions, column, summary["calibration"][when], theme)
+            upper.set_title(name, size=11)
+            _histogram(lower, decisions, column, theme)
+            lower.set(xlabel="probability of abnormal")
+        low, high = summary["mean"]["low"], summary["mean"]["high"]
+        lower.axvspan(low, high, color=theme["quiet"], alpha=0.25, lw=0, zorder=0)
+        for edge in {low, high}:
+            lower.axvline(edge, color=theme["quiet"], lw=1, ls=":")
+        if high > low:
+            lower.margins(y=0.18)
+            lower.text((low + high) / 2, 0.98, "uncertain", transform=lower.get_xaxis_transform(), size=9,
+                       ha="center", va="top", color=theme["ink"])  # fmt: skip
+        for axes in grid[:, 1]:
+            axes.set_ylabel("")
+
+    return _render(draw, (8.6, 5.4), dark)
+
+
+def _reliability(axes, clips: pd.DataFrame, column: str, errors: Mapping, theme: dict) -> None:
+    """Share of abnormal clips among those of like probability; the area of a dot is their number."""
+    probabilities = clips[column].to_numpy()
+    bins = calibration_bins(probabilities)
+    count = np.bincount(bins, minlength=ECE_BINS)
+    used = count > 0
+    predicted = np.bincount(bins, probabilities, ECE_BINS)[used] / count[used]
+    observed = np.bincount(bins, clips["label"], ECE_BINS)[used] / count[used]
+    axes.plot([0, 1], [0, 1], color=theme["line"], lw=1.2, zorder=1)
+    axes.plot(predicted, observed, color=_CLIP, lw=1.4, zorder=2)
+    area = 18 + 260 * count[used] / count.max()
+    axes.scatter(predicted, observed, s=area, color=_CLIP, zorder=3, clip_on=False)
+    names = {"brier": "Brier", "ece": "ECE", "nll": "NLL"}
+    note = "\n".join(f"{text} {errors[name]['pooled']:.3f}" for name, text in names.items() if name in errors)
+    axes.text(0.98, 0.04, note, transform=axes.transAxes, ha="right", color=theme["ink"])
+    axes.set(ylabel="share abnormal", xlim=(0, 1), ylim=(-0.03, 1.03))
+
+
+def _histogram(axes, clips: pd.DataFrame, column: str, theme: dict) -> None:
+    """Probabilities by true class."""
+    groups = [clips.loc[clips["label"] == label, column].to_numpy() for label in (0, 1)]
+    edges, names = np.linspace(0, 1, 21), ("normal", "abnormal")
+    axes.hist(groups, edges, stacked=True, color=(_NORMAL, _ABNORMAL), label=names, rwidth=0.86)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    axes.set(ylabel="clips", xlim=(0, 1))
+    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.97))
 
 
 def history_figure(histories: Mapping[int, pd.DataFrame], dark: bool = False) -> bytes:
@@ -202,7 +253,7 @@ def history_figure(histories: Mapping[int, pd.DataFrame], dark: bool = False) ->
                     label=f"fold {fold}",
                 )
             axes.set(xlabel="epoch", ylabel=f"training {column}")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.set_ylim(0, 1.02 if column == "accuracy" else None)
         right.axhline(0.5, color=theme["line"], lw=1, zorder=0)
         right.legend(frameon=False, loc="lower right", fontsize=9)
@@ -222,7 +273,7 @@ def localisation_figure(localisation: Mapping[str, Mapping], dark: bool = False)
 
     def draw(figure: Figure, theme: dict) -> None:
         axes = figure.subplots()
-        rows = list(localisation.items())[::-1]
+        rows = sorted(localisation.items(), key=lambda item: item[1]["baseline"])[::-1]
         for y, (_, row) in enumerate(rows):
             colour = theme["quiet"] if row["baseline"] else _CLIP
             mean, interval = row["hit"]["mean"], row["hit"]["ci95"]
@@ -235,6 +286,65 @@ def localisation_figure(localisation: Mapping[str, Mapping], dark: bool = False)
         axes.tick_params(axis="y", length=0)
 
     return _render(draw, (7.0, 0.9 + 0.42 * len(localisation)), dark)
+
+
+def forest_figure(
+    arms: Mapping[str, Mapping[str, Mapping]],
+    names: Mapping[str, str],
+    chance: bool = False,
+    differences: bool = False,
+    dark: bool = False,
+) -> bytes:
+    """Pooled figures of several arms with their intervals, one line each.
+
+    Parameters
+    ----------
+    arms : mapping
+        By arm and figure, as ``arms`` of `evaluation.comparison.compare_arms`.
+    names : mapping of str to str
+        What to call the figures.
+    chance : bool
+        Mark 0.5, where an AUC tells nothing.
+    differences : bool
+        Draw the differences to the first arm beside them.
+    dark : bool
+    """
+    figures_of = list(next(iter(arms.values())))
+    height = len(figures_of) + 0.9
+
+    def draw(figure: Figure, theme: dict) -> None:
+        panels = np.atleast_1d(figure.subplots(1, 1 + differences, sharey=True))
+        for axes, part in zip(panels, ("figure", "difference")[: len(panels)], strict=True):
+            for block, figures in enumerate(arms.values()):
+                for line, (name, row) in enumerate(figures.items()):
+                    y = block * height + line
+                    shown = row if part == "figure" else row["difference"]
+                    if shown is None or shown["ci95"] is None:
+                        continue
+                    colour = _CLIP if name.startswith("clip") else _FRAME
+                    hollow = theme["paper"] if "accuracy" in name else colour
+                    axes.plot(shown["ci95"], (y, y), color=colour, lw=2, solid_capstyle="butt", zorder=2)
+                    axes.plot(
+                        shown["pooled" if part == "figure" else "value"], y, "o", ms=7, mec=colour, mew=1.6,
+                        mfc=hollow, zorder=3, label=names[name] if block == len(arms) - 1 else None,
+                    )  # fmt: skip
+            axes.spines["left"].set_visible(False)
+            axes.tick_params(axis="y", length=0)
+        first = panels[0]
+        middle = (len(figures_of) - 1) / 2
+        first.set_yticks([block * height + middle for block in range(len(arms))], list(arms))
+        first.tick_params(axis="y", labelcolor=theme["ink"])
+        first.set_ylim(len(arms) * height - 0.5, -0.9)
+        first.set_xlabel("pooled over all test clips, 95 % interval")
+        if chance:
+            first.axvline(0.5, color=theme["quiet"], lw=1.2, ls=":", zorder=1)
+        if differences:
+            panels[1].axvline(0, color=theme["quiet"], lw=1.2, ls=":", zorder=1)
+            panels[1].set_xlabel(f"difference to {next(iter(arms))}, 95 % interval")
+        handles, labels = first.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+
+    return _render(draw, (8.6, 1.3 + 0.27 * height * len(arms)), dark)
 
 
 def _render(draw: Callable[[Figure, dict], None], size: Sequence[float], dark: bool) -> bytes:

@@ -17,6 +17,12 @@ from stenoscope.provenance import MANIFEST
 HEATMAPS = "heatmaps"
 """Folder of the panels in a results folder."""
 
+DECISIONS = "decisions.csv"
+"""Calibrated decisions on the test clips, where patients were held out to calibrate on."""
+
+INNER = "inner.csv"
+"""Predictions of a fold's model on the patients held out of its training, in `fold_K/`."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -28,6 +34,7 @@ class Experiment:
     settings: dict
     predictions: pd.DataFrame
     histories: dict[int, pd.DataFrame]
+    decisions: pd.DataFrame | None
 
     @property
     def methods(self) -> list[str]:
@@ -56,17 +63,18 @@ def read_experiment(folder: str | PathLike) -> Experiment:
         settings=_read(folder / "config.yaml", yaml.safe_load),
         predictions=read_predictions(folder),
         histories=dict(sorted(histories.items())),
+        decisions=read_predictions(folder, DECISIONS) if (folder / DECISIONS).exists() else None,
     )
 
 
-def read_predictions(folder: Path) -> pd.DataFrame:
-    """Read `folder/predictions.csv`; ids are text, whatever they look like ("007", "NA")."""
+def read_predictions(folder: Path, name: str = "predictions.csv") -> pd.DataFrame:
+    """Read `folder/predictions.csv`, or another file of its kind; ids are text, whatever they look like."""
 
     def parse(text: str) -> pd.DataFrame:
         ids = {"clip_id": str, "patient_id": str}
         return pd.read_csv(io.StringIO(text), dtype=ids, keep_default_na=False)
 
-    return _read(folder / "predictions.csv", parse)
+    return _read(folder / name, parse)
 
 
 def refused_inputs(folder: Path) -> list[dict]:
@@ -87,6 +95,11 @@ def provenance_rows(manifest: dict) -> list[dict]:
         "versions": ", ".join(f"{name} {value}" for name, value in manifest.get("versions", {}).items()),
     }
     return [{"name": name, "value": value} for name, value in entries.items() if value not in (None, "")]
+
+
+def read_json(path: Path) -> dict:
+    """Content of a JSON file of a finished results folder."""
+    return _read(path, json.loads)
 
 
 def read_manifest_if_any(folder: Path) -> dict:

@@ -41,12 +41,54 @@ def mean_text(figure: Mapping) -> str:
     return number_text(figure["mean"]) + ("" if figure["std"] is None else f" ± {figure['std']:.3f}")
 
 
-def interval_text(bounds: Sequence[float] | None, percent: bool = False) -> str:
-    """The interval as ``low – high``, or a dash."""
+def interval_text(bounds: Sequence[float] | None, percent: bool = False, signed: bool = False) -> str:
+    """The interval as ``low – high`` (``low to high`` with signs), or a dash."""
     if bounds is None:
         return "–"
     low, high = bounds
+    if signed:
+        return f"{low:+.3f} to {high:+.3f}"
     return f"{100 * low:.0f} – {100 * high:.0f} %" if percent else f"{low:.3f} – {high:.3f}"
+
+
+def percent_text(share: float | None) -> str:
+    """A share as whole per cent, or a dash."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def comparison_rows(arms: Mapping, names: Mapping[str, str]) -> list[dict]:
+    """Texts of a study or an audit, grouped by figure: one row per arm.
+
+    Parameters
+    ----------
+    arms : mapping
+        ``arms`` of `evaluation.comparison.compare_arms`.
+    names : mapping of str to str
+        What to call the arms.
+    """
+    return [
+        {
+            "figure": FIGURE_NAMES[figure],
+            "rows": [
+                {
+                    "arm": names[arm],
+                    "mean": mean_text(row[figure]),
+                    "pooled": number_text(row[figure]["pooled"]),
+                    "interval": interval_text(row[figure]["ci95"]),
+                    "difference": signed_text(row[figure]["difference"]),
+                    "gap": interval_text((row[figure]["difference"] or {}).get("ci95"), signed=True),
+                }
+                for arm, row in arms.items()
+            ],
+        }
+        for figure in next(iter(arms.values()))
+    ]
+
+
+def signed_text(difference: Mapping | None) -> str:
+    """A difference with its sign, or a dash."""
+    value = (difference or {}).get("value")
+    return "–" if value is None else f"{value:+.3f}"
 
 
 def summary_table(summary: Mapping) -> Table:
@@ -88,6 +130,44 @@ def localisation_table(localisation: Mapping[str, Mapping]) -> Table:
         cells = (f"{100 * hit['mean']:.0f} %", interval_text(hit["ci95"], percent=True), f"{distance:.0f}")
         table.add_row(name.replace("_", " "), *cells, style="dim" if row["baseline"] else None)
     return table
+
+
+def comparison_tables(title: str, arms: Mapping, names: Mapping[str, str]) -> list[Table]:
+    """Every figure of every arm, and its paired differences to the first; each fits 80 columns.
+
+    Parameters
+    ----------
+    title : str
+    arms, names
+        As in `comparison_rows`.
+    """
+    groups = comparison_rows(arms, names)
+    own = {"mean": "mean ± s.d. of folds", "pooled": "pooled", "interval": "95 % interval"}
+    if all(row["mean"] == "–" for group in groups for row in group["rows"]):
+        del own["mean"]
+    against = {"difference": "difference", "gap": "95 % interval"}
+    first = next(iter(names.values()))
+    tables = []
+    for heading, columns in ((title, own), (f"Less {first}, paired", against)):
+        table = _table(heading, "", *columns.values())
+        for group in groups:
+            table.add_section()
+            table.add_row(group["figure"], style="bold")
+            for row in group["rows"]:
+                if columns is own or row["difference"] != "–":
+                    table.add_row(f"  {row['arm']}", *(row[name] for name in columns))
+        tables.append(table)
+    return tables
+
+
+def print_comparison(
+    title: str, arms: Mapping, names: Mapping[str, str], console: Console | None = None
+) -> None:
+    """Print a study or an audit."""
+    console = console or Console(highlight=False)
+    for table in comparison_tables(title, arms, names):
+        console.print()
+        console.print(table)
 
 
 def print_summary(summary: Mapping, console: Console | None = None) -> None:

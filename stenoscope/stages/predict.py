@@ -18,9 +18,10 @@ from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.registry import choose
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import NUM_FOLDS, Clip, KeyframeChoice
-from stenoscope.report.html import write_predict_report
 from stenoscope.report.panels import Case, draw_panel, encode_gif, encode_png, panel_name
+from stenoscope.report.predict_page import write_predict_report
 from stenoscope.settings import PredictSettings, TrainingSettings
+from stenoscope.stages.decide import decide_new_clips
 from stenoscope.stages.explain import drawn_methods, in_frame
 from stenoscope.stages.keyframe_worker import NO_CONTRAST
 
@@ -29,7 +30,9 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     """Predict, explain and report new clips.
 
     Each clip's probability is the mean over the five folds' models, its heatmap the mean of their maps on the
-    key frame of the highest mean probability. Clips that can't be read are listed in `intake.csv`.
+    key frame of the highest mean probability. Where the experiment held patients out to calibrate on, each
+    clip is also called normal, abnormal or uncertain (`decisions.csv`). Clips that can't be read are listed
+    in `intake.csv`.
 
     Parameters
     ----------
@@ -65,13 +68,14 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
         raise DatasetError(f"None of the clips can be used:\n  {reasons}", "at least one readable clip")
     predictions = pd.concat(tables)
     provenance.write_text(output / "predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
+    decisions = decide_new_clips(experiment, output, predictions)
     counts = {
         status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
     }
     inputs = {"experiment": provenance.sha256_json(manifest["outputs"])}
     provenance.write_manifest(output, "prediction", asdict(settings), inputs, counts)
     write_predict_report(output, experiment.name, trained.heatmap)
-    _show(output, experiment, predictions, counts["quarantined"])
+    _show(output, experiment, predictions, decisions, counts["quarantined"])
 
 
 def _discover_all(paths: Sequence[str]) -> tuple[list[Source], list[IntakeRow]]:
@@ -173,10 +177,18 @@ def _draw(
         provenance.write_bytes(folder / panel_name(clip.clip_id, method, "gif"), gif)
 
 
-def _show(output: Path, experiment: Path, predictions: pd.DataFrame, refused: int) -> None:
+def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, refused: int) -> None:
     calls = vote(predictions.assign(fold=0, patient_id="", label=0))
+    verdicts = (
+        {}
+        if decisions is None
+        else {
+            row.clip_id: f", calibrated {row.calibrated:.3f}: {row.decision}"
+            for row in decisions.itertuples()
+        }
+    )
     rows = [
-        (call.clip_id, f"probability of abnormal {call.probability:.3f}")
+        (call.clip_id, f"probability of abnormal {call.probability:.3f}" + verdicts.get(call.clip_id, ""))
         for call in calls.head(30).itertuples()
     ]
     if len(calls) > 30:

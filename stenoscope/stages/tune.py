@@ -1,24 +1,47 @@
-"""Hyper-parameters: print every setting, or search on inner folds of the training data."""
+"""Hyper-parameters: print every setting, or search for better ones and measure what the search was worth.
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+The search is nested. Settings are chosen on inner folds of an outer fold's training part; the chosen ones are
+then trained on all of it and tested on the outer fold's test part, once, beside the settings that the search
+began from.
+"""
+
+import contextlib
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from stenoscope import provenance
 from stenoscope.cli import finish, parse, progress, say
-from stenoscope.dataset.clipset import ClipSet
-from stenoscope.errors import SettingsError
-from stenoscope.folds.mean_image import fold_mean_images
-from stenoscope.folds.split import make_folds
-from stenoscope.records import Fold
+from stenoscope.errors import DatasetError
+from stenoscope.executors import available_cores, executor
 from stenoscope.settings import TrainingSettings, TuningSettings, training_settings
 from stenoscope.stages.train import open_folds
+from stenoscope.stages.tune_worker import fit_job, split_training_part
+from stenoscope.tuning.fits import OUTER, Fits, Job
+from stenoscope.tuning.nested import FoldOutcome, nested_table, summarise_nested
+from stenoscope.tuning.search import search
+from stenoscope.tuning.space import (
+    NAMED,
+    built_in_space,
+    check_names,
+    read_space,
+    scored,
+    space_yaml,
+    with_parameters,
+)
+from stenoscope.tuning.study import DATABASE, FoldStudy, studied_folds
 from stenoscope.tuning.template import settings_yaml
 
 EXPERIMENT = "results/tuned"
 """Folder that `main.py --config best.yaml` writes to."""
+
+TRIALS, NESTED, SUMMARY = "trials.csv", "nested.csv", "summary.json"
+BEST, SPACE, REPORT = "best.yaml", "space.yaml", "report.html"
 
 
 def print_settings() -> None:
@@ -28,44 +51,70 @@ def print_settings() -> None:
 
 
 def tune(settings: TuningSettings) -> None:
-    """Search on inner folds of fold 1's training part; its test part is never looked at.
+    """Search, test the choice on the outer folds, write the study's folder; goes on after an interrupt.
 
     Raises
     ------
     DatasetError
-        If the folds are missing or damaged, or hold too few patients to split the training part once more.
+        If the folds are missing or damaged, hold too few patients to split the training part once more, the
+        folder holds another study, or a run is writing to it.
     SettingsError
-        If the study in the folder was begun with something else, or there are fewer than two inner folds.
+        If the search space names what does not exist.
     """
-    if settings.inner_folds < 2:
-        raise SettingsError(f"inner_folds is {settings.inner_folds}.", "2 or more", "try 3.")
     base = replace(_base(settings), experiment=EXPERIMENT, input=settings.input, overwrite=False)
+    space = read_space(settings.space) if settings.space else built_in_space(base)
     clips, folds, inputs = open_folds(settings.input)
-    inner = inner_folds(clips, folds[0].train, settings.inner_folds, settings.seed)
-    means = fold_mean_images(clips.frames, inner)
+    at_once, threads = _workers(settings)
+    if NAMED & space.keys():
+        from stenoscope.training.machine import prepare
 
-    from stenoscope.training.machine import prepare
-    from stenoscope.tuning.search import BEST, TRIALS, search
-
-    prepare(base.threads, base.seed)
+        prepare(threads, base.seed)  # the registries load the tensor library
+        check_names(space)
     study = Path(settings.study)
-    inputs = {**inputs, "inner folds": provenance.sha256_json([settings.inner_folds, settings.seed])}
-    say(f"Scoring {settings.trials} trials on {len(folds[0].train)} training clips of fold 1.")
-    rows: list[dict] = []
-    with progress("inner folds", settings.trials * len(inner)) as step:
-
-        def score(trial: TrainingSettings) -> float:
-            return inner_auc(clips, inner, means, trial, on_fold=step)
-
-        def on_trial(row: dict) -> None:
-            rows.append(row)
-            say(f"trial {row['trial']}: clip AUC {row['score']:.3f}, {row['seconds']:.0f} s")
-
-        best = search(study, score, settings.trials, base, settings.seed, inputs, on_trial)
-    outputs = {name: provenance.sha256_file(study / name) for name in (TRIALS, BEST)}
-    counts = {"trials": len((study / TRIALS).read_text(encoding="utf-8").splitlines()) - 1}
-    provenance.write_manifest(study, "tuning", settings, inputs, counts, seed=settings.seed, outputs=outputs)
-    _show(study, best, counts["trials"], len(rows))
+    for fold in folds[: settings.outer_folds]:
+        split_training_part(clips, fold.train, settings.inner_folds, settings.seed)  # raises if it can't be
+    what = {"inner_folds": settings.inner_folds, "seed": settings.seed, "prune": settings.prune}
+    inputs |= {
+        "settings": provenance.sha256_json(scored(base)),
+        "space": provenance.sha256_json(space_yaml(space)),
+    }
+    if _claim(study, what, inputs, settings):
+        say(f"{study} has {settings.trials} trials already; nothing to do.")
+        _show(study)
+        return
+    provenance.write_text(study / SPACE, space_yaml(space))
+    outer_folds = max(settings.outer_folds, studied_folds(study))  # fewer than it has change nothing
+    fit = partial(
+        fit_job,
+        input_folder=str(Path(settings.input).resolve()),
+        inner_folds=settings.inner_folds,
+        seed=settings.seed,
+        threads=threads,
+    )
+    identity = {**inputs, "inner folds": str(settings.inner_folds)}
+    studies, outcomes = [], []
+    with _pool(settings) as pool, progress("trials", settings.trials * outer_folds) as step:
+        fits = Fits(study, pool, fit)
+        for number in range(1, outer_folds + 1):
+            current = FoldStudy(study, number, space, base, settings.seed, settings.prune, identity)
+            studies.append(current)
+            for _ in current.rows():
+                step()
+            on_trial = partial(_on_trial, study, studies, settings.inner_folds, step)
+            search(current, fits, settings.trials, settings.inner_folds, at_once, on_trial)
+            outcomes.append(_test(current, fits))
+    _write(study, studies, outcomes, settings)
+    (study / REPORT).unlink(missing_ok=True)  # of a shorter search
+    counts = {
+        "outer folds": outer_folds,
+        "trials": min(sum(outcome.states.values()) for outcome in outcomes),
+        "clips": len(clips),
+    }
+    outputs = {name: provenance.sha256_file(study / name) for name in (TRIALS, NESTED, SUMMARY, BEST)}
+    provenance.write_manifest(
+        study, "tuning", what, inputs, counts, seed=settings.seed, outputs=outputs, run=asdict(settings)
+    )
+    _show(study)
 
 
 def _base(settings: TuningSettings) -> TrainingSettings:
@@ -75,72 +124,132 @@ def _base(settings: TuningSettings) -> TrainingSettings:
     return training_settings(settings.preset)
 
 
-def inner_folds(clips: ClipSet, train: np.ndarray, num_folds: int, seed: int) -> list[Fold]:
-    """Split a training part once more, by patient and stratified by label.
-
-    Parameters
-    ----------
-    clips : ClipSet
-    train : ndarray, int64, shape (n,)
-        Clip indices of the training part.
-    num_folds, seed : int
-
-    Returns
-    -------
-    list of Fold
-        Their indices refer to `clips`, like those of `train`.
-    """
-    patients = [clips.patient_ids[clip] for clip in train]
-    split = make_folds(clips.labels[train], patients, seed, num_folds)
-    return [Fold(fold.number, train[fold.train], train[fold.valid]) for fold in split]
+def _claim(study: Path, what: dict, inputs: dict, settings: TuningSettings) -> bool:
+    """Take the folder; returns whether it holds all that is asked for. More trials make a study longer."""
+    if not provenance.claim(study, "tuning", what, inputs, settings.overwrite):
+        return False
+    counts = provenance.read_manifest(study, "tuning", "python hyper_parameter_kfold.py --trials N")["counts"]
+    if counts["trials"] >= settings.trials and counts["outer folds"] >= settings.outer_folds:
+        return True
+    (study / provenance.MANIFEST).unlink(missing_ok=True)
+    return provenance.claim(study, "tuning", what, inputs)
 
 
-def inner_auc(
-    clips: ClipSet,
-    folds: Sequence[Fold],
-    means: Sequence[np.ndarray],
-    settings: TrainingSettings,
-    on_fold: Callable[[], None] = lambda: None,
-) -> float:
-    """Pooled clip AUC of some settings over inner folds: each clip judged by the model that never saw it.
+def _workers(settings: TuningSettings) -> tuple[int, int]:
+    """How many trials at a time, and the threads of each (0 = one per available core)."""
+    if settings.dask_scheduler:
+        from distributed import Client
 
-    Parameters
-    ----------
-    clips : ClipSet
-    folds : sequence of Fold
-    means : sequence of ndarray, float32, shape (500, 500)
-        Mean image of each fold's training part.
-    settings : TrainingSettings
-    on_fold : callable
-        Called after each fold, for a progress bar.
-    """
-    import keras
-    from sklearn.metrics import roc_auc_score
-
-    from stenoscope.training.fold import Trainer
-
-    keras.utils.clear_session()  # the networks of earlier trials
-    trainer = Trainer(settings, clips.labels.shape[1])
-    tested, found = [], []
-    for fold, mean in zip(folds, means, strict=True):
-        trainer.fit(clips.frames, fold.train, clips.labels, mean, fold.number)
-        tested.append(fold.valid)
-        found.append(trainer.predict(clips.frames, fold.valid)[..., 0].mean(axis=1))
-        on_fold()
-    return float(roc_auc_score(clips.labels[np.concatenate(tested), 0], np.concatenate(found)))
+        with Client(settings.dask_scheduler, set_as_default=False) as client:
+            threads = client.nthreads()
+        if not threads:
+            raise DatasetError(
+                f"The Dask scheduler at {settings.dask_scheduler} has no workers.",
+                "one or more",
+                "start them with `dask worker ADDRESS --nthreads 1`.",
+            )
+        return len(threads), settings.threads or min(threads.values())
+    cores = settings.threads or available_cores()
+    return settings.workers, max(1, cores // settings.workers)
 
 
-def _show(study: Path, best: TrainingSettings, total: int, new: int) -> None:
-    from stenoscope.tuning.search import BEST, DATABASE, TRIALS
-    from stenoscope.tuning.space import SPACE
+@contextlib.contextmanager
+def _pool(settings: TuningSettings) -> Iterator:
+    """The executor; an interrupt does not wait for the trainings under way."""
+    with executor(settings.workers, settings.dask_scheduler) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
-    values = {name: getattr(best, name) for name in SPACE}
-    rows = [
-        (name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in values.items()
-    ]
-    rows += [
-        ("all settings", str(study / BEST)),
-        ("trials", str(study / TRIALS)),
-        ("study", f"{study / DATABASE} (more --trials continue it)"),
-    ]
-    finish(f"Best of {total} trials, {new} of them new", rows, f"python main.py --config {study / BEST}")
+
+def _on_trial(study: Path, studies: list, inner_folds: int, step: Callable[[], None], row: dict) -> None:
+    """Tell of a trial, and keep trials.csv up to date."""
+    _write_trials(study, studies)
+    text = f"fold {row['fold']}, trial {row['trial']}: "
+    if row["state"] == "failed":
+        text += f"failed: {row['problem']}"
+    else:
+        text += f"clip AUC {row['score']:.3f}"
+    if row["state"] == "pruned":
+        text += f", given up after {row['inner_folds']} of {inner_folds} inner folds"
+    say(f"{text}, {row['seconds']:.0f} s")
+    step()
+
+
+def _write_trials(study: Path, studies: list[FoldStudy]) -> None:
+    table = pd.DataFrame([row for fold_study in studies for row in fold_study.rows()])
+    provenance.write_text(study / TRIALS, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _test(study: FoldStudy, fits: Fits) -> FoldOutcome:
+    """Train the chosen and the default settings on the whole training part and test both on the test part."""
+    best = study.best()
+    say(f"fold {study.fold}: testing the best of its trials on the outer fold, beside the default settings.")
+    jobs = [Job(chosen, study.fold, OUTER) for chosen in (study.settings_of(best), study.base)]
+    same = fits.path(jobs[0]) == fits.path(jobs[1])
+    futures = [fits.submit(job) for job in jobs[: 1 if same else 2]]
+    tables = []
+    for job, future in zip(jobs, futures, strict=False):
+        table, problem = fits.collect(job, future)
+        if table is None:
+            raise DatasetError(
+                f"The test on outer fold {study.fold} failed: {problem}.",
+                "a training that ends",
+                "run the same command again, or search less costly settings (--space).",
+            )
+        tables.append(table)
+    return FoldOutcome(
+        fold=study.fold,
+        states=dict(Counter(row["state"] for row in study.rows())),
+        chosen=dict(best.params),
+        inner=best.value,
+        default_inner=study.score_of(study.base),
+        predictions=tables[0],
+        default_predictions=tables[-1],
+        importance=study.importance(),
+        tested=fits.tested(study.fold) - 1,
+    )
+
+
+def _write(
+    study: Path, studies: list[FoldStudy], outcomes: list[FoldOutcome], settings: TuningSettings
+) -> None:
+    """trials.csv, summary.json, nested.csv and best.yaml."""
+    base, space = studies[0].base, studies[0].space
+    default = {name: getattr(base, name) for name in space}
+    summary = summarise_nested(outcomes, settings.inner_folds, default)
+    _write_trials(study, studies)
+    provenance.write_json(study / SUMMARY, summary)
+    provenance.write_text(
+        study / NESTED, nested_table(summary).round(6).to_csv(index=False, lineterminator="\n")
+    )
+    best = outcomes[summary["best_fold"] - 1]
+    outer = summary["folds"][summary["best_fold"] - 1]["outer"]["value"]
+    heading = (
+        f"Chosen on the training part of fold {best.fold}: clip AUC {best.inner:.4f} on inner folds, "
+        f"{outer:.4f} on its test part. In an experiment with these settings the test parts of the other "
+        "folds took part in the choice: cite the outer score."
+    )
+    provenance.write_text(study / BEST, settings_yaml(with_parameters(base, best.chosen), heading))
+
+
+def _show(study: Path) -> None:
+    """Print what the search was worth and the files to open; draw the report if it is missing."""
+    from stenoscope.report.tuning import print_tuning, write_tuning_report
+
+    if not (study / REPORT).exists():
+        write_tuning_report(study)
+    print_tuning(study)
+    finish(
+        "What to open",
+        [
+            ("report", str(study / REPORT)),
+            ("scores", f"{study / NESTED}, {study / SUMMARY}"),
+            ("trials", f"{study / TRIALS} ({DATABASE} keeps them; more --trials continue the search)"),
+            ("best settings", str(study / BEST)),
+        ],
+        f"python main.py --config {study / BEST}",
+    )

@@ -15,6 +15,7 @@ import numpy as np
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, VARIANTS
 from stenoscope.augmentation.narrowing import synthetic_narrowing
+from stenoscope.folds.mean_image import frame_rows
 from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
 
@@ -48,33 +49,43 @@ class Sample:
 
 
 def epoch_plan(
-    clips: np.ndarray, settings: TrainingSettings, fold: int, epoch: int, normal: Collection[int] = ()
+    train: np.ndarray,
+    settings: TrainingSettings,
+    fold: int,
+    epoch: int,
+    normal: Collection[int] = (),
+    frame_wise: bool = False,
 ) -> list[Sample]:
     """Draw one epoch's samples, shuffled.
 
     Parameters
     ----------
-    clips : ndarray, int64, shape (n,)
-        Clip indices of the training part.
+    train : ndarray, int64, shape (n,)
+        Clip indices of the training part; with `frame_wise`, rows of the array of key frames.
     settings : TrainingSettings
     fold, epoch : int
         Fold 1 to 5 and epoch from 0: part of the seed.
     normal : collection of int
-        Clips of `clips` that are labelled normal: with `narrowings`, each of their samples gets a twin that
-        differs from it by a synthetic narrowing alone and follows it directly.
+        Clips that are labelled normal: with `narrowings`, each of their samples gets a twin that differs
+        from it by a synthetic narrowing alone and follows it directly.
+    frame_wise : bool
+        Whether `train` holds frames, of which an epoch visits at most `frames_per_epoch` of a clip.
 
     Returns
     -------
     list of Sample
-        n * frames_per_epoch * variants_per_epoch, and the twins.
+        num_clips * frames_per_epoch * variants_per_epoch, and the twins. Without `augmentation` the only
+        variant is the centre crop, unchanged.
     """
     rng = np.random.default_rng([settings.seed, fold, epoch])
+    flip, reach = settings.augmentation * settings.flip, settings.augmentation * settings.shift
     plan = []
-    for clip in clips:
-        keyframes = rng.permutation(KEYFRAMES_PER_CLIP)[: settings.frames_per_epoch]
-        for variant in rng.permutation(len(VARIANTS))[: settings.variants_per_epoch]:
-            up_down, left_right = (bool(bit) for bit in rng.integers(0, 2, 2) * settings.flip)
-            shift = tuple(int(pixels) for pixels in rng.integers(-settings.shift, settings.shift + 1, 2))
+    for clip, known in keyframes_of(train, frame_wise).items():
+        keyframes = rng.permutation(known)[: settings.frames_per_epoch]
+        variants = rng.permutation(len(VARIANTS))[: settings.variants_per_epoch]
+        for variant in variants if settings.augmentation else (CENTRE,):
+            up_down, left_right = (bool(bit) for bit in rng.integers(0, 2, 2) * flip)
+            shift = tuple(int(pixels) for pixels in rng.integers(-reach, reach + 1, 2))
             plan += [
                 Sample(int(clip), int(k), int(variant), (up_down, left_right), shift)
                 for k in sorted(keyframes)
@@ -91,9 +102,31 @@ def epoch_plan(
     return [sample for group in twins for sample in group]
 
 
-def validation_plan(clips: np.ndarray) -> list[Sample]:
-    """All five key frames of each clip in the centre crop without offset, in order."""
-    return [Sample(int(clip), k, CENTRE) for clip in clips for k in range(KEYFRAMES_PER_CLIP)]
+def validation_plan(valid: np.ndarray, frame_wise: bool = False) -> list[Sample]:
+    """All five key frames of each clip (or some frame rows) in the centre crop without offset, in order."""
+    rows = valid if frame_wise else frame_rows(valid)
+    return [Sample(*map(int, divmod(row, KEYFRAMES_PER_CLIP)), CENTRE) for row in rows]
+
+
+def keyframes_of(part: np.ndarray, frame_wise: bool = False) -> dict[int, np.ndarray]:
+    """Which key frames of which clips a part of a fold holds.
+
+    Parameters
+    ----------
+    part : ndarray, int64, shape (n,)
+        Clip indices, each of which stands for its five key frames; with `frame_wise`, frame rows.
+
+    Returns
+    -------
+    dict of int to ndarray
+        Key frames, 0 to 4, by clip, in the order of `part`.
+    """
+    if not frame_wise:
+        return {int(clip): np.arange(KEYFRAMES_PER_CLIP) for clip in part}
+    found: dict[int, list[int]] = {}
+    for row in part:
+        found.setdefault(int(row) // KEYFRAMES_PER_CLIP, []).append(int(row) % KEYFRAMES_PER_CLIP)
+    return {clip: np.array(keyframes) for clip, keyframes in found.items()}
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
@@ -119,6 +152,11 @@ class Batch(NamedTuple):
     places: np.ndarray
 
 
+def nowhere(plan: list[Sample]) -> np.ndarray:
+    """Places of samples that are not narrowed, float32 (n, 2): NaN."""
+    return np.full((len(plan), 2), np.nan, np.float32)
+
+
 def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.ndarray | None = None) -> Batch:
     """Pixels of the samples, as the network's input.
 
@@ -135,7 +173,7 @@ def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.nda
     """
     mean = 0.0 if mean_image is None else resize(mean_image[None], size)[0]
     images = np.empty((len(plan), size, size, 1), np.float32)
-    places = np.full((len(plan), 2), np.nan, np.float32)
+    places = nowhere(plan)
     for sample, image, place in zip(plan, images, places, strict=True):
         frame, variant = frames[KEYFRAMES_PER_CLIP * sample.clip + sample.keyframe], VARIANTS[sample.variant]
         if sample.narrowing:

@@ -4,54 +4,44 @@ Tracing a large network costs 17 to 37 seconds on a CPU, so one `Trainer` serves
 before each, every weight and the optimizer's state are set to what a freshly built model would have.
 """
 
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
 
 import keras
 import numpy as np
 
+from stenoscope.executors import available_cores
+from stenoscope.folds.mean_image import frame_rows
 from stenoscope.models.classifier import build_classifier, reset_weights, set_mean_image
-from stenoscope.records import KEYFRAMES_PER_CLIP
+from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
-from stenoscope.training.batches import epoch_plan, render, targets, validation_plan
+from stenoscope.training import checkpoint as checkpoints
+from stenoscope.training.batches import (
+    Batch,
+    Sample,
+    epoch_plan,
+    keyframes_of,
+    nowhere,
+    render,
+    targets,
+    validation_plan,
+)
+from stenoscope.training.devices import accelerated, sharing
+from stenoscope.training.features import cacheable, split_backbone, stored_features
+from stenoscope.training.feed import feed
 from stenoscope.training.losses import (
     cell_crossentropy,
     class_weights,
     masked_accuracy,
     masked_binary_crossentropy,
+    sample_weights,
+    smooth,
 )
-
-
-def learning_rate_at(epoch: float, settings: TrainingSettings) -> float:
-    """Learning rate at a (fractional) epoch: constant, or half a cosine to zero (Loshchilov 2017, eq. 5)."""
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / settings.epochs))
-
-
-def make_optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
-    """The optimizer that the settings name."""
-    makers = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "sgd": lambda learning_rate: keras.optimizers.SGD(learning_rate, momentum=0.9),
-    }
-    return makers[settings.optimizer](learning_rate=settings.learning_rate)
-
-
-def _ahead(function: Callable, items: Iterable) -> Iterator:
-    """Yield ``function(item)`` in order, computing the next one in a thread while the last one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+from stenoscope.training.on_device import COLUMNS, MEMORY, DeviceFrames, encode
+from stenoscope.training.schedule import layer_factors, learning_rate_at, make_optimizer
 
 
 class Trainer:
@@ -62,53 +52,132 @@ class Trainer:
     settings : TrainingSettings
     num_labels : int
         Label columns.
+    on_device : bool, optional
+        Keep the frames on the device and augment them there; by default where that is an accelerator and they
+        fit. Never with narrowings, which are the CPU's work, nor with stored features.
+    jit : bool or "auto"
+        Compile the training step. ``auto``: with JAX, and with TensorFlow on a GPU unless kernels are to be
+        deterministic; it slows training on a CPU 2 to 10 times.
 
     Attributes
     ----------
     model : keras.Model
         Takes float32 (batch, S, S, 1), grey levels 0 to 255; gives probabilities (batch, num_labels).
+
+    Raises
+    ------
+    SettingsError
+        If settings contradict each other or ask for more devices than there are.
     """
 
-    def __init__(self, settings: TrainingSettings, num_labels: int = 1):
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        num_labels: int = 1,
+        on_device: bool | None = None,
+        jit: bool | str = "auto",
+    ):
         self.settings = settings
-        self.model = build_classifier(settings, num_labels)
-        # The same layers, ending at the logits of image and cells, where the losses are stable.
-        class_map, add_bias = self.model.get_layer("class_map").output, self.model.get_layer("logits")
-        self._learner = keras.Model(self.model.inputs, [add_bias.output, add_bias(class_map)])
-        self._grid = class_map.shape[1:3]
-        self._learner.compile(
-            optimizer=make_optimizer(settings),
-            loss=[masked_binary_crossentropy, cell_crossentropy],
-            weighted_metrics=[[masked_accuracy], []],
-            jit_compile=False,  # slows training on a CPU 2 to 10 times
+        self._on_device = on_device
+        self._render_threads = max(1, available_cores() // 2) if accelerated() else 1
+        self._jit = jit
+        if jit == "auto" and keras.backend.backend() == "tensorflow" and not accelerated():
+            self._jit = False
+        self._front: keras.Model | None = None  # from image to features, where those are stored
+        self._device_frames: DeviceFrames | None = None
+        self._scope = sharing(settings.devices, settings.batch_size)
+        cached = cacheable(settings)
+        with self._scope():
+            self.model = build_classifier(settings, num_labels)
+            # The same layers, ending at the logits of image and cells, where the losses are stable.
+            class_map, add_bias = self.model.get_layer("class_map").output, self.model.get_layer("logits")
+            self._grid = class_map.shape[1:3]
+            if cached:
+                self._front, learner = split_backbone(self.model)
+            else:
+                cells = [add_bias(class_map)] if settings.narrowings else []
+                learner = keras.Model(self.model.inputs, [add_bias.output, *cells])
+            self._compile(learner)
+
+    def _compile(self, learner: keras.Model) -> None:
+        settings = self.settings
+        self._learner = learner
+        self._schedule = make_optimizer(settings, layer_factors(self.model, settings.layer_decay))
+        with_cells = [cell_crossentropy] if settings.narrowings else []
+        learner.compile(
+            optimizer=self._schedule,  # half precision wraps it, to scale the loss
+            loss=[masked_binary_crossentropy, *with_cells],
+            weighted_metrics=[[masked_accuracy], *([] for _ in with_cells)],
+            jit_compile=self._jit,
         )
+        learner.optimizer.build(learner.trainable_variables)
+        self._scalars = {
+            index: np.array(variable)
+            for index, variable in enumerate(learner.optimizer.variables)
+            if variable.shape == ()
+        }
+
+    def _place(self, frames: np.ndarray, rows: np.ndarray) -> None:
+        """Put the training frames on the device, if that is where they are to be augmented."""
+        possible = not self.settings.narrowings and self._front is None
+        fits = accelerated() and len(frames) * FRAME_SIZE**2 <= MEMORY
+        if not possible or not (fits if self._on_device is None else self._on_device):
+            return
+        if self._device_frames is None or len(self._device_frames.frames) != len(frames):
+            self._device_frames = DeviceFrames(len(frames), self.settings.image_size)
+            samples = keras.Input((len(COLUMNS),), dtype="int32", name="samples")
+            network = keras.Model(self.model.inputs, self.model.get_layer("logits").output)
+            self._compile(keras.Model(samples, network(self._device_frames(samples))))
+        self._device_frames.hold(frames, rows)
+
+    @property
+    def jit_compile(self) -> bool:
+        """Whether the training step is compiled."""
+        return self._learner.jit_compile
 
     def reset(self, mean_image: np.ndarray, fold: int) -> None:
         """Make the model new for a fold: initial weights, empty optimizer, this fold's mean image."""
         seed = self.settings.seed * 1000 + fold
-        keras.utils.set_random_seed(seed)
-        reset_weights(self.model, seed)
-        for variable in self._learner.optimizer.variables:
-            if variable is not self._learner.optimizer.learning_rate:
-                variable.assign(np.zeros(variable.shape, dtype=variable.dtype))
-        if self.settings.subtract_mean:
-            set_mean_image(self.model, mean_image)
+        with self._scope():
+            keras.utils.set_random_seed(seed)
+            reset_weights(self.model, seed)
+            for index, variable in enumerate(self._learner.optimizer.variables):
+                start = self._scalars.get(index)
+                variable.assign(np.zeros(variable.shape, variable.dtype) if start is None else start)
+            if self.settings.subtract_mean:
+                set_mean_image(self.model, mean_image)
+                if self._device_frames is not None:
+                    self._device_frames.set_mean_image(mean_image)
 
-    def fit(self, frames, clips, labels, mean_image, fold: int, on_epoch=lambda row: None) -> list[dict]:
+    def fit(
+        self,
+        frames,
+        train,
+        labels,
+        mean_image,
+        fold: int,
+        on_epoch: Callable[[dict], None] = lambda row: None,
+        frame_wise: bool = False,
+        checkpoint: Path | None = None,
+    ) -> list[dict]:
         """Train on the training part of a fold.
 
         Parameters
         ----------
         frames : ndarray, uint8, shape (5 num_clips, 512, 512)
-        clips : ndarray, int64, shape (n,)
-            Clip indices of the training part.
+        train : ndarray, int64, shape (n,)
+            Clip indices of the training part; with `frame_wise`, rows of `frames`.
         labels : ndarray, float32, shape (num_clips, num_labels)
-            Of all clips; only those of `clips` are read.
+            Of all clips; only those of the training part are read.
         mean_image : ndarray, float32, shape (500, 500)
         fold : int
             1 to 5.
         on_epoch : callable
-            Called with each epoch's row.
+            Called with each epoch's row, also with those that a checkpoint holds.
+        frame_wise : bool
+            Whether `train` holds frames instead of clips.
+        checkpoint : Path, optional
+            File that is written after each epoch and, if it exists, gone on from.
 
         Returns
         -------
@@ -117,57 +186,106 @@ class Trainer:
             learning_rate, seconds.
         """
         settings = self.settings
-        self.reset(mean_image, fold)
+
+        def plan(epoch: int) -> list[Sample]:
+            return epoch_plan(train, settings, fold, epoch, normal, frame_wise)
+
+        normal = [clip for clip in keyframes_of(train, frame_wise) if labels[clip, 0] == 0]
+        weights = self._class_weights(train // KEYFRAMES_PER_CLIP if frame_wise else train, labels)
         mean = mean_image if settings.subtract_mean else None
-        normal = [clip for clip in clips if labels[clip, 0] == 0]
-        weights = class_weights(self._first_labels(clips, labels), settings.class_weights)
-        size, batch_size = settings.image_size, settings.batch_size
-        history = []
-        for epoch in range(settings.epochs):
-            started = time.perf_counter()
-            plan = epoch_plan(clips, settings, fold, epoch, normal)
-            total = np.zeros(3)
-            batches = [plan[first : first + batch_size] for first in range(0, len(plan), batch_size)]
-            # One batch shape means one trace: the last batch is filled with samples of weight zero.
-            filled = [samples + samples[:1] * (batch_size - len(samples)) for samples in batches]
-            rendered = _ahead(lambda samples: render(frames, samples, size, mean), filled)
-            for step, (images, places) in enumerate(rendered):
-                image_targets, cell_targets = targets(filled[step], labels, places, size, self._grid)
-                if not settings.narrowings:
-                    cell_targets[:] = np.nan
-                weight = weights[np.nan_to_num(image_targets[:, 0]).astype(int)]
-                weight[np.isnan(image_targets[:, 0]) | (np.arange(batch_size) >= len(batches[step]))] = 0.0
-                rate = learning_rate_at(epoch + step / len(batches), settings)
-                self._learner.optimizer.learning_rate = rate
-                result = self._learner.train_on_batch(
-                    images, [image_targets, cell_targets], [weight, weight], return_dict=True
-                )
-                right = result["logits_masked_accuracy"] * weight.sum()
-                total += result["loss"] * batch_size, right, weight.sum()
-            row = {
-                "epoch": epoch,
-                "loss": float(total[0] / total[2]),
-                "accuracy": float(total[1] / total[2]),
-                "learning_rate": rate,
-                "seconds": round(time.perf_counter() - started, 3),
-            }
-            history.append(row)
-            on_epoch(row)
+        with self._scope():
+            self._place(frames, train if frame_wise else frame_rows(train))
+            self.reset(mean_image, fold)
+            history = checkpoints.restore(checkpoint, self.model, self._learner.optimizer)
+            for row in history:
+                on_epoch(row)
+            left = range(len(history), settings.epochs)
+            with self._inputs(frames, mean, chain.from_iterable(map(plan, left))) as inputs:
+                for epoch in left:
+                    history.append(self._run_epoch(epoch, plan(epoch), inputs, labels, weights))
+                    checkpoints.save(checkpoint, self.model, self._learner.optimizer, history)
+                    on_epoch(history[-1])
         return history
 
-    def _first_labels(self, clips, labels) -> np.ndarray:
-        """First label of what one epoch shows, in its proportions: the clips and the twins of normal ones."""
-        first = labels[clips, 0]
-        return np.append(first, np.ones((first == 0).sum())) if self.settings.narrowings else first
+    @contextmanager
+    def _inputs(self, frames, mean, samples: Iterable[Sample]) -> Iterator[Callable[[list[Sample]], Batch]]:
+        """The function that turns samples into what the learner takes."""
 
-    def predict(self, frames, clips) -> np.ndarray:
-        """Probabilities of the five key frames of each clip, float32 (n, 5, num_labels)."""
-        plan = validation_plan(clips)
+        def images(some: list[Sample]) -> Batch:
+            return render(frames, some, self.settings.image_size, mean)
+
+        if self._device_frames is not None:
+            yield lambda some: Batch(encode(some), nowhere(some))
+        elif self._front is not None:
+            batch_size = self.settings.batch_size
+            with stored_features(self._front, samples, lambda some: images(some).images, batch_size) as kept:
+                yield lambda some: Batch(kept.of(some), nowhere(some))
+        else:
+            yield images
+
+    def _run_epoch(self, epoch: int, plan: list[Sample], inputs, labels, weights) -> dict:
+        """Train on one epoch's samples; returns its row of the history."""
+        settings, started = self.settings, time.perf_counter()
+        size, batch_size = settings.image_size, settings.batch_size
+        batches = [plan[first : first + batch_size] for first in range(0, len(plan), batch_size)]
+        counted = np.zeros(len(batches))
+
+        def batch(number: int) -> tuple:
+            # One batch shape means one trace: the last batch is filled with samples of weight zero.
+            samples = batches[number]
+            filled = samples + samples[:1] * (batch_size - len(samples))
+            values, places = inputs(filled)
+            image_targets, cell_targets = targets(filled, labels, places, size, self._grid)
+            weight = sample_weights(image_targets, weights)
+            weight[len(samples) :] = 0.0
+            counted[number] = weight.mean(axis=1).sum()
+            smoothed = smooth(image_targets, settings.label_smoothing)
+            if not settings.narrowings:
+                return values, smoothed, weight
+            first = sample_weights(image_targets[:, :1], weights[:1])[:, 0]
+            first[len(samples) :] = 0.0
+            return values, (smoothed, cell_targets), (weight, first)
+
+        self._schedule.steps_per_epoch.assign(len(batches))
+        with feed(batch, len(batches), self._render_threads) as data:
+            logs = self._learner.fit(data, shuffle=False, verbose=0).history
+        (accuracy,) = (values[0] for name, values in logs.items() if name.endswith("masked_accuracy"))
+        return {
+            "epoch": epoch,
+            "loss": float(logs["loss"][0] * len(batches) * batch_size / counted.sum()),
+            "accuracy": float(accuracy),
+            "learning_rate": float(learning_rate_at(epoch + 1 - 1 / len(batches), settings)),
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+
+    def _class_weights(self, clips: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Class weights of each label, in the proportions of what an epoch shows: clips and their twins."""
+        columns = list(labels[clips].T)
+        if self.settings.narrowings:
+            columns[0] = np.append(columns[0], np.ones((columns[0] == 0).sum()))
+        return np.stack([class_weights(column, self.settings.class_weights) for column in columns])
+
+    def predict(self, frames, valid, frame_wise: bool = False) -> np.ndarray:
+        """Probabilities of test frames, in the centre crop without offset.
+
+        Parameters
+        ----------
+        frames : ndarray, uint8, shape (5 num_clips, 512, 512)
+        valid : ndarray, int64, shape (n,)
+            Clip indices; with `frame_wise`, rows of `frames`.
+
+        Returns
+        -------
+        ndarray, float32, shape (n, 5, num_labels), with `frame_wise` (n, num_labels)
+        """
+        plan = validation_plan(valid, frame_wise)
         batch = self.settings.batch_size
         found = []
-        for first in range(0, len(plan), batch):
-            samples = plan[first : first + batch]
-            filled = samples + samples[:1] * (batch - len(samples))
-            images = render(frames, filled, self.settings.image_size).images
-            found.append(np.asarray(self.model.predict_on_batch(images))[: len(samples)])
-        return np.concatenate(found).reshape(len(clips), KEYFRAMES_PER_CLIP, -1)
+        with self._scope():
+            for first in range(0, len(plan), batch):
+                samples = plan[first : first + batch]
+                filled = samples + samples[:1] * (batch - len(samples))
+                images = render(frames, filled, self.settings.image_size).images
+                found.append(np.asarray(self.model.predict_on_batch(images))[: len(samples)])
+        probabilities = np.concatenate(found)
+        return probabilities if frame_wise else probabilities.reshape(len(valid), KEYFRAMES_PER_CLIP, -1)

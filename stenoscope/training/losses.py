@@ -1,4 +1,4 @@
-"""Losses and class weights for binary labels of which some may be unknown."""
+"""Losses, label smoothing and class weights for several labels, of which some may be unknown (NaN)."""
 
 import keras
 import numpy as np
@@ -12,17 +12,18 @@ def masked_binary_crossentropy(labels, logits):
     Parameters
     ----------
     labels : tensor, float32, shape (batch, num_labels)
-        0, 1 or NaN.
+        0 to 1 (between them where labels are smoothed), or NaN.
     logits : tensor, float32, shape (batch, num_labels)
 
     Returns
     -------
-    tensor, float32, shape (batch,)
-        Mean over the known labels of each row, 0 where none is known.
+    tensor, float32, shape (batch, num_labels)
+        0 where the label is unknown; `sample_weights` makes the mean over the known labels of each row.
     """
-    weight = ops.cast(ops.logical_not(ops.isnan(labels)), "float32")
-    loss = ops.softplus(ops.where(labels > 0.5, -logits, logits))  # stable for any logit
-    return ops.sum(loss * weight, axis=-1) / ops.maximum(ops.sum(weight, axis=-1), 1.0)
+    known = ops.logical_not(ops.isnan(labels))
+    labels = ops.where(known, labels, 0.0)
+    loss = labels * ops.softplus(-logits) + (1.0 - labels) * ops.softplus(logits)  # stable for any logit
+    return ops.where(known, loss, 0.0)
 
 
 @keras.saving.register_keras_serializable(package="stenoscope")
@@ -51,10 +52,14 @@ def cell_crossentropy(labels, logits):
 
 @keras.saving.register_keras_serializable(package="stenoscope")
 def masked_accuracy(labels, logits):
-    """Share of the known labels of each row on whose side of 0 the logit lies, float32 (batch,)."""
+    """1 where the logit lies on its label's side of 0, else 0, float32 (batch, num_labels); 0 if unknown."""
     known = ops.cast(ops.logical_not(ops.isnan(labels)), "float32")
-    right = ops.cast(ops.equal(logits > 0, labels > 0.5), "float32")
-    return ops.sum(right * known, axis=-1) / ops.maximum(ops.sum(known, axis=-1), 1.0)
+    return known * ops.cast(ops.equal(logits > 0, labels > 0.5), "float32")
+
+
+def smooth(labels: np.ndarray, amount: float) -> np.ndarray:
+    """Labels 0 and 1 as ``amount / 2`` and ``1 - amount / 2`` (Szegedy et al. 2016); NaN stays NaN."""
+    return labels * np.float32(1 - amount) + np.float32(amount / 2)
 
 
 def class_weights(labels: np.ndarray, balance: bool = True) -> np.ndarray:
@@ -76,3 +81,25 @@ def class_weights(labels: np.ndarray, balance: bool = True) -> np.ndarray:
     if not balance or not counts.all():
         return np.ones(2, np.float32)
     return (counts.sum() / (2 * counts)).astype(np.float32)
+
+
+def sample_weights(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weight of every label of every sample, for a loss that is averaged over samples and labels.
+
+    Parameters
+    ----------
+    labels : ndarray, float32, shape (n, num_labels)
+        0, 1 or NaN.
+    weights : ndarray, float32, shape (num_labels, 2)
+        Class weights of each label.
+
+    Returns
+    -------
+    ndarray, float32, shape (n, num_labels)
+        The label's class weight, times num_labels over the sample's known labels: a sample of which one
+        label is known counts as much as one of which all are. 0 where the label is unknown.
+    """
+    known = ~np.isnan(labels)
+    share = labels.shape[1] / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    chosen = weights[np.arange(labels.shape[1]), np.where(known, labels, 0).astype(int)]
+    return (chosen * known * share).astype(np.float32)

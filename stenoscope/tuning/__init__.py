@@ -1,1 +1,5 @@
-"""The search for better settings: `space` says what may vary, `search` runs it, `template` writes YAML."""
+"""The search for better settings, and what it was worth.
+
+`space` says what may vary, `study` keeps the trials, `fits` the predictions of every training, `search` runs
+the trials of an outer fold, `nested` compares inner and outer scores, `template` writes settings as YAML.
+"""

@@ -1,168 +1,87 @@
-"""The study: ask for settings, score them, keep everything, go on after an interrupt.
+"""The search of one outer fold: trials on its inner folds, several at a time where there are workers."""
 
-Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, "Algorithms for hyper-parameter
-optimization") over an SQLite file in the study's folder. Each trial draws from the study's seed and the
-number of trials finished before it, so a study that was interrupted ends like one that was not.
-"""
-
-import math
-import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from os import PathLike
-from pathlib import Path
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 
-import numpy as np
 import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from sklearn.metrics import roc_auc_score
 
-from stenoscope.errors import DatasetError, SettingsError
-from stenoscope.provenance import sha256_json, write_text
-from stenoscope.settings import TrainingSettings
-from stenoscope.tuning.space import SPACE, with_parameters
-from stenoscope.tuning.template import settings_yaml
+from stenoscope.evaluation.clip_vote import vote
+from stenoscope.tuning.fits import Fits, Job
+from stenoscope.tuning.study import FoldStudy
 
-DATABASE, TRIALS, BEST = "study.db", "trials.csv", "best.yaml"
-_NAME, _IDENTITY, _SECONDS = "stenoscope", "identity", "seconds"
+
+@dataclass
+class _UnderWay:
+    trial: optuna.Trial
+    job: Job
+    tables: list[pd.DataFrame] = field(default_factory=list)
 
 
 def search(
-    folder: str | PathLike,
-    score: Callable[[TrainingSettings], float],
+    study: FoldStudy,
+    fits: Fits,
     trials: int,
-    base: TrainingSettings,
-    seed: int,
-    inputs: dict[str, str] | None = None,
+    inner_folds: int,
+    at_once: int = 1,
     on_trial: Callable[[dict], None] = lambda row: None,
-) -> TrainingSettings:
-    """Run or continue a study until it holds `trials` finished trials.
+) -> None:
+    """Run or continue a study until it has `trials` trials.
+
+    A trial is scored by the clip AUC of its inner folds, pooled over those done so far: each clip is judged
+    by a model that never saw its patient. It is given up between inner folds, not between epochs: trials
+    differ in epochs and schedule, so their scores after the same epoch would not compare.
 
     Parameters
     ----------
-    folder : path
-        Of the study: `study.db`, and after each trial `trials.csv` and `best.yaml`.
-    score : callable
-        Takes the settings of a trial, returns its score; higher is better. It must not look at the test part
-        of any fold that will be reported.
+    study : FoldStudy
+    fits : Fits
+        Must not look at the test part of the outer fold for a job with an inner fold.
     trials : int
-        Finished trials the study should have in all; fewer than it has change nothing.
-    base : TrainingSettings
-        Values of the settings that are not searched, and the experiment's folder for `best.yaml`.
-    seed : int
-    inputs : dict of str to str, optional
-        Whatever else the score depends on (hashes of the folds, number of inner folds). A study is continued
-        only with the same base, seed, search space and inputs.
+        In all; fewer than the study has change nothing.
+    inner_folds : int
+    at_once : int
+        Trials under way at a time; more than one needs an executor with as many workers.
     on_trial : callable
-        Called after each trial of this run with its row of `trials.csv`.
-
-    Returns
-    -------
-    TrainingSettings
-        The best so far.
-
-    Raises
-    ------
-    SettingsError
-        If `trials` is below 1 or the study was begun with something else.
-    DatasetError
-        If the score of a trial is undefined.
+        Called after each trial with its row of trials.csv.
     """
-    if trials < 1:
-        raise SettingsError(
-            f"trials is {trials}.", "at least 1", "say how many trials the study should have."
-        )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    study = _open(folder, _identity(base, seed, inputs or {}))
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # left by a killed run
-        study.tell(trial.number, state=TrialState.FAIL)
-    while (done := len(_finished(study))) < trials:
-        study.sampler = optuna.samplers.TPESampler(seed=_seed_of(seed, done), multivariate=False)
-        trial = study.ask(SPACE)
-        started = time.perf_counter()
-        try:
-            value = float(score(with_parameters(base, trial.params)))
-        except BaseException:
-            study.tell(trial, state=TrialState.FAIL)
-            raise
-        if not math.isfinite(value):
-            study.tell(trial, state=TrialState.FAIL)
-            raise DatasetError(
-                f"The score of trial {done + 1} is {value}.",
-                "a number",
-                "both classes must occur in the inner folds: add patients, or ask for fewer inner folds.",
-            )
-        trial.set_user_attr(_SECONDS, time.perf_counter() - started)
-        study.tell(trial, value)
-        _write(folder, study, base)
-        on_trial(_rows(study)[-1])
-    _write(folder, study, base)  # again, should the last run have been killed before it could
-    return best_settings(study, base)
+    under_way: dict[Future, _UnderWay] = {}
+
+    def begin(running: _UnderWay) -> None:
+        under_way[fits.submit(running.job)] = running
+
+    while True:
+        while len(under_way) < at_once and (trial := study.ask(trials)):
+            begin(_UnderWay(trial, Job(study.settings_of(trial), study.fold, 1)))
+        if not under_way:
+            return
+        done = wait(under_way, return_when=FIRST_COMPLETED).done
+        for future in sorted(done, key=lambda future: under_way[future].trial.number):
+            running = under_way.pop(future)
+            if _advance(study, fits, running, future, inner_folds):
+                begin(running)
+            else:
+                on_trial(study.row(running.trial))
 
 
-def best_settings(study: optuna.Study, base: TrainingSettings) -> TrainingSettings:
-    """Settings of the best finished trial; of equals, the first."""
-    return with_parameters(base, _best(study).params)
+def clip_auc(predictions: pd.DataFrame) -> float:
+    """AUC of the clips' mean probabilities."""
+    clips = vote(predictions)
+    return float(roc_auc_score(clips["label"], clips["probability"]))
 
 
-def _open(folder: Path, identity: str) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the script has its own progress bar
-    study = optuna.create_study(
-        storage=f"sqlite:///{(folder / DATABASE).resolve().as_posix()}",
-        study_name=_NAME,
-        direction="maximize",
-        load_if_exists=True,
-    )
-    begun = study.user_attrs.get(_IDENTITY)
-    if begun is None:
-        study.set_user_attr(_IDENTITY, identity)
-    elif begun != identity:
-        raise SettingsError(
-            f"The study in {folder} was begun with other data, settings, seed or search space.",
-            "the same, so that its trials can be compared",
-            "name another folder with --study.",
-        )
-    return study
-
-
-def _identity(base: TrainingSettings, seed: int, inputs: dict[str, str]) -> str:
-    # Where things are written and how many threads run does not change a score.
-    fixed = asdict(replace(base, experiment="", input="", overwrite=False, threads=0))
-    for name in SPACE:
-        del fixed[name]
-    space = {name: repr(distribution) for name, distribution in SPACE.items()}
-    return sha256_json({"base": fixed, "seed": seed, "space": space, "inputs": inputs})
-
-
-def _seed_of(seed: int, done: int) -> int:
-    return int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
-
-
-def _finished(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-
-
-def _best(study: optuna.Study) -> FrozenTrial:
-    return max(_finished(study), key=lambda trial: (trial.value, -trial.number))
-
-
-def _rows(study: optuna.Study) -> list[dict]:
-    """One row per finished trial: trial (from 1), score, seconds, and the searched settings."""
-    return [
-        {
-            "trial": number,
-            "score": trial.value,
-            "seconds": round(trial.user_attrs[_SECONDS], 1),
-            **{name: trial.params[name] for name in SPACE},
-        }
-        for number, trial in enumerate(_finished(study), start=1)
-    ]
-
-
-def _write(folder: Path, study: optuna.Study, base: TrainingSettings) -> None:
-    rows = _rows(study)
-    write_text(folder / TRIALS, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
-    best = _best(study)
-    heading = f"The best of {len(rows)} trials, score {best.value:.4f} on inner folds of the training data."
-    write_text(folder / BEST, settings_yaml(best_settings(study, base), heading))
+def _advance(study: FoldStudy, fits: Fits, running: _UnderWay, future: Future, inner_folds: int) -> bool:
+    """Take in the result of an inner fold; returns whether the trial goes on with the next one."""
+    table, problem = fits.collect(running.job, future)
+    if table is None:
+        study.fail(running.trial, problem)
+        return False
+    running.tables.append(table)
+    part = running.job.inner
+    value = clip_auc(pd.concat(running.tables))
+    if not study.report(running.trial, value, part, last=part == inner_folds):
+        return False
+    running.job = Job(running.job.settings, study.fold, part + 1)
+    return True

@@ -19,3 +19,10 @@ def make_predictions(patients=40, seed=0, separation=1.6, decimals=6):
                 rows.append((*row, round(float(probability), decimals)))
     columns = ["fold", "patient_id", "clip_id", "frame_index", "label", "probability"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def make_inner(fold, patients=24, seed=50, separation=1.6):
+    """Predictions of a fold's model on other patients, held out of its training."""
+    inner = make_predictions(patients, seed + fold, separation)
+    ids = {name: "inner_" + inner[name] for name in ("patient_id", "clip_id")}
+    return inner.assign(fold=fold, **ids)

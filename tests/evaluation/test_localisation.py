@@ -9,6 +9,7 @@ from stenoscope.evaluation.localisation import (
     score_baselines,
     score_clip,
     summarise_localisation,
+    summarise_randomisation,
 )
 
 BOX = np.array([[100, 200, 110, 220]], np.float32)  # 10 x 20 pixels
@@ -139,3 +140,25 @@ def test_summary_by_method():
     assert found["image_centre"]["baseline"] and not found["cam"]["baseline"]
     with pytest.raises(DatasetError, match="energy"):
         summarise_localisation(table.drop(columns="energy"))
+
+
+def test_what_random_networks_keep_by_hand():
+    table = pd.DataFrame(
+        {
+            "patient_id": ["p", "p", "q"] * 2,
+            "clip_id": ["a", "b", "c"] * 2,
+            "method": ["cam, head random"] * 3 + ["cam, all random"] * 3,
+            "similarity": [0.6, 0.0, -0.3, 0.1, 0.1, 0.1],
+            "magnitude": [0.6, 0.2, 0.4, 0.1, 0.1, 0.1],
+            "hit": [1.0, np.nan, 0.0] + [np.nan] * 3,
+        }
+    )
+    found = summarise_randomisation(table)
+    assert list(found) == ["cam, head random", "cam, all random"]
+    head, everything = found.values()
+    assert head["clips"] == 3 and head["similarity"]["mean"] == pytest.approx(0.1)
+    # Resamples hold p twice, q twice, or each once: means of 0.3, -0.3 and 0.1.
+    assert head["similarity"]["ci95"] == pytest.approx([-0.3, 0.3])
+    assert head["magnitude"]["mean"] == pytest.approx(0.4)
+    assert head["hit"]["mean"] == pytest.approx(0.5)  # of the two clips whose lesion is known
+    assert everything["hit"] is None and everything["similarity"]["ci95"] == pytest.approx([0.1, 0.1])

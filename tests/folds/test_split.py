@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stenoscope.errors import DatasetError
-from stenoscope.folds.split import make_folds
+from stenoscope.folds.split import inner_split, make_folds
 
 
 def cohort(normal, abnormal, seed=0):
@@ -108,3 +108,33 @@ def test_fewer_folds_for_inner_splits():
     labels, patients = cohort(6, 6)
     folds = make_folds(labels, patients, 7, num_folds=3)
     assert sorted(np.concatenate([fold.valid for fold in folds])) == list(range(len(labels)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(6, 40), st.integers(6, 40), st.floats(0.15, 0.5), st.integers(0, 2**31))
+def test_the_inner_split_holds_out_whole_patients_of_both_classes(normal, abnormal, share, seed):
+    labels, patients = cohort(normal, abnormal, seed % 1000)
+    some = make_folds(labels, patients, seed)[2].train
+    train, inner = inner_split(some, labels[:, None], patients, share, seed)
+    assert sorted([*train, *inner]) == sorted(some)
+    assert not set(patients[train]) & set(patients[inner])
+    assert set(labels[train]) == set(labels[inner]) == {0.0, 1.0}
+    assert 0 <= len(set(patients[inner])) - share * len(set(patients[some])) < 1
+    again = inner_split(some, labels[:, None], patients, share, seed)
+    assert train.tolist() == again[0].tolist() and np.all(np.diff(train) > 0) and np.all(np.diff(inner) > 0)
+
+
+def test_the_inner_split_is_stratified_and_seeded():
+    labels, patients = cohort(60, 40)
+    everyone = np.arange(len(labels))
+    inner = inner_split(everyone, labels, patients, 0.2, 7)[1]
+    assert abs(labels[inner].mean() - labels.mean()) < 0.02
+    assert inner.tolist() != inner_split(everyone, labels, patients, 0.2, 8)[1].tolist()
+    assert inner_split(everyone, labels, patients, 0.0, 7)[1].size == 0
+
+
+def test_too_few_patients_for_an_inner_split_are_counted():
+    labels, patients = cohort(20, 1)
+    with pytest.raises(DatasetError, match=r"of 21 training patients \(1 of them") as caught:
+        inner_split(np.arange(len(labels)), labels, patients, 0.2, 7)
+    assert "inner_share" in caught.value.fix

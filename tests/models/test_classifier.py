@@ -34,9 +34,10 @@ def _run(model, images):
 
 def _randomise_head(model):
     rng = np.random.default_rng(1)
-    for name in ("class_map", "logits"):
-        for weight in model.get_layer(name).weights:
-            weight.assign(rng.normal(0, 0.02, weight.shape))
+    for layer in model.layers:
+        if layer.name in ("class_map", "logits", "gated_attention"):
+            for weight in layer.weights:
+                weight.assign(rng.normal(0, 0.02, weight.shape))
 
 
 def _train(model, images, steps=2):
@@ -45,9 +46,13 @@ def _train(model, images, steps=2):
         model.train_on_batch(images, np.ones((len(images), model.output.shape[-1])))
 
 
-@pytest.mark.parametrize("attention", ["none", "self_attention"])
-def test_mean_of_the_cam_and_the_bias_is_the_logit(images, attention):
-    model = build_classifier(_settings(pooling="average", attention=attention), num_labels=2)
+@pytest.mark.parametrize(
+    "attention, pooling",
+    [("none", "average"), ("self_attention", "average"), ("cbam", "attention_mil"), ("arl", "attention_mil")],
+)
+def test_mean_of_the_cam_and_the_bias_is_the_logit(images, attention, pooling):
+    settings = _settings(pooling=pooling, attention=attention, heatmap_layer="auto")
+    model = build_classifier(settings, num_labels=2)
     _randomise_head(model)
     logits = _run(keras.Model(model.input, model.get_layer("logits").output), images)
     bias = model.get_layer("logits").bias.numpy()
@@ -126,11 +131,19 @@ def test_frozen_share_of_the_backbone():
     assert trained == {"attention", "class_map", "logits"}
 
 
-@pytest.mark.parametrize("enhance", ["none", "black_tophat"])
-def test_a_saved_classifier_predicts_the_same(tmp_path, images, enhance):
-    model = build_classifier(_settings(enhance=enhance))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"enhance": "none"},
+        {"attention": "cbam", "pooling": "attention_mil"},
+        {"attention": "arl", "pooling": "average", "heatmap_layer": "auto"},
+    ],
+)
+def test_a_saved_classifier_predicts_the_same(tmp_path, images, changes):
+    model = build_classifier(_settings(**changes))
     _randomise_head(model)
-    model.get_layer("attention").gain.assign(0.3)
+    for weight in model.get_layer("attention").weights:
+        weight.assign(np.random.default_rng(3).normal(0.3, 0.1, weight.shape))
     set_mean_image(model, np.random.default_rng(2).uniform(0, 255, (500, 500)))
     model.save(tmp_path / "model.keras")
     loaded = load_classifier(tmp_path / "model.keras")
@@ -184,10 +197,14 @@ def test_split_halves_make_the_whole(images):
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), _run(model, images), rtol=1e-4)
 
 
-def test_the_heatmap_layer_of_a_short_backbone_is_its_last():
-    for attention in ("none", "self_attention"):
-        settings = _settings(heatmap_layer="auto", attention=attention)
-        assert heatmap_layer(build_classifier(settings), settings) == "block2_add"
+def test_the_heatmap_layer_of_a_short_backbone_is_the_last_that_holds_all():
+    for changes, expected in (
+        ({"attention": "none", "pooling": "attention_mil"}, "block2_add"),
+        ({"attention": "self_attention"}, "block2_add"),
+        ({"attention": "arl"}, "block1_project_bn"),  # which takes the last block apart
+    ):
+        settings = _settings(heatmap_layer="auto", **changes)
+        assert heatmap_layer(build_classifier(settings), settings) == expected
 
 
 def test_loading_nonsense_is_explained(tmp_path):

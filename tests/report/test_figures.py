@@ -6,9 +6,12 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_curve
 
+from stenoscope.evaluation.comparison import compare_arms
+from stenoscope.evaluation.decisions import decide_all, summarise_decisions
 from stenoscope.evaluation.summary import evaluation_levels, summarise
 from stenoscope.report import figures
-from tests.evaluation.helpers import make_predictions
+from stenoscope.report.tables import FIGURE_NAMES
+from tests.evaluation.helpers import make_inner, make_predictions
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,14 @@ def drawings(data):
         name: {"clips": 9, "baseline": base, "hit": {"mean": hit, "ci95": [hit / 2, hit]}}
         for name, base, hit in (("cam", False, 0.7), ("image_centre", True, 0.1))
     }
+    predictions = make_predictions(30)
+    arms = compare_arms({"one": predictions, "two": predictions}, resamples=20)["arms"]
+    decisions, chosen = decide_all(predictions, {k: make_inner(k) for k in range(1, 6)}, 0.9)
+    decided = summarise_decisions(decisions, chosen, 0.9, resamples=20)
     return {
+        "study": lambda dark: figures.forest_figure(arms, FIGURE_NAMES, differences=True, dark=dark),
+        "audit": lambda dark: figures.forest_figure(arms, FIGURE_NAMES, chance=True, dark=dark),
+        "reliability": lambda dark: figures.reliability_figure(decisions, decided, dark),
         "roc": lambda dark: figures.roc_figure(levels, summary, dark=dark),
         "confusion": lambda dark: figures.confusion_figure(summary["confusion"], dark),
         "calibration": lambda dark: figures.calibration_figure(levels["clip"], summary, dark),
@@ -34,7 +44,10 @@ def drawings(data):
     }
 
 
-@pytest.mark.parametrize("name", ["roc", "confusion", "calibration", "history", "localisation"])
+NAMES = ("roc", "confusion", "calibration", "history", "localisation", "reliability", "study", "audit")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_figures_on_light_and_dark_paper(drawings, name):
     light, dark = (np.asarray(Image.open(io.BytesIO(drawings[name](dark))).convert("L")) for dark in (0, 1))
     assert np.median(light) > 200 and np.median(dark) < 100
@@ -62,3 +75,4 @@ def test_predictions_of_one_class_still_draw():
     assert figures.roc_figure(levels, summary)
     assert figures.calibration_figure(levels["clip"], summary)
     assert figures.confusion_figure(summary["confusion"])
+    assert figures.forest_figure(compare_arms({"one": predictions}, resamples=5)["arms"], FIGURE_NAMES)

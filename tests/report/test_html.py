@@ -10,14 +10,16 @@ import yaml
 from stenoscope import provenance
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.summary import evaluation_levels, summarise
-from stenoscope.report import html
-from stenoscope.report.html import write_predict_report, write_report
+from stenoscope.report import page as pages
+from stenoscope.report.html import write_report
 from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
+from stenoscope.report.predict_page import write_predict_report
+from stenoscope.report.results import read_experiment
 from stenoscope.settings import training_settings
 from tests.evaluation.helpers import make_predictions
 
 
-def write_experiment(folder, predictions, **settings):
+def write_experiment(folder, predictions, pictures=True, **settings):
     made = training_settings("cpu", **settings)
     clips = evaluation_levels(predictions)["clip"]
     abnormal = clips[clips["label"] == 1]
@@ -38,7 +40,7 @@ def write_experiment(folder, predictions, **settings):
             "epoch,loss,accuracy,learning_rate,seconds\n0,0.7,0.5,0.001,1\n1,0.5,0.8,0.001,1\n",
         )
     frame = np.full((512, 512), 120, np.uint8)
-    for row in clips.itertuples():
+    for row in clips.itertuples() if pictures else ():
         case = Case(row.clip_id, frame, np.ones((512, 512)), row.probability, row.decision, row.label)
         picture = encode_png(draw_panel(case, 1.0, "cam", size=120))
         for method in ("cam", "hirescam"):
@@ -88,7 +90,7 @@ def test_the_page_loads_nothing_from_elsewhere(page):
 
 
 def test_the_page_tells_what_matters(page, experiment):
-    summary = html.read_experiment(experiment).summary
+    summary = read_experiment(experiment).summary
     for text in (
         f"{summary['clip_auc']['pooled']:.3f}",
         f"{summary['clip_auc']['mean']:.3f} ± {summary['clip_auc']['std']:.3f}",
@@ -112,7 +114,7 @@ def test_abnormal_clips_come_first(page):
 
 
 def test_every_clip_has_its_heatmap(page, experiment):
-    clips = html.read_experiment(experiment).predictions["clip_id"].unique()
+    clips = read_experiment(experiment).predictions["clip_id"].unique()
     assert {link for link in page.links if link.startswith("heatmaps/")} == {
         f"heatmaps/{clip}.{method}.png" for clip in clips for method in ("cam", "hirescam")
     }
@@ -130,7 +132,7 @@ def test_the_same_results_give_the_same_page(experiment):
 
 
 def test_pictures_stop_at_the_budget(experiment, tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "IMAGE_BUDGET", 30_000)
+    monkeypatch.setattr(pages, "IMAGE_BUDGET", 30_000)
     write_experiment(tmp_path, make_predictions(20))
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "left out to keep this page small" in text
@@ -146,6 +148,51 @@ def test_without_heatmaps_history_and_localisation(tmp_path):
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "The labels were shuffled" in text
     assert "<h2>Heatmaps" not in text and "Does the map point" not in text
+
+
+def test_without_held_out_patients_the_page_says_why_nothing_is_calibrated(page):
+    assert "no training patients were held out" in page.text and "Youden" not in page.text
+
+
+def test_decisions_and_their_calibration(tmp_path):
+    from tests.report.test_documents import add_decisions
+
+    predictions = make_predictions(20)
+    write_experiment(tmp_path, predictions, inner_share=0.2, pictures=False)
+    add_decisions(tmp_path, predictions)
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    found = read_experiment(tmp_path).summary["decisions"]
+    for value in (
+        f"{found['youden']['sensitivity']['pooled']:.3f}",
+        f"{found['calibration']['after']['nll']['pooled']:.3f}",
+        f"{found['mean']['temperature']:.2f}",
+        "20 % of the training patients",
+        f"{100 * found['three_way']['uncertain']['pooled']:.0f} % of the clips",
+    ):
+        assert value in page.text, value
+    assert "were held out to calibrate" not in page.text and page.open == []
+    assert (tmp_path / "figures" / "reliability.png").exists()
+
+
+def test_the_randomisation_check_is_shown_where_it_was_made(tmp_path):
+    write_experiment(tmp_path, make_predictions(12), pictures=False)
+    assert "networks with random weights" not in write_report(tmp_path).read_text(encoding="utf-8")
+    path = tmp_path / "summary.json"
+    row = {"clips": 7, "similarity": {"mean": 0.12, "ci95": [-0.05, 0.19]}, "hit": None}
+    row["magnitude"] = {"mean": 0.234, "ci95": [0.2, 0.3]}
+    provenance.write_json(path, {**read_experiment(tmp_path).summary, "randomisation": {"grad_cam": row}})
+    text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
+    assert (
+        "networks with random weights" in text
+        and "grad cam" in text
+        and "-0.050 to +0.190" in text
+        and "0.234" in text
+    )
+
+
+def test_the_documents_beside_the_page_are_linked(page, experiment):
+    for name in ("model_card.md", "checklist.md"):
+        assert name in page.links and (experiment / name).exists()
 
 
 @pytest.mark.parametrize("name", ["summary.json", "predictions.csv", "config.yaml", "manifest.json"])
@@ -180,6 +227,14 @@ def test_the_page_of_new_clips(tmp_path):
     path = write_predict_report(tmp_path, "results/demo", "cam")
     page = Page(path.read_text(encoding="utf-8"))
     assert "1 of 2 clips called abnormal by 5 models of results/demo" in page.text
+    assert "Calibrated" not in page.text
     assert "cut short" in page.text and "not a clip" not in page.text and "NA" in page.text
     assert "heatmaps/Patient_1__Coro_1.cam.gif" in page.links
     assert all(source.startswith("data:image/") for source in page.loads) and page.open == []
+
+    decisions = (
+        "clip_id,probability,calibrated,decision\nPatient_1/Coro_1,0.8,0.61,uncertain\nNA,0.2,0.1,normal\n"
+    )
+    (tmp_path / "decisions.csv").write_text(decisions)
+    page = Page(write_predict_report(tmp_path, "results/demo", "cam").read_text(encoding="utf-8"))
+    assert "Calibrated: 1 normal, 1 uncertain, 0 abnormal" in page.text and "0.61" in page.text

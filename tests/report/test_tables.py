@@ -3,8 +3,18 @@ import io
 import pandas as pd
 from rich.console import Console
 
+from stenoscope.evaluation.comparison import compare_arms
 from stenoscope.evaluation.summary import SUMMARY_KEYS, summarise
-from stenoscope.report.tables import FIGURE_NAMES, interval_text, mean_text, number_text, print_summary
+from stenoscope.report.tables import (
+    FIGURE_NAMES,
+    interval_text,
+    mean_text,
+    number_text,
+    percent_text,
+    print_comparison,
+    print_summary,
+    signed_text,
+)
 from tests.evaluation.helpers import make_predictions
 
 
@@ -53,3 +63,19 @@ def test_how_figures_are_written():
     assert number_text(None) == "–" and number_text(0.98765) == "0.988"
     assert mean_text({"mean": 0.9, "std": None}) == "0.900"
     assert interval_text([0.1, 0.256], percent=True) == "10 – 26 %" and interval_text(None) == "–"
+    assert interval_text([-0.1, 0.25], signed=True) == "-0.100 to +0.250"
+    assert signed_text({"value": 0.01}) == "+0.010" and signed_text(None) == "–"
+    assert percent_text(0.125) == "12 %" and percent_text(None) == "–"
+
+
+def test_a_comparison_fits_a_narrow_terminal():
+    base = make_predictions(20)
+    arms = compare_arms({"a": base, "b": base.assign(probability=base["label"])}, resamples=50)["arms"]
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    print_comparison("Two arms", arms, {"a": "augmentation", "b": "augmentation + attention"}, console)
+    own, against = console.file.getvalue().split("Less augmentation, paired")
+    assert own.count("augmentation + attention") == 4 and against.count("augmentation + attention") == 4
+    assert "1.000 ± 0.000" in own and "1.000 – 1.000" in own and "  augmentation  " not in against
+    row = arms["b"]["frame_accuracy"]["difference"]
+    assert f"{row['value']:+.3f}" in against and f"{row['ci95'][0]:+.3f} to {row['ci95'][1]:+.3f}" in against
+    assert "…" not in own + against

@@ -1,11 +1,17 @@
 import json
+import math
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stenoscope.errors import DatasetError
-from stenoscope.stages.train import open_folds, predictions_table
+from stenoscope.folds.mean_image import frame_rows
+from stenoscope.settings import training_settings
+from stenoscope.stages.train import open_folds, predictions_table, run_folds, train
 
 
 @pytest.fixture
@@ -51,3 +57,84 @@ def test_a_row_per_key_frame(data):
         assert set(rows["label"]) == {int(clips.labels[clip, 0])}
         assert rows["frame_index"].tolist() == clips.keyframes[clip].tolist()
         np.testing.assert_allclose(rows["probability"], probabilities[position], atol=6e-7)
+
+
+@pytest.fixture(scope="module")
+def two_folds(prepared, tmp_path_factory):
+    """An inner split, a second label that is partly unknown, and a frame-wise fold, trained for an epoch."""
+    clips, folds, _ = open_folds(prepared.folder / "data" / "folds")
+    second = np.where(np.arange(len(clips)) % 3, 1 - clips.labels[:, 0], np.nan)
+    clips = replace(
+        clips,
+        labels=np.column_stack([clips.labels[:, 0], second]).astype(np.float32),
+        label_names=["label", "calcified"],
+    )
+    rows = frame_rows(np.sort(np.concatenate([folds[1].train, folds[1].valid])))
+    frame_wise = replace(folds[1], train=rows[::2], valid=rows[1::2], frame_wise=True)
+    small = training_settings(
+        "smoke",
+        image_size=32,
+        cut="block2_add",
+        heatmap_layer="block2_add",
+        narrowings=False,
+        inner_share=0.3,
+        experiment=str(tmp_path_factory.mktemp("two") / "experiment"),
+    )
+    table = run_folds(small, clips, [folds[0], frame_wise], clips.labels, maps=False)
+    return clips, folds[0], frame_wise, small, table
+
+
+def read(settings, name) -> pd.DataFrame:
+    return pd.read_csv(f"{settings.experiment}/{name}", dtype=str, keep_default_na=False)
+
+
+def test_held_out_patients_are_predicted_and_not_trained_on(two_folds):
+    clips, fold, _, settings, _ = two_folds
+    inner, tested = (read(settings, f"fold_1/{name}.csv") for name in ("inner", "predictions"))
+    assert list(inner.columns) == list(tested.columns) and set(inner["fold"]) == {"1"}
+    held = set(inner["patient_id"])
+    everyone = {clips.patient_ids[clip] for clip in fold.train}
+    assert held < everyone and len(held) == math.ceil(0.3 * len(everyone))
+    assert set(inner["label"]) == {"0", "1"}
+    of_held = [clips.clip_ids[clip] for clip in fold.train if clips.patient_ids[clip] in held]
+    assert inner["clip_id"].tolist() == list(np.repeat(of_held, 5))
+
+
+def test_further_labels_have_tables_of_their_own(two_folds):
+    clips, fold, _, settings, _ = two_folds
+    first, second = (read(settings, f"fold_1/predictions{name}.csv") for name in ("", "_calcified"))
+    same = ["fold", "patient_id", "clip_id", "frame_index"]
+    pd.testing.assert_frame_equal(first[same], second[same])
+    expected = ["" if np.isnan(label) else str(int(label)) for label in clips.labels[fold.valid, 1]]
+    assert second["label"].tolist() == list(np.repeat(expected, 5)) and "" in expected
+    assert (first["probability"] != second["probability"]).any()
+    assert len(read(settings, "predictions_calcified.csv")) == len(read(settings, "predictions.csv"))
+
+
+def test_a_frame_wise_fold_tests_frames(two_folds):
+    clips, fold, frame_wise, settings, table = two_folds
+    found = read(settings, "fold_2/predictions.csv")
+    clip, keyframe = np.divmod(frame_wise.valid, 5)
+    assert found["clip_id"].tolist() == [clips.clip_ids[i] for i in clip]
+    assert found["frame_index"].astype(int).tolist() == clips.keyframes[clip, keyframe].tolist()
+    assert len(table) == 5 * len(fold.valid) + len(frame_wise.valid)
+
+
+def test_a_finished_fold_leaves_its_network_and_history_alone(two_folds):
+    _, _, _, settings, _ = two_folds
+    names = {"history.csv", "model.keras", "predictions.csv", "predictions_calcified.csv"}
+    for number, more in ((1, {"inner.csv"}), (2, set())):
+        folder = Path(settings.experiment) / f"fold_{number}"
+        assert {path.name for path in folder.iterdir()} == names | more
+
+
+def test_repeating_with_other_folds_is_refused(data, tmp_path):
+    _, _, inputs = open_folds(data / "folds")
+    made = tmp_path / "made"
+    made.mkdir()
+    manifest = {"schema": "stenoscope/experiment", "inputs": {**inputs, "folds": "ab" * 32}}
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    settings = training_settings("smoke", input=str(data / "folds"), experiment=str(tmp_path / "again"))
+    with pytest.raises(DatasetError, match=r"is not what .*of folds abababababab, now") as caught:
+        train(settings, config=str(made / "config.yaml"))
+    assert "--input" in caught.value.fix and not (tmp_path / "again").exists()

@@ -117,6 +117,28 @@ def test_without_augmentation_nothing_moves():
     assert {(sample.flips, sample.shift) for sample in plan} == {((False, False), (0, 0))}
 
 
+def test_augmentation_off_leaves_the_centre_crop_and_the_narrowings():
+    plan = epoch_plan(CLIPS, settings(augmentation=False, narrowings=True), 1, 0, normal={1})
+    assert {(sample.variant, sample.flips, sample.shift) for sample in plan} == {
+        (CENTRE, (False, False), (0, 0))
+    }
+    plain = [sample for sample in plan if not sample.narrowing]
+    assert len(plain) == 9 and {sample.clip for sample in plan if sample.narrowing} == {1}
+
+
+def test_frame_rows_are_visited_instead_of_clips():
+    rows = np.array([3, 20, 21, 23, 24, 7])  # clips 0, 4, 4, 4, 4, 1
+    plan = epoch_plan(rows, settings(variants_per_epoch=1), 1, 0, frame_wise=True)
+    found = sorted((sample.clip, sample.keyframe) for sample in plan)
+    assert len(found) == 5 and (0, 3) in found and (1, 2) in found
+    assert {keyframe for clip, keyframe in found if clip == 4} < {0, 1, 3, 4}
+    assert validation_plan(rows[:2], frame_wise=True) == [Sample(0, 3, CENTRE), Sample(4, 0, CENTRE)]
+    whole = np.array([5, 6, 7, 8, 9, 20, 21, 22, 23, 24])
+    assert epoch_plan(whole, settings(), 2, 1, frame_wise=True) == epoch_plan(
+        np.array([1, 4]), settings(), 2, 1
+    )
+
+
 def test_validation_sees_all_frames_in_order_unchanged():
     plan = validation_plan(np.array([4, 1]))
     assert plan == [Sample(clip, k, CENTRE) for clip in (4, 1) for k in range(5)]

@@ -9,6 +9,8 @@ from stenoscope.training.losses import (
     class_weights,
     masked_accuracy,
     masked_binary_crossentropy,
+    sample_weights,
+    smooth,
 )
 
 NAN = float("nan")
@@ -23,17 +25,17 @@ def loss(labels, logits):
 def test_cross_entropy_by_hand():
     # p = sigmoid(log 3) = 3/4: -log(3/4) for the label 1, -log(1/4) for 0
     found = loss([[1], [0], [1]], [[math.log(3)], [math.log(3)], [0]])
-    np.testing.assert_allclose(found, [math.log(4 / 3), math.log(4), math.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(found[:, 0], [math.log(4 / 3), math.log(4), math.log(2)], rtol=1e-6)
 
 
 def test_extreme_logits_do_not_overflow():
     found = loss([[0], [1], [1]], [[1000], [-1000], [5]])
-    np.testing.assert_allclose(found, [1000, 1000, math.log1p(math.exp(-5))], rtol=1e-4)
+    np.testing.assert_allclose(found[:, 0], [1000, 1000, math.log1p(math.exp(-5))], rtol=1e-4)
 
 
 def test_unknown_labels_add_nothing():
     found = loss([[1, NAN], [NAN, NAN], [1, 0]], [[0, 99], [5, 5], [0, 0]])
-    np.testing.assert_allclose(found, [math.log(2), 0, math.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(found, [[math.log(2), 0], [0, 0], [math.log(2)] * 2], rtol=1e-6)
 
 
 def test_unknown_labels_have_a_gradient_of_zero():
@@ -55,7 +57,19 @@ def test_accuracy_by_hand():
     found = masked_accuracy(
         np.array([[1, 0], [1, NAN], [NAN, NAN]], np.float32), np.array([[2, 1], [-1, 9], [1, 1]], np.float32)
     )
-    np.testing.assert_allclose(ops.convert_to_numpy(found), [0.5, 0, 0])
+    np.testing.assert_array_equal(ops.convert_to_numpy(found), [[1, 0], [0, 0], [0, 0]])
+
+
+def test_smoothed_labels_by_hand():
+    found = smooth(np.array([0, 1, NAN], np.float32), 0.2)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [0.1, 0.9, NAN], rtol=1e-6)
+    np.testing.assert_array_equal(smooth(np.array([0, 1, NAN], np.float32), 0.0), [0, 1, NAN])
+    # p = 3/4: 0.9 of the loss for the label 1 and 0.1 of that for 0; the accuracy still knows the label
+    expected = 0.9 * math.log(4 / 3) + 0.1 * math.log(4)
+    np.testing.assert_allclose(loss([[found[1]]], [[math.log(3)]]), [[expected]], rtol=1e-6)
+    accuracy = masked_accuracy(smooth(np.array([[0, 1]], np.float32), 0.9), np.array([[-1, 1]], np.float32))
+    assert ops.convert_to_numpy(accuracy).tolist() == [[1, 1]]
 
 
 def test_cells_by_hand():
@@ -90,3 +104,11 @@ def test_class_weights_by_hand(labels, expected):
 def test_weighted_classes_count_the_same():
     weights = class_weights(np.repeat([0.0, 1.0], [30, 10]).astype(np.float32))
     assert 30 * weights[0] == pytest.approx(10 * weights[1]) == pytest.approx(20)
+
+
+def test_weights_of_several_labels_by_hand():
+    labels = np.array([[1, 0], [0, NAN], [NAN, NAN]], np.float32)
+    found = sample_weights(labels, np.array([[0.5, 2], [3, 7]], np.float32))
+    # of the second sample one of two labels is known: it counts for both
+    np.testing.assert_array_equal(found, [[2, 3], [1, 0], [0, 0]])
+    assert found.dtype == np.float32

@@ -1,0 +1,107 @@
+"""Several experiments beside each other: the arms of a study, and the arms of a leakage audit."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+
+from stenoscope.evaluation.intervals import RESAMPLES, SEED
+from stenoscope.evaluation.summary import paired_difference, summarise
+
+STUDY_FIGURES = ("clip_auc", "frame_auc", "clip_accuracy", "frame_accuracy")
+"""What a study compares: AUC, clip-wise and frame-wise accuracy, as Moon et al. 2021 report them."""
+
+AUDIT_FIGURES = ("clip_auc", "frame_auc")
+"""What an audit compares."""
+
+_KEPT = ("mean", "std", "pooled", "ci95", "per_fold", "reason")
+
+
+def compare_arms(
+    arms: Mapping[str, pd.DataFrame],
+    figures: Sequence[str] = STUDY_FIGURES,
+    mixed: Collection[str] = (),
+    unpaired: Collection[str] = (),
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> dict:
+    """The main figures of every arm, and its difference to the first.
+
+    Parameters
+    ----------
+    arms : mapping of str to DataFrame
+        Predictions by arm, as predictions.csv, of the same clips.
+    figures : sequence of str
+        Names in `summary.SUMMARY_KEYS`.
+    mixed : collection of str
+        Arms whose folds split clips, so that one clip has frames in several folds: figures of single folds
+        would not be of clips, and are left out.
+    unpaired : collection of str
+        Arms with other labels, which have no difference to the first.
+    resamples, seed : int
+        Of the bootstrap over patients; all arms meet the same resampled patients.
+
+    Returns
+    -------
+    dict
+        ``arms``: by arm and figure ``{mean, std, pooled, ci95, per_fold, difference}``, where ``difference``
+        is ``{value, ci95, share_above_zero}`` of this arm less the first (pooled), None for the first and for
+        `unpaired`. ``counts`` and ``bootstrap`` as in `summary.summarise`.
+    """
+    first = next(iter(arms))
+    how = {"resamples": resamples, "seed": seed}
+    result: dict = {"arms": {}}
+    for arm, predictions in arms.items():
+        whole = arm not in mixed
+        summary = summarise(predictions, **how, whole_clips=whole)
+        if arm == first:
+            result |= {"counts": summary["counts"], "bootstrap": summary["bootstrap"]}
+        rows = result["arms"][arm] = {}
+        for name in figures:
+            rows[name] = {key: summary[name][key] for key in _KEPT if key in summary[name]}
+            if not whole:
+                rows[name] |= {"mean": None, "std": None, "per_fold": []}
+            rows[name]["difference"] = None
+            if arm != first and arm not in unpaired:
+                gap = paired_difference(arms[first], predictions, name, **how, whole_clips=whole)
+                rows[name]["difference"] = {
+                    "value": gap["difference"],
+                    "ci95": gap["ci95"],
+                    "share_above_zero": gap["share_above_zero"],
+                }
+    return result
+
+
+def comparison_table(arms: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
+    """One row per arm and figure, for a CSV file; what is undefined is empty.
+
+    Parameters
+    ----------
+    arms : mapping
+        ``arms`` of `compare_arms`.
+
+    Returns
+    -------
+    DataFrame
+        arm, figure, mean, std, pooled, low, high, difference, difference_low, difference_high.
+    """
+    rows = []
+    for arm, figures in arms.items():
+        for name, row in figures.items():
+            low, high = row["ci95"] or (None, None)
+            gap = row["difference"] or {"value": None, "ci95": None}
+            gap_low, gap_high = gap["ci95"] or (None, None)
+            rows.append(
+                {
+                    "arm": arm,
+                    "figure": name,
+                    "mean": row["mean"],
+                    "std": row["std"],
+                    "pooled": row["pooled"],
+                    "low": low,
+                    "high": high,
+                    "difference": gap["value"],
+                    "difference_low": gap_low,
+                    "difference_high": gap_high,
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,200 @@
+"""Calibrated decisions on the test clips, with what the inner split of their own fold taught, and how good
+they are."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from stenoscope.errors import DatasetError
+from stenoscope.evaluation.calibration import (
+    DECISIONS,
+    Calibration,
+    bounded_logit,
+    calibrate,
+    calibrated,
+    clip_evidence,
+    cross_entropy,
+    decide,
+)
+from stenoscope.evaluation.clip_vote import check_predictions
+from stenoscope.evaluation.intervals import RESAMPLES, SEED, bootstrap_patients, bootstrap_statistic
+from stenoscope.evaluation.metrics import THRESHOLD, score
+
+COLUMNS = (
+    "fold", "patient_id", "clip_id", "label", "probability", "calibrated",
+    "decision_youden", "decision_sensitivity", "decision",
+)  # fmt: skip
+"""Columns of decisions.csv, one row per test clip."""
+
+
+def decide_all(
+    predictions: pd.DataFrame, inner: Mapping[int, pd.DataFrame], target: float
+) -> tuple[pd.DataFrame, dict[int, Calibration]]:
+    """Decide every test clip with the calibration of its fold.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As predictions.csv: all test frames.
+    inner : mapping of int to DataFrame
+        By fold, of the same columns: the fold's model on patients held out of its training.
+    target : float
+        See `calibration.calibrate`.
+
+    Returns
+    -------
+    decisions : DataFrame
+        With the columns `COLUMNS`: ``probability`` is the mean over the frames, ``calibrated`` that of the
+        mean logit at the fold's temperature (six decimals, like all probabilities); the two decisions by one
+        threshold are 0 or 1, ``decision`` is one of `calibration.DECISIONS`.
+    calibrations : dict of int to Calibration
+        By fold.
+
+    Raises
+    ------
+    DatasetError
+        If a fold has no inner split, a patient is in the inner split and the test part of one fold, or an
+        inner split lacks a class.
+    """
+    check_predictions(predictions)
+    tables, calibrations = [], {}
+    for fold, clips in clip_evidence(predictions).groupby("fold", sort=True):
+        if fold not in inner:
+            raise DatasetError(f"No inner split for fold {fold}.", "one for every fold", "run it again.")
+        check_predictions(inner[fold])
+        held_out = clip_evidence(inner[fold])
+        shared = set(held_out["patient_id"]) & set(clips["patient_id"])
+        if shared:
+            raise DatasetError(
+                f"{len(shared)} patients are in the inner split and in the test part of fold {fold}.",
+                "thresholds chosen on other patients than they are tested on",
+                "run `python main.py` again with --overwrite.",
+            )
+        chosen = calibrations[int(fold)] = calibrate(held_out["logit"], held_out["label"], target)
+        probability = calibrated(clips["logit"], chosen.temperature)
+        tables.append(
+            clips.assign(
+                probability=clips["probability"].round(6),
+                calibrated=probability.round(6),
+                decision_youden=(probability >= chosen.youden).astype(np.int64),
+                decision_sensitivity=(probability >= chosen.sensitive).astype(np.int64),
+                decision=decide(probability, chosen.low, chosen.high),
+            )[[*COLUMNS]]
+        )
+    return pd.concat(tables, ignore_index=True), calibrations
+
+
+def summarise_decisions(
+    decisions: pd.DataFrame,
+    calibrations: Mapping[int, Calibration],
+    target: float,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> dict:
+    """What `summary.json` holds of the decisions.
+
+    Parameters
+    ----------
+    decisions, calibrations
+        From `decide_all`.
+    target : float
+    resamples, seed : int
+        Of the bootstrap over patients; temperatures and thresholds stay as they are.
+
+    Returns
+    -------
+    dict
+        ``target``; ``folds`` (the calibration of each) and ``mean`` (of all folds, the temperature's
+        geometric: for new clips); ``calibration`` with ``before`` and ``after``, each ``brier``, ``ece`` and
+        ``nll`` (nats a clip); ``youden`` and ``sensitive`` with ``accuracy, sensitivity, specificity`` at
+        that threshold; ``three_way`` with the share ``uncertain``, ``accuracy, sensitivity, specificity`` of
+        the other clips, and ``counts``. All figures are ``{pooled, ci95}``, None where undefined.
+    """
+    labels = decisions["label"].to_numpy()
+    patients = decisions["patient_id"].to_numpy(dtype=str)
+
+    def scored(names, probabilities, called, rows=slice(None)) -> dict:
+        what = labels[rows], np.asarray(probabilities)[rows], np.asarray(called)[rows]
+        if not len(what[0]):
+            return {name: _figure(None, None) for name in names}
+        values = score(*what)
+        intervals = bootstrap_patients(*what, patients[rows], resamples, seed)
+        return {name: _figure(values[name], intervals[name].bounds) for name in names}
+
+    def mean(values) -> dict:
+        values = np.asarray(values, np.float64)
+        interval = bootstrap_statistic(values, patients, "mean", resamples, seed)
+        return _figure(float(values.mean()), interval.bounds)
+
+    def reliability(probabilities: pd.Series) -> dict:
+        nll = mean(cross_entropy(bounded_logit(probabilities), labels))
+        return {**scored(("brier", "ece"), probabilities, probabilities >= THRESHOLD), "nll": nll}
+
+    at = ("accuracy", "sensitivity", "specificity")
+    sure = (decisions["decision"] != "uncertain").to_numpy()
+    abnormal = (decisions["decision"] == "abnormal").to_numpy(np.int64)
+    return {
+        "target": target,
+        "folds": [{"fold": fold, **asdict(chosen)} for fold, chosen in calibrations.items()],
+        "mean": asdict(mean_calibration(calibrations)),
+        "calibration": {
+            "before": reliability(decisions["probability"]),
+            "after": reliability(decisions["calibrated"]),
+        },
+        "youden": scored(at, decisions["calibrated"], decisions["decision_youden"]),
+        "sensitive": scored(at, decisions["calibrated"], decisions["decision_sensitivity"]),
+        "three_way": {
+            "uncertain": mean(~sure),
+            **scored(at, decisions["calibrated"], abnormal, sure),
+            "counts": {
+                truth: {
+                    name: int(((decisions["decision"] == name) & (labels == label)).sum())
+                    for name in DECISIONS
+                }
+                for label, truth in enumerate(DECISIONS[:2])
+            },
+        },
+    }
+
+
+def decide_new(predictions: pd.DataFrame, mean: Mapping[str, float]) -> pd.DataFrame:
+    """Decide new clips by all folds' models together, with the mean calibration of the folds.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        One row per frame: clip_id, probability (mean of the models), and the models' own as ``fold_K``.
+    mean : mapping
+        ``mean`` of `summarise_decisions`.
+
+    Returns
+    -------
+    DataFrame
+        One row per clip in order of appearance: clip_id, probability, calibrated, decision. The evidence is
+        the mean logit over frames and models. The calibration was fitted to single models, not to their mean.
+    """
+    models = [name for name in predictions.columns if name.startswith("fold_")]
+    evidence = bounded_logit(predictions[models]).mean(axis=1)
+    clips = (
+        predictions.assign(evidence=evidence)
+        .groupby("clip_id", sort=False)[["probability", "evidence"]]
+        .mean()
+        .reset_index()
+    )
+    probability = calibrated(clips.pop("evidence"), mean["temperature"])
+    return clips.round(6).assign(
+        calibrated=probability.round(6), decision=decide(probability, mean["low"], mean["high"])
+    )
+
+
+def mean_calibration(calibrations: Mapping[int, Calibration]) -> Calibration:
+    """Mean of the folds' thresholds and geometric mean of their temperatures."""
+    table = pd.DataFrame([asdict(chosen) for chosen in calibrations.values()])
+    means = table.mean().to_dict()
+    return Calibration(**{**means, "temperature": float(np.exp(np.log(table["temperature"]).mean()))})
+
+
+def _figure(value: float | None, bounds) -> dict:
+    return {"pooled": value, "ci95": None if value is None else bounds}

@@ -1,0 +1,77 @@
+"""One map for a clip from those of its key frames, moved onto each other.
+
+The heart moves a lesion by 12 px (median) between key frames that neighbour the apex, each branch in its own
+direction: one translation for the frame leaves a median of 5 px and 28 px in the worst tenth, a dense optical
+flow of the enhanced vessels 0.5 and 1.4 px (known lesions of 116 simulated clips).
+"""
+
+import cv2
+import numpy as np
+
+from stenoscope.vesselness.enhance import black_tophat
+
+SIZE = 256
+"""Rows and columns at which motion is followed and the clip's map is made."""
+
+_RADIUS = 5
+_GAIN = 4  # vessels stand out by 20 to 60 grey levels
+
+
+def clip_map(maps: np.ndarray, frames: np.ndarray, target: int = 2) -> np.ndarray:
+    """Mean of the maps of a clip's key frames, each warped onto one of them.
+
+    Parameters
+    ----------
+    maps : ndarray, float32, shape (k, rows, cols)
+        One map for each frame, stretched over the whole frame; any resolution.
+    frames : ndarray, uint8, shape (k, rows, cols)
+        The key frames, vessels dark.
+    target : int
+        The frame whose coordinates the result has.
+
+    Returns
+    -------
+    ndarray, float32, shape (256, 256)
+        Stretched over the whole frame, in the units of the maps.
+    """
+    shape = (SIZE, SIZE)
+    place = np.stack(np.meshgrid(*map(np.arange, shape)), axis=-1).astype(np.float32)
+    total = np.zeros(shape, np.float32)
+    for values, shift in zip(maps, displacements(frames, target), strict=True):
+        large = cv2.resize(np.float32(values), shape, interpolation=cv2.INTER_LINEAR)
+        total += cv2.remap(large, place + shift, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return total / len(maps)
+
+
+def displacements(frames: np.ndarray, target: int = 2) -> np.ndarray:
+    """Where each place of one frame lies in the others.
+
+    Dense inverse search [1]_ on the black top-hat of the frames at 256 x 256: what is tracked are the vessels
+    and not the diaphragm or the table.
+
+    Parameters
+    ----------
+    frames : ndarray, uint8, shape (k, rows, cols)
+    target : int
+
+    Returns
+    -------
+    ndarray, float32, shape (k, 256, 256, 2)
+        x and y to add to a place of frame `target`, pixels of a frame of 256 x 256; zero for itself.
+
+    References
+    ----------
+    .. [1] Kroeger T, Timofte R, Dai D, Van Gool L. Fast Optical Flow using Dense Inverse Search. ECCV 2016.
+    """
+    follow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    vessels = [_vessels(frame) for frame in frames]
+    found = np.zeros((len(frames), SIZE, SIZE, 2), np.float32)
+    for number, other in enumerate(vessels):
+        if number != target:
+            found[number] = follow.calc(vessels[target], other, None)
+    return found
+
+
+def _vessels(frame: np.ndarray) -> np.ndarray:
+    small = cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return cv2.convertScaleAbs(black_tophat(small, _RADIUS), alpha=_GAIN)

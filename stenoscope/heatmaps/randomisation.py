@@ -1,0 +1,75 @@
+"""Whether a map shows what was learned: the check of Adebayo et al. 2018 by randomised weights."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+from scipy.stats import spearmanr
+
+HEAD = ("attention", "class_map", "gated_attention", "logits")
+"""Layers after the backbone."""
+
+PARTS = ("head", "all")
+"""What is randomised: the layers after the backbone, or every layer that learned something."""
+
+
+@contextmanager
+def randomised(model: keras.Model, part: str, seed: int | Sequence[int]) -> Iterator[None]:
+    """Give a network random weights while the context lasts.
+
+    Kernels are drawn from a normal distribution around zero with their own root mean square, which keeps
+    activations within bounds; biases and batch-norm statistics are put into random order. The mean image is
+    no learned weight and stays.
+
+    Parameters
+    ----------
+    model : Model
+        Made by `build_classifier`.
+    part : str
+        Name in `PARTS`.
+    seed : int or sequence of int
+    """
+    rng = np.random.default_rng(seed)
+    kept = []
+    for layer in model.layers:
+        if layer.name == "standardize" or (part == "head" and layer.name not in HEAD):
+            continue
+        kept += [(variable, np.array(keras.ops.convert_to_numpy(variable))) for variable in layer.weights]
+    try:
+        for variable, value in kept:
+            variable.assign(_random_like(value, rng))
+        yield
+    finally:
+        for variable, value in kept:
+            variable.assign(value)
+
+
+def _random_like(value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if value.ndim < 2:
+        return rng.permutation(value) if value.ndim else value
+    return rng.normal(0.0, np.sqrt(np.mean(value.astype(np.float64) ** 2)), value.shape).astype(value.dtype)
+
+
+def similarity(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Rank correlation (Spearman) of each map with its other, signed values, cell by cell [1]_.
+
+    Parameters
+    ----------
+    maps, others : ndarray, float, shape (n, rows, cols)
+
+    Returns
+    -------
+    ndarray, float64, shape (n,)
+        -1 to 1; 0 where a map is constant. 1 means that the map does not depend on what was randomised.
+
+    References
+    ----------
+    .. [1] Adebayo J, Gilmer J, Muelly M, Goodfellow I, Hardt M, Kim B. Sanity Checks for Saliency Maps.
+       NeurIPS 2018, section 3.
+    """
+    found = np.zeros(len(maps))
+    for number, (one, other) in enumerate(zip(maps, others, strict=True)):
+        if np.ptp(one) > 0 and np.ptp(other) > 0:
+            found[number] = spearmanr(one.ravel(), other.ravel()).statistic
+    return found

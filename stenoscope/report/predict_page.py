@@ -1,0 +1,95 @@
+"""The page of new clips that an experiment's models were applied to."""
+
+from os import PathLike
+from pathlib import Path
+from urllib.parse import quote
+
+from stenoscope.evaluation.clip_vote import vote
+from stenoscope.evaluation.metrics import THRESHOLD
+from stenoscope.provenance import write_text
+from stenoscope.report.page import REPORT, Images, render
+from stenoscope.report.panels import CLASS_NAMES, panel_name
+from stenoscope.report.results import (
+    DECISIONS,
+    HEATMAPS,
+    provenance_rows,
+    read_manifest_if_any,
+    read_predictions,
+    refused_inputs,
+)
+
+
+def write_predict_report(folder: str | PathLike, experiment: str, method: str) -> Path:
+    """Write `report.html` on new clips that the folds' models were applied to.
+
+    Parameters
+    ----------
+    folder : path
+        With ``predictions.csv`` (clip_id, frame_index, probability, and one column ``fold_K`` per model),
+        and, where they exist, ``decisions.csv`` (clip_id, calibrated, decision),
+        ``heatmaps/<clip>.<method>.png`` and ``.gif``, ``intake.csv`` and ``manifest.json``.
+    experiment : str
+        Name of the experiment whose models they are.
+    method : str
+        Heatmap method to show.
+
+    Returns
+    -------
+    Path
+        Of the page.
+    """
+    folder = Path(folder)
+    predictions = read_predictions(folder)
+    models = [name for name in predictions.columns if name.startswith("fold_")]
+    per_model = predictions.groupby("clip_id", sort=False)[models].mean()
+    clips = vote(predictions.assign(fold=0, patient_id="", label=0))
+    calibrated = (folder / DECISIONS).exists()
+    decided = read_predictions(folder, DECISIONS).set_index("clip_id") if calibrated else None
+    images = Images(folder)
+    cases = []
+    for row in clips.itertuples():
+        picture = images.panel(row.clip_id, method)
+        gif = f"{HEATMAPS}/{panel_name(row.clip_id, method, 'gif')}"
+        values = per_model.loc[row.clip_id].tolist()
+        cases.append(
+            {
+                "clip_id": row.clip_id,
+                "called": CLASS_NAMES[row.decision],
+                "probability": f"{row.probability:.2f}",
+                "decision": decided.at[row.clip_id, "decision"] if calibrated else None,
+                "calibrated": f"{decided.at[row.clip_id, 'calibrated']:.2f}" if calibrated else None,
+                "votes": row.votes,
+                "frames": row.frames,
+                "models": [f"{value:.2f}" for value in values],
+                "model_xs": [_strip_x(value) for value in values],
+                "mean_x": _strip_x(row.probability),
+                "threshold_x": _strip_x(THRESHOLD),
+                "gif": quote(gif) if (folder / gif).exists() else None,
+                **(picture or {"image": None, "link": None}),
+            }
+        )
+    abnormal = int(clips["decision"].sum())
+    lead = f"{abnormal} of {len(clips)} clips called abnormal by {len(models)} models of {experiment}."
+    if calibrated:
+        counts = decided["decision"].value_counts()
+        said = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("normal", "uncertain", "abnormal"))
+        lead += f" Calibrated: {said}."
+    page = render(
+        "predict.html",
+        kind="Prediction",
+        title=f"{len(clips)} clips by {experiment}",
+        lead=lead,
+        calibrated=calibrated,
+        threshold=THRESHOLD,
+        cases=cases,
+        method=method,
+        omitted=images.omitted_note(),
+        refused=refused_inputs(folder),
+        provenance=provenance_rows(read_manifest_if_any(folder)),
+    )
+    write_text(folder / REPORT, page)
+    return folder / REPORT
+
+
+def _strip_x(probability: float) -> float:
+    return round(6 + 288 * probability, 1)

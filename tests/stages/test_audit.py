@@ -1,0 +1,159 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stenoscope.folds.files import FoldData
+from stenoscope.folds.mean_image import frame_rows, mean_image
+from stenoscope.settings import training_settings
+from stenoscope.stages import audit as stage
+from stenoscope.stages.audit import ARMS, audit, clip_folds, frame_folds
+from tests.stages.fakes import (
+    INPUTS,
+    PREDICTIONS,
+    better,
+    hurry,
+    shuffled,
+    write_experiment,
+    write_predictions,
+)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Twenty clips of ten patients; the label of the last clip is unknown."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (100, 64, 64), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    labels = np.tile([0.0, 1.0], 10)[:, None].astype(np.float32)
+    labels[19] = np.nan
+    return SimpleNamespace(frames=frames, labels=labels, patient_ids=[f"p{i // 2}" for i in range(20)])
+
+
+@pytest.fixture(scope="module")
+def folds():
+    """Patient-wise folds of the labelled clips."""
+    parts = [np.arange(4 * k, min(4 * k + 4, 19)) for k in range(5)]
+    every, empty = np.arange(19), np.zeros((500, 500), np.float32)
+    return [
+        FoldData(k, np.setdiff1d(every, part), part, empty, "ab" * 32, 7) for k, part in enumerate(parts, 1)
+    ]
+
+
+def test_clip_wise_folds_split_patients_but_no_clip(clips, folds):
+    drawn = clip_folds(clips, folds, seed=7)
+    assert [fold.number for fold in drawn] == [1, 2, 3, 4, 5]
+    assert sorted(np.concatenate([fold.valid for fold in drawn])) == list(range(19)), (
+        "each labelled clip once"
+    )
+    split = 0
+    for fold in drawn:
+        assert sorted([*fold.train, *fold.valid]) == list(range(19)) and not fold.frame_wise
+        assert set(clips.labels[fold.valid, 0]) == {0, 1}
+        split += len({clips.patient_ids[i] for i in fold.train} & {clips.patient_ids[i] for i in fold.valid})
+    assert split > 5
+
+
+def test_frame_wise_folds_split_clips_but_no_frame(clips, folds):
+    drawn = frame_folds(clips, folds, seed=7)
+    assert sorted(np.concatenate([fold.valid for fold in drawn])) == list(range(95))
+    for fold in drawn:
+        assert sorted([*fold.train, *fold.valid]) == list(range(95)) and fold.frame_wise
+        assert len(set(fold.train // 5) & set(fold.valid // 5)) > 5
+        assert abs(clips.labels[fold.valid // 5, 0].mean() - clips.labels[:19, 0].mean()) < 0.06, "stratified"
+
+
+@pytest.mark.parametrize("draw", [clip_folds, frame_folds])
+def test_leaking_folds_still_have_the_mean_image_of_their_own_training_part(clips, folds, draw):
+    for fold in draw(clips, folds, 7)[::2]:
+        rows = fold.train if fold.frame_wise else frame_rows(fold.train)
+        np.testing.assert_array_equal(fold.mean_image, mean_image(clips.frames[row] for row in rows))
+
+
+def test_folds_depend_on_the_seed_alone(clips, folds):
+    same, again, other = (clip_folds(clips, folds, seed)[0].valid for seed in (7, 7, 8))
+    assert same.tolist() == again.tolist() != other.tolist()
+
+
+@pytest.fixture
+def trained(monkeypatch, clips, folds):
+    """Arms that were trained: name, settings, folds, and labels where they were given."""
+    calls = []
+    arms = {
+        "patient": PREDICTIONS,
+        "clip": better(PREDICTIONS, 0.3),
+        "frame": better(PREDICTIONS, 0.5).assign(fold=np.arange(len(PREDICTIONS)) % 5 + 1),
+        "shuffled": shuffled(PREDICTIONS),
+    }
+
+    def run_experiment(settings, clips, folds, inputs):
+        name = settings.experiment.rsplit("/", 1)[1]
+        if not write_experiment(settings, arms[name], inputs):
+            calls.append((name, settings, folds, None))
+
+    def run_folds(settings, clips, folds, labels, maps=True):
+        name = settings.experiment.rsplit("/", 1)[1]
+        assert not maps
+        calls.append((name, settings, folds, labels))
+        write_predictions(settings.experiment, arms[name])
+
+    hurry(monkeypatch)
+    monkeypatch.setattr(stage, "open_folds", lambda folder: (clips, folds, INPUTS))
+    monkeypatch.setattr(stage, "run_experiment", run_experiment)
+    monkeypatch.setattr(stage, "run_folds", run_folds)
+    return calls
+
+
+def test_only_the_folds_and_the_shuffled_labels_differ(trained, clips, folds, tmp_path):
+    audit(training_settings("smoke", experiment=str(tmp_path), inner_share=0.2))
+    assert [name for name, *_ in trained] == list(ARMS)
+    assert [settings.shuffle_labels for _, settings, *_ in trained] == [False, False, False, True]
+    assert {settings.inner_share for _, settings, *_ in trained} == {0.0}, "equal shares to train on"
+    by_name = {name: (used, labels) for name, _, used, labels in trained}
+    assert by_name["patient"][0] is folds and by_name["shuffled"][0] is folds
+    assert [fold.frame_wise for fold in by_name["frame"][0]] == [True] * 5
+    assert [fold.frame_wise for fold in by_name["clip"][0]] == [False] * 5
+    assert by_name["clip"][1] is clips.labels and by_name["frame"][1] is clips.labels
+
+
+def test_what_an_audit_writes(trained, tmp_path, capsys):
+    audit(training_settings("smoke", experiment=str(tmp_path)))
+    folder = tmp_path / "audit"
+    table = pd.read_csv(folder / "audit.csv").set_index(["arm", "figure"])
+    assert list(table.index.get_level_values("arm").unique()) == list(ARMS)
+    gain = table["difference"]
+    assert 0 < gain["clip", "clip_auc"] < gain["frame", "clip_auc"]
+    assert gain[["patient", "shuffled"]].isna().all()
+    assert table["mean"]["frame", "clip_auc"] != table["mean"]["frame", "clip_auc"], "clips are of no fold"
+    low, high = table.loc[("shuffled", "clip_auc"), ["low", "high"]]
+    assert low < 0.5 < high
+    saved = json.loads((folder / "audit.json").read_text())
+    assert saved["schema"] == "stenoscope/audit" and saved["counts"]["clips"] > 30
+    assert (folder / "figures" / "audit.png").exists() and (folder / "report.html").exists()
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["experiment"] == str(tmp_path), "run again, it finds its own folder"
+    said = " ".join(capsys.readouterr().out.split())
+    assert "contains 0.5, as it must" in said and "this split flatters" in said
+
+
+def test_a_finished_audit_is_left_alone_and_an_interrupted_one_goes_on(trained, tmp_path, monkeypatch):
+    settings = training_settings("smoke", experiment=str(tmp_path))
+    run = stage.run_folds
+
+    def interrupted(own, *rest, **more):
+        if own.experiment.endswith("frame"):
+            raise KeyboardInterrupt
+        run(own, *rest, **more)
+
+    monkeypatch.setattr(stage, "run_folds", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        audit(settings)
+    monkeypatch.setattr(stage, "run_folds", run)
+    audit(settings)
+    assert [name for name, *_ in trained] == list(ARMS), "none was trained twice"
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    audit(settings)
+    assert len(trained) == len(ARMS)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

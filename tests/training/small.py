@@ -1,0 +1,30 @@
+"""A network and frames small enough to train within a test."""
+
+import numpy as np
+
+from stenoscope.settings import TrainingSettings
+
+TRAIN, TEST = np.array([0, 1, 2, 3, 4]), np.array([5, 6])
+LABELS = np.array([[0], [1], [0], [1], [np.nan], [0], [1]], np.float32)
+MEAN = np.full((500, 500), 100, np.float32)
+
+
+def settings(**changes) -> TrainingSettings:
+    """The default network cut after its second block, on images of 32 pixels."""
+    small = {
+        "image_size": 32,
+        "cut": "block2_add",
+        "heatmap_layer": "block2_add",
+        "batch_size": 4,
+        "epochs": 2,
+        "narrowings": False,
+    }
+    return TrainingSettings(**{**small, **changes})
+
+
+def seven_clips() -> np.ndarray:
+    """Seven clips of noise; those of label 1 carry a dark bar."""
+    frames = np.random.default_rng(0).integers(80, 120, (35, 512, 512), dtype=np.uint8)
+    for clip in np.flatnonzero(LABELS[:, 0] == 1):
+        frames[5 * clip : 5 * clip + 5, 100:400, 200:260] = 20
+    return frames
