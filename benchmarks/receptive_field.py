@@ -62,12 +62,12 @@ def main() -> None:
     model = load_classifier(arguments.model) if arguments.model else build_classifier(settings)
     size = model.input.shape[1]
     shown = images(arguments.input, arguments.images, size)
-    table = Table(
-        title=f"{arguments.model or settings.backbone}, {len(shown)} "
-        f"{'key frames' if arguments.input else 'random images'} of {size} x {size}, pixels of the input "
-        f"(x {CROP_SIZE / size:.2f}: of the frame)",
-        title_justify="left",
+    _CONSOLE.print(
+        f"{arguments.model or settings.backbone}, {len(shown)} "
+        f"{'key frames' if arguments.input else 'random images'} of {size} x {size}.\n"
+        f"Stride and fields in pixels of the input (times {CROP_SIZE / size:.2f}: of the frame)."
     )
+    table = Table()
     for name in ("layer", "stride", "theoretical", "effective"):
         table.add_column(name, justify="left" if name == "layer" else "right")
     layers = arguments.layers or last_of_blocks([layer.name for layer in model.layers])

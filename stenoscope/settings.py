@@ -130,7 +130,8 @@ class TrainingSettings:
     """How the class map becomes one number: 'average' (the paper's), 'log_sum_exp', a soft maximum, which
     suits lesions that fill a few per cent of the image, or 'attention_mil' (learned weights of places)."""
     frozen_layers: float = 0.08
-    """Share of the backbone's layers, from the input, that keep their pretrained weights (0 to 1)."""
+    """Share of the backbone's layers, from the input, that keep their pretrained weights (0 to 1); with 1 its
+    features are computed once, which needs flip, shift and narrowings off."""
     freeze_batch_norm: bool = True
     """Keep the backbone's batch norm at its ImageNet statistics: small batches would spoil them."""
 

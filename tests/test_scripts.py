@@ -247,6 +247,14 @@ def test_interrupted_step_one_goes_on_to_the_same_bytes(prepared, tmp_path, by, 
     assert [name for name in again if again[name] != undisturbed[name]] == ["manifest.json"]
 
 
+def test_an_experiment_is_not_repeated_with_other_folds(journey):
+    journey.run("data_loader_kfold.py", "--seed", "8", "--output", "data/other_folds")
+    command = ("main.py", "--config", "results/demo/config.yaml", "--experiment", "results/other")
+    text = journey.run(*command, "--input", "data/other_folds", expect=2)
+    assert "data/other_folds is not what results/demo was made from" in text and "Traceback" not in text
+    assert not (journey.folder / "results/other").exists()
+
+
 def some_time_after(path, seconds):
     """A moment for `interrupt`: so many seconds after a path appeared."""
     seen = []

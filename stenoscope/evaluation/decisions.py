@@ -106,8 +106,8 @@ def summarise_decisions(
     Returns
     -------
     dict
-        ``target``; ``folds`` (the calibration of each) and ``mean`` (of all folds, the temperature's
-        geometric: for new clips); ``calibration`` with ``before`` and ``after``, each ``brier``, ``ece`` and
+        ``target``; ``folds`` (the calibration of each) and ``typical`` (see `typical_calibration`: for new
+        clips); ``calibration`` with ``before`` and ``after``, each ``brier``, ``ece`` and
         ``nll`` (nats a clip); ``youden`` and ``sensitive`` with ``accuracy, sensitivity, specificity`` at
         that threshold; ``three_way`` with the share ``uncertain``, ``accuracy, sensitivity, specificity`` of
         the other clips, and ``counts``. All figures are ``{pooled, ci95}``, None where undefined.
@@ -138,7 +138,7 @@ def summarise_decisions(
     return {
         "target": target,
         "folds": [{"fold": fold, **asdict(chosen)} for fold, chosen in calibrations.items()],
-        "mean": asdict(mean_calibration(calibrations)),
+        "typical": asdict(typical_calibration(calibrations)),
         "calibration": {
             "before": reliability(decisions["probability"]),
             "after": reliability(decisions["calibrated"]),
@@ -159,15 +159,15 @@ def summarise_decisions(
     }
 
 
-def decide_new(predictions: pd.DataFrame, mean: Mapping[str, float]) -> pd.DataFrame:
-    """Decide new clips by all folds' models together, with the mean calibration of the folds.
+def decide_new(predictions: pd.DataFrame, typical: Mapping[str, float]) -> pd.DataFrame:
+    """Decide new clips by all folds' models together, with the typical calibration of the folds.
 
     Parameters
     ----------
     predictions : DataFrame
         One row per frame: clip_id, probability (mean of the models), and the models' own as ``fold_K``.
-    mean : mapping
-        ``mean`` of `summarise_decisions`.
+    typical : mapping
+        ``typical`` of `summarise_decisions`.
 
     Returns
     -------
@@ -183,17 +183,26 @@ def decide_new(predictions: pd.DataFrame, mean: Mapping[str, float]) -> pd.DataF
         .mean()
         .reset_index()
     )
-    probability = calibrated(clips.pop("evidence"), mean["temperature"])
+    probability = calibrated(clips.pop("evidence"), typical["temperature"])
     return clips.round(6).assign(
-        calibrated=probability.round(6), decision=decide(probability, mean["low"], mean["high"])
+        calibrated=probability.round(6), decision=decide(probability, typical["low"], typical["high"])
     )
 
 
-def mean_calibration(calibrations: Mapping[int, Calibration]) -> Calibration:
-    """Mean of the folds' thresholds and geometric mean of their temperatures."""
-    table = pd.DataFrame([asdict(chosen) for chosen in calibrations.values()])
-    means = table.mean().to_dict()
-    return Calibration(**{**means, "temperature": float(np.exp(np.log(table["temperature"]).mean()))})
+def typical_calibration(calibrations: Mapping[int, Calibration]) -> Calibration:
+    """Median of the folds, for new clips that all folds' models judge.
+
+    Thresholds are compared as evidence, ``T logit(threshold)``: the same calibrated probability means another
+    evidence at another temperature. The median heeds no single fold whose inner clips told nothing.
+    """
+    temperature = float(np.median([chosen.temperature for chosen in calibrations.values()]))
+    thresholds = {}
+    for name in ("youden", "sensitive", "specific", "low", "high"):
+        evidence = [
+            chosen.temperature * bounded_logit(getattr(chosen, name)) for chosen in calibrations.values()
+        ]
+        thresholds[name] = float(calibrated(np.median(evidence), temperature))
+    return Calibration(temperature, **thresholds)
 
 
 def _figure(value: float | None, bounds) -> dict:

@@ -167,8 +167,8 @@ def reliability_figure(decisions: pd.DataFrame, summary: Mapping, dark: bool = F
     decisions : DataFrame
         With label, probability and calibrated (`evaluation.decisions.decide_all`).
     summary : mapping
-        ``calibration`` and ``mean`` of `evaluation.decisions.summarise_decisions`: the errors are printed,
-        and the range of mean uncertain probabilities is shaded.
+        ``calibration`` and ``typical`` of `evaluation.decisions.summarise_decisions`: the errors are printed,
+        and what is typically called uncertain is shaded.
     dark : bool
     """
 
@@ -185,7 +185,7 @@ def reliability_figure(decisions: pd.DataFrame, summary: Mapping, dark: bool = F
             upper.set_title(name, size=11)
             _histogram(lower, decisions, column, theme)
             lower.set(xlabel="probability of abnormal")
-        low, high = summary["mean"]["low"], summary["mean"]["high"]
+        low, high = summary["typical"]["low"], summary["typical"]["high"]
         lower.axvspan(low, high, color=theme["quiet"], alpha=0.25, lw=0, zorder=0)
         for edge in {low, high}:
             lower.axvline(edge, color=theme["quiet"], lw=1, ls=":")

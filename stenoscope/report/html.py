@@ -166,7 +166,7 @@ def _drawings(data: Experiment, levels: dict[str, pd.DataFrame]) -> dict[str, Dr
         result["reliability"] = Drawing.of(
             "Calibration of the decisions",
             "Share of abnormal clips among those of like probability, before and after calibration. Shaded: "
-            "uncertain, by the mean thresholds of the folds.",
+            "uncertain, by the median thresholds of the folds.",
             figures.reliability_figure,
             data.decisions,
             summary["decisions"],

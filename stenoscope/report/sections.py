@@ -110,11 +110,11 @@ def decision_rows(decisions: Mapping | None, settings: Mapping) -> dict | None:
         ],
         "folds": [
             {
-                "name": f"fold {row['fold']}" if "fold" in row else "mean, for new clips",
+                "name": f"fold {row['fold']}" if "fold" in row else "median, for new clips",
                 "cells": [f"{row['temperature']:.2f}"]
                 + [number_text(row[key]) for key in ("youden", "sensitive", "specific", "low", "high")],
             }
-            for row in [*decisions["folds"], decisions["mean"]]
+            for row in [*decisions["folds"], decisions["typical"]]
         ],
     }
 

@@ -39,7 +39,7 @@ def decide(experiment: Path, settings: TrainingSettings) -> dict | None:
 
 
 def decide_new_clips(experiment: Path, output: Path, predictions: pd.DataFrame) -> pd.DataFrame | None:
-    """Write `output/decisions.csv` on new clips, with the mean calibration of an experiment.
+    """Write `output/decisions.csv` on new clips, with the typical calibration of an experiment's folds.
 
     Parameters
     ----------
@@ -56,6 +56,6 @@ def decide_new_clips(experiment: Path, output: Path, predictions: pd.DataFrame) 
     if decisions is None:
         (output / DECISIONS).unlink(missing_ok=True)  # of an earlier run with another experiment
         return None
-    table = decide_new(predictions, decisions["mean"])
+    table = decide_new(predictions, decisions["typical"])
     provenance.write_text(output / DECISIONS, table.to_csv(index=False, lineterminator="\n"))
     return table

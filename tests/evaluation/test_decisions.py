@@ -8,8 +8,8 @@ from stenoscope.evaluation.decisions import (
     COLUMNS,
     decide_all,
     decide_new,
-    mean_calibration,
     summarise_decisions,
+    typical_calibration,
 )
 from tests.evaluation.helpers import make_inner, make_predictions
 
@@ -73,7 +73,7 @@ def hand_made():
 
 
 def test_figures_by_hand():
-    chosen = {1: Calibration(2.0, 0.5, 0.25, 0.7, 0.25, 0.7), 2: Calibration(8.0, 0.3, 0.15, 0.5, 0.15, 0.5)}
+    chosen = {1: Calibration(2.0, 0.5, 0.25, 0.7, 0.25, 0.7)}
     found = summarise_decisions(hand_made(), chosen, 0.9, resamples=200)
 
     def value(*path):
@@ -98,8 +98,6 @@ def test_figures_by_hand():
         assert value("calibration", when, "nll") == pytest.approx(
             -np.log(np.where(y == 1, p, 1 - p)).mean(), abs=1e-9
         )
-    assert found["mean"]["temperature"] == pytest.approx(4.0), "geometric"
-    assert found["mean"]["youden"] == pytest.approx(0.4) and found["mean"]["high"] == pytest.approx(0.6)
     low, high = found["three_way"]["uncertain"]["ci95"]
     assert 0 <= low < 0.25 < high <= 1
 
@@ -110,8 +108,24 @@ def test_when_everything_is_uncertain_the_rest_is_undefined():
     assert found["uncertain"]["pooled"] == 1 and found["accuracy"] == {"pooled": None, "ci95": None}
 
 
-def test_new_clips_by_the_mean_of_the_folds(data):
-    chosen = mean_calibration({1: Calibration(2.0, 0.5, 0.4, 0.6, 0.4, 0.6)})
+def test_the_typical_calibration_is_the_median_as_evidence(data):
+    """At temperatures 1, 2 and 4, sigmoid(2), sigmoid(1) and sigmoid(0.5) are the same evidence."""
+    at = 1 / (1 + np.exp([-2.0, -1.0, -0.5]))
+    folds = {
+        fold: Calibration(temperature, p, 1 - p, p, 1 - p, p)
+        for fold, temperature, p in zip((1, 2, 3), (1.0, 2.0, 4.0), at, strict=True)
+    }
+    found = typical_calibration(folds)
+    assert found.temperature == 2 and found.youden == pytest.approx(at[1])
+    assert (found.low, found.high) == pytest.approx((1 - at[1], at[1]))
+    odd = {**folds, 4: Calibration(50.0, 1.0, 0.0, 1.0, 0.0, 1.0), 5: folds[2]}
+    assert typical_calibration(odd) == found, "one fold that learnt nothing changes nothing"
+    summary = summarise_decisions(hand_made(), folds, 0.9, resamples=5)
+    assert summary["typical"] == vars(found) and summary["folds"][2]["fold"] == 3
+
+
+def test_new_clips_by_the_models_together():
+    chosen = Calibration(2.0, 0.5, 0.4, 0.6, 0.4, 0.6)
     odds = np.log(9)
     frames = pd.DataFrame(
         {

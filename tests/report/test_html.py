@@ -165,7 +165,7 @@ def test_decisions_and_their_calibration(tmp_path):
     for value in (
         f"{found['youden']['sensitivity']['pooled']:.3f}",
         f"{found['calibration']['after']['nll']['pooled']:.3f}",
-        f"{found['mean']['temperature']:.2f}",
+        f"{found['typical']['temperature']:.2f}",
         "20 % of the training patients",
         f"{100 * found['three_way']['uncertain']['pooled']:.0f} % of the clips",
     ):

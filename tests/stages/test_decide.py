@@ -51,8 +51,7 @@ def test_new_clips_are_decided_where_the_experiment_was_calibrated(experiment, t
     provenance.write_json(experiment / "summary.json", summary)
     output = tmp_path / "new"
     found = decide_new_clips(experiment, output, frames)
-    mean = summary["decisions"]["mean"]
-    expected = 1 / (1 + np.exp(-np.log(9) / mean["temperature"]))
+    expected = 1 / (1 + np.exp(-np.log(9) / summary["decisions"]["typical"]["temperature"]))
     assert found.at[0, "calibrated"] == pytest.approx(expected, abs=1e-6)
     assert pd.read_csv(output / "decisions.csv")["decision"].tolist() == found["decision"].tolist()
     provenance.write_json(experiment / "summary.json", {})  # as written before there were decisions
