@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/arcade_lesions.py`: lesions of real key frames, learned from labels of crops."""
