@@ -202,6 +202,7 @@ def test_the_heatmap_layer_of_a_short_backbone_is_the_last_that_holds_all():
         ({"attention": "none", "pooling": "attention_mil"}, "block2_add"),
         ({"attention": "self_attention"}, "block2_add"),
         ({"attention": "arl"}, "block1_project_bn"),  # which takes the last block apart
+        ({"attention": "arl", "cut": "block7_add"}, "block6_add"),  # though the backbone would choose block 7
     ):
         settings = _settings(heatmap_layer="auto", **changes)
         assert heatmap_layer(build_classifier(settings), settings) == expected
