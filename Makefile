@@ -13,7 +13,7 @@ demo: .venv/.installed
 	$(BIN)/python pickle_generator.py
 	$(BIN)/python data_loader_kfold.py
 	$(BIN)/python augment.py
-	$(BIN)/python main.py
+	$(BIN)/python main.py --preset quick
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest

@@ -34,7 +34,7 @@ def test_a_negative_number_is_no_flag():
     assert parse(FoldSettings, "", ["--seed", "-3"]).seed == -3
 
 
-@pytest.mark.parametrize("name", ["cpu", "paper", "smoke"])
+@pytest.mark.parametrize("name", ["cpu", "quick", "paper", "smoke"])
 def test_presets_are_defaults_that_flags_override(name):
     assert parse(TrainingSettings, "", ["--preset", name]) == training_settings(name)
     assert parse(TrainingSettings, "", ["--epochs", "4", f"--preset={name}"]) == training_settings(

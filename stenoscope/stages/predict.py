@@ -129,12 +129,15 @@ def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSe
     """Probabilities (num_models, 5), the key frame shown, and the models' mean map by method."""
     from stenoscope.heatmaps.registry import heatmaps
     from stenoscope.models.classifier import heatmap_layer
+    from stenoscope.models.mirrors import predict_probabilities
     from stenoscope.training.batches import render, validation_plan
 
     images = render(
         clip.frames[list(choice.keyframes)], validation_plan(np.array([0])), trained.image_size
     ).images
-    probabilities = np.stack([np.asarray(model.predict_on_batch(images))[:, 0] for model in models])
+    probabilities = np.stack(
+        [predict_probabilities(model, images, trained.mirrored_test)[:, 0] for model in models]
+    )
     keyframe = int(probabilities.mean(axis=0).argmax())
     shown = images[keyframe : keyframe + 1]
     maps = {

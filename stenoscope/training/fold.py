@@ -16,6 +16,7 @@ import numpy as np
 from stenoscope.executors import available_cores
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.models.classifier import build_classifier, reset_weights, set_mean_image
+from stenoscope.models.mirrors import predict_probabilities
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
 from stenoscope.training import checkpoint as checkpoints
@@ -266,7 +267,7 @@ class Trainer:
         return np.stack([class_weights(column, self.settings.class_weights) for column in columns])
 
     def predict(self, frames, valid, frame_wise: bool = False) -> np.ndarray:
-        """Probabilities of test frames, in the centre crop without offset.
+        """Probabilities of test frames, in the centre crop without offset (mean over its mirror images).
 
         Parameters
         ----------
@@ -279,13 +280,13 @@ class Trainer:
         ndarray, float32, shape (n, 5, num_labels), with `frame_wise` (n, num_labels)
         """
         plan = validation_plan(valid, frame_wise)
-        batch = self.settings.batch_size
+        batch, mirrored = self.settings.batch_size, self.settings.mirrored_test
         found = []
         with self._scope():
             for first in range(0, len(plan), batch):
                 samples = plan[first : first + batch]
                 filled = samples + samples[:1] * (batch - len(samples))
                 images = render(frames, filled, self.settings.image_size).images
-                found.append(np.asarray(self.model.predict_on_batch(images))[: len(samples)])
+                found.append(predict_probabilities(self.model, images, mirrored)[: len(samples)])
         probabilities = np.concatenate(found)
         return probabilities if frame_wise else probabilities.reshape(len(valid), KEYFRAMES_PER_CLIP, -1)
