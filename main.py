@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Step 3: train, test and explain one experiment over the five folds, write results/<experiment>/.
 
-``main.py predict PATH... --experiment results/demo`` applies a finished experiment to new clips.
+``main.py predict PATH... --experiment results/demo`` applies a finished experiment to new clips,
+``main.py export --experiment results/demo`` writes its five models as one ONNX file.
 """
 
 import sys
 
 from stenoscope.cli import config_file, parse, run
-from stenoscope.settings import PredictSettings, TrainingSettings
+from stenoscope.settings import ExportSettings, PredictSettings, TrainingSettings
 
 MODES = {
     "study": (
@@ -25,7 +26,7 @@ MODES = {
 
 
 def main() -> None:
-    """Parse the flags and train, compare, audit, or predict."""
+    """Parse the flags and train, compare, audit, predict, or export."""
     if sys.argv[1:2] == ["predict"]:
         settings, paths = parse(
             PredictSettings,
@@ -37,6 +38,17 @@ def main() -> None:
         from stenoscope.stages.predict import predict
 
         predict(paths, settings)
+        return
+    if sys.argv[1:2] == ["export"]:
+        settings = parse(
+            ExportSettings,
+            "Write the five models of a finished experiment as one ONNX file.",
+            sys.argv[2:],
+            prog="main.py export",
+        )
+        from stenoscope.stages.export import export
+
+        export(settings)
         return
     settings, mode = parse(TrainingSettings, __doc__, modes=MODES)
     if mode == "study":

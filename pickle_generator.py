@@ -6,13 +6,26 @@ import sys
 from stenoscope.cli import parse, run
 from stenoscope.settings import KeyframeSettings
 
+MODES = {
+    "check": (
+        "Only verify the folder: every file, label and patient. Writes OUTPUT/intake.csv and "
+        "OUTPUT/intake.html and ends with status 1 if something would stop step 1 or void a test.",
+        {},
+    ),
+}
+"""Runs that make no key frames."""
 
-def main() -> None:
-    """Parse the flags and make the key frames."""
-    settings = parse(KeyframeSettings, __doc__)
+
+def main() -> int | None:
+    """Parse the flags and make the key frames, or check what they would be made of."""
+    settings, mode = parse(KeyframeSettings, __doc__, modes=MODES)
+    if mode == "check":
+        from stenoscope.stages.check import check
+
+        return check(settings)
     from stenoscope.stages.keyframes import make_keyframes
 
-    make_keyframes(settings)
+    return make_keyframes(settings)
 
 
 if __name__ == "__main__":

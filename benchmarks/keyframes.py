@@ -3,6 +3,9 @@
     python benchmarks/keyframes.py --phantom data/phantom --angiodata ../shared/data/angiodata
     python benchmarks/keyframes.py --phantom data/phantom --angiodata ../shared/data/angiodata --refit
 
+`--cadica DIR` measures against the frames that CADICA's cardiologists selected: all of them are accepted, and
+as they name no best one, the distance is to the middle one.
+
 `--refit` shows what the constants of `opacification` are worth on patients that had no part in choosing them
 (see `refit`).
 
@@ -29,8 +32,10 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks import refit
+from stenoscope.dataset.cadica import read_cadica as cadica_catalogue
 from stenoscope.evaluation.intervals import patient_draws, percentile_interval
 from stenoscope.imaging.dicom import read_dicom
+from stenoscope.imaging.intake import admit
 from stenoscope.imaging.sequences import read_image_folder
 from stenoscope.keyframes.moon2021 import choose_from_counts, vessel_pixels
 from stenoscope.keyframes.registry import METHODS, choose
@@ -132,6 +137,18 @@ def read_phantom(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
         )
 
 
+def read_cadica(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
+    """Readable runs of CADICA with the frames that its cardiologists selected."""
+    data = cadica_catalogue(folder)
+    for source in data.inventory.sources:
+        selected = data.keyframes.get(source.clip_id)
+        clip, _ = admit(source, str) if selected else (None, None)
+        if clip is not None:
+            middle, accepted = selected[(len(selected) - 1) // 2], (selected[0], selected[-1])
+            patient = data.patients[source.clip_id]
+            yield clip.frames, Reference(source.clip_id, patient, middle, accepted, None, None, selected[-1])
+
+
 def measure(clips, methods: list[str], only_as_is: bool) -> dict:
     """All measures: {(method, change): [(patient, measures), ...]}."""
     found: dict = {}
@@ -225,6 +242,7 @@ def main() -> None:
     )
     parser.add_argument("--phantom", type=Path, help="folder that `python -m stenoscope.phantom` wrote")
     parser.add_argument("--angiodata", type=Path, help="folder of AngioData with annotations.csv")
+    parser.add_argument("--cadica", type=Path, help="folder of CADICA that holds selectedVideos")
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -240,8 +258,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.refit and not (arguments.phantom and arguments.angiodata):
         parser.error("--refit takes both --phantom and --angiodata")
-    if not (arguments.phantom or arguments.angiodata):
-        parser.error("nothing to measure: give --phantom, --angiodata or both")
+    if not (arguments.phantom or arguments.angiodata or arguments.cadica):
+        parser.error("nothing to measure: give --phantom, --angiodata or --cadica")
     cv2.setNumThreads(1)
     console = Console(width=200)
     if arguments.refit:
@@ -252,6 +270,7 @@ def main() -> None:
         return
     for title, folder, read in (
         ("AngioData, visual reading", arguments.angiodata, read_angiodata),
+        ("CADICA, frames that cardiologists selected", arguments.cadica, read_cadica),
         ("Simulated cohort, truth", arguments.phantom, read_phantom),
     ):
         if folder is None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stenoscope.errors import SettingsError, StenoscopeError
+from stenoscope.errors import SettingsError, StenoscopeError, not_written
 from stenoscope.settings import PRESETS, TrainingSettings, preset
 
 Settings = TypeVar("Settings")
@@ -104,12 +104,19 @@ class _Mode(argparse.Action):
 def run(stage: Callable[[], Any]) -> int:
     """Call `stage` and turn a user's error into one paragraph; returns the exit status.
 
-    0 finished; 2 an error the user can mend, told without a traceback; 130 interrupted.
+    0 finished, unless the stage itself returns another; 2 an error the user can mend, told without a
+    traceback; 130 interrupted.
     """
     from rich.console import Console
 
     try:
-        stage()
+        try:
+            status = stage()
+        except OSError as problem:  # of a folder, or of what a library writes by itself
+            storage = not_written(problem.filename or "A file", problem, only_full=True)
+            if storage is None:
+                raise
+            raise storage from problem
     except StenoscopeError as problem:
         Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escape(str(problem))}")
         return 2
@@ -118,7 +125,7 @@ def run(stage: Callable[[], Any]) -> int:
             "Interrupted. Nothing is half-written: the same command goes on from here."
         )
         return 130
-    return 0
+    return status or 0
 
 
 @contextlib.contextmanager

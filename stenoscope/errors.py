@@ -4,6 +4,16 @@ Every error that a user can cause derives from `StenoscopeError`; the scripts pr
 exit with status 2. Anything else is a defect of the program and keeps its traceback.
 """
 
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_WRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+)  # fmt: skip
+
 
 class StenoscopeError(Exception):
     """Base of all errors a user can cause and mend.
@@ -51,6 +61,55 @@ class SettingsError(StenoscopeError):
 
 class WeightsError(StenoscopeError):
     """Pretrained weights that can't be had or do not fit."""
+
+
+class ClusterError(StenoscopeError):
+    """A Dask cluster that does not answer, or whose machines see other files or run other code."""
+
+
+class StorageError(StenoscopeError):
+    """A file that can't be written: the disk is full, or the folder is not ours to write to."""
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike, only_full: bool = False) -> Iterator[None]:
+    """Turn the failure to write `path` into a `StorageError` that names it.
+
+    Parameters
+    ----------
+    path : path
+        What is being written.
+    only_full : bool
+        Of a full disk only: where what may fail inside is more than the writing itself.
+    """
+    try:
+        yield
+    except Exception as problem:
+        storage = not_written(path, problem, only_full)
+        if storage is None:
+            raise
+        raise storage from problem
+
+
+def not_written(
+    path: str | os.PathLike, problem: BaseException, only_full: bool = False
+) -> StorageError | None:
+    """The `StorageError` that a failure amounts to; None if it is something else.
+
+    Libraries raise errors of their own from that of the operating system, so the whole chain is looked at.
+    """
+    cause: BaseException | None = problem
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
+    full = cause is not None and cause.errno in _DISK_FULL
+    if not full and (only_full or cause is None or cause.errno not in _NOT_WRITABLE):
+        return None
+    again = "make space and run the same command again; it goes on from here."
+    return StorageError(
+        f"{os.fspath(path)} can't be written: {os.strerror(cause.errno)}.",
+        "space on its disk" if full else "a folder that this user may write to",
+        again if full else "change the permissions, or name another folder.",
+    )
 
 
 def unknown_name(kind: str, name: str, known) -> SettingsError:

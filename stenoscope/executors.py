@@ -6,13 +6,18 @@ do not depend on the number of workers.
 
 import concurrent.futures
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from stenoscope.cluster import DaskPool, connect
+from stenoscope.errors import ClusterError, SettingsError
 
 
 class SerialExecutor(concurrent.futures.Executor):
@@ -33,8 +38,26 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker() -> None:
-    """Prepare a worker: one thread in native libraries, and a life that ends with its parent's."""
+def accelerators() -> list[str]:
+    """NVIDIA devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+    try:
+        answer = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(number) for number in range(answer.stdout.count("GPU "))]
+
+
+def _start_worker(started, devices: Sequence[str]) -> None:
+    """Prepare a worker: one thread in native libraries, and a life that ends with its parent's.
+
+    With `devices`, which it shares out by counting in `started`, it uses one of them.
+    """
+    if devices:
+        with started.get_lock():
+            os.environ["CUDA_VISIBLE_DEVICES"] = devices[started.value % len(devices)]
+            started.value += 1
     import cv2
 
     cv2.setNumThreads(1)  # the workers are the parallelism
@@ -54,16 +77,21 @@ class WorkerPool(concurrent.futures.Executor):
     ----------
     workers : int
         Most processes at a time; they are started when there is work for them.
+    devices : sequence of str
+        Accelerators; with any, each process uses one.
     """
 
-    def __init__(self, workers: int):
-        self.workers = workers
+    def __init__(self, workers: int, devices: Sequence[str] = ()):
+        self.workers, self._devices = workers, devices
         self._pool = self._open()
 
     def _open(self) -> concurrent.futures.ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # fork is unsafe once native threads run
         return concurrent.futures.ProcessPoolExecutor(
-            self.workers, mp_context=context, initializer=_start_worker
+            self.workers,
+            mp_context=context,
+            initializer=_start_worker,
+            initargs=(context.Value("i", 0), self._devices),
         )
 
     def submit(self, fn, /, *args, **kwargs):
@@ -80,6 +108,12 @@ class WorkerPool(concurrent.futures.Executor):
         self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
+@functools.cache
+def lone_worker() -> WorkerPool:
+    """One process beside this one, started once and kept until this one ends."""
+    return WorkerPool(1)
+
+
 def crashed(future: concurrent.futures.Future) -> bool:
     """Wait for a call and tell whether the process that ran it was killed, by a fault of native code say."""
     problem = future.exception()
@@ -90,47 +124,120 @@ def crashed(future: concurrent.futures.Future) -> bool:
 
 
 @contextlib.contextmanager
-def executor(workers: int = 0, dask_scheduler: str | None = None) -> Iterator[concurrent.futures.Executor]:
+def executor(
+    workers: int = 0,
+    dask_scheduler: str | None = None,
+    isolated: bool = False,
+    kind: str = "auto",
+    accelerated: bool = False,
+    abandon: bool = False,
+) -> Iterator[concurrent.futures.Executor]:
     """Open the executor that the settings ask for.
 
     Parameters
     ----------
     workers : int
-        Processes on this machine; 0 means one per available core, 1 means this process (which a crash of
-        native code then ends).
+        Processes on this machine; 0 means one per available core, 1 means this process.
     dask_scheduler : str or None
-        Address of a running Dask scheduler (``tcp://host:8786``); wins over `workers`.
-    """
-    if dask_scheduler:
-        from distributed import Client
+        Address of a running Dask scheduler (``tcp://host:8786``).
+    isolated : bool
+        One worker is a process of its own, too: for calls that run native decoders on files of others, whose
+        crash must not end this process.
+    kind : {"auto", "serial", "processes", "dask"}
+        ``auto``: the scheduler if there is one, else `workers`. ``processes``: never this process.
+    accelerated : bool
+        Each process uses one of the accelerators, if there are any.
+    abandon : bool
+        An error or an interrupt ends the processes at once: for calls that take minutes.
 
-        with Client(dask_scheduler, set_as_default=False) as client:
-            yield client.get_executor()
+    Raises
+    ------
+    SettingsError
+        If the parameters contradict each other, or there are fewer accelerators than processes.
+    ClusterError
+        If the scheduler does not answer.
+    """
+    if (kind == "dask") != bool(dask_scheduler) and (kind != "auto"):
+        raise SettingsError(
+            f"executor is {kind!r} and dask_scheduler is {dask_scheduler!r}.",
+            "an address with 'dask', and none with the others",
+            "give --dask_scheduler tcp://HOST:8786 (`dask scheduler` prints it), or leave one of them out.",
+        )
+    if dask_scheduler:
+        with connect(dask_scheduler) as client:
+            yield DaskPool(client, dask_scheduler)
         return
-    if workers == 1:
+    workers = workers or available_cores()
+    if kind == "serial" or (kind == "auto" and workers == 1 and not isolated):
         yield SerialExecutor()
         return
-    pool = WorkerPool(workers or available_cores())
+    devices = accelerators() if accelerated and workers > 1 else []
+    if devices and len(devices) < workers:
+        raise SettingsError(
+            f"{workers} workers and {len(devices)} accelerators.",
+            "an accelerator for each worker",
+            f"give --workers {len(devices)}, or CUDA_VISIBLE_DEVICES= to use none.",
+        )
+    pool = lone_worker() if workers == 1 else WorkerPool(workers, devices)
     try:
         yield pool
     except BaseException:
+        if abandon:
+            for process in multiprocessing.active_children():
+                process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)  # an interrupt does not wait for the whole queue
+        if workers == 1:
+            lone_worker.cache_clear()
         raise
-    pool.shutdown()
+    if workers > 1:
+        pool.shutdown()
 
 
-def map_ordered(
-    pool: concurrent.futures.Executor, fn: Callable, items: Iterable, ahead: int = 32
-) -> Iterator:
+def concurrency(
+    workers: int, dask_scheduler: str | None, kind: str = "auto", threads: int = 0
+) -> tuple[int, int]:
+    """How many tasks the settings let run at a time, and the threads of each.
+
+    Parameters
+    ----------
+    workers, dask_scheduler, kind
+        As for `executor`.
+    threads : int
+        Of a Dask worker's task; of all local workers together; 0 = those that a Dask worker was started with
+        (`--nthreads`), one per available core.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler does not answer or has no workers.
+    """
+    if dask_scheduler:
+        with connect(dask_scheduler) as client:
+            found = client.nthreads()
+        if not found:
+            raise ClusterError(
+                f"The Dask scheduler at {dask_scheduler} has no workers.",
+                "one or more",
+                "start them with `dask worker ADDRESS --nthreads 1`, and wait until they are there.",
+            )
+        return len(found), threads or min(found.values())
+    cores = threads or available_cores()
+    at_once = 1 if kind == "serial" else workers or available_cores()
+    return at_once, max(1, cores // at_once)
+
+
+def map_ordered(pool: concurrent.futures.Executor, fn: Callable, items: Iterable, ahead: int = 0) -> Iterator:
     """Yield ``(item, future)`` in the order of `items`, with at most `ahead` calls under way.
 
-    Bounding the queue keeps memory constant however many items there are. The caller takes
-    ``future.result()`` and so decides what an exception of one item means for the rest.
+    With 0 these are four a worker, and 32 at least. Bounding the queue keeps memory constant however many
+    items there are. The caller takes ``future.result()`` and so decides what an exception of one item means
+    for the rest.
 
     A process that crashes takes all calls under way in a `WorkerPool` with it; each of them is tried once
     more, alone in a process, so that only the future of a call that crashes again is `crashed`.
     """
     waiting: deque = deque()
+    ahead = ahead or max(32, 4 * getattr(pool, "workers", 1))
     with contextlib.ExitStack() as stack:
         alone: WorkerPool | None = None
 

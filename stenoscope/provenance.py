@@ -11,21 +11,25 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
 
-from stenoscope.errors import DatasetError
+from stenoscope import locks
+from stenoscope.errors import DatasetError, writing
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished.json"
-_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")  # names that `atomic_path` gives
+SUMS = "SHA256SUMS"
+"""Hashes of the files in a folder that is done before its run is; `sha256sum --check` reads it."""
+
+_OWN_HASH = "sha256"  # of a manifest's other entries
+_SUM = re.compile(r"[0-9a-f]{64}  \S.*")
 _MAX_NAME = 200  # bytes of a clip's part of a file name; file systems allow 255 in all
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "opencv-python-headless", "pydicom", "keras", "tensorflow")
 
@@ -35,20 +39,28 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success sync it and rename it to `path`.
 
     On any exception, and on an interrupt, the temporary file is removed and `path` is left as it was.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the folder can't be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes 0600, which a colleague could not read
-        temporary.replace(path)
+        with writing(path, only_full=True):
+            yield temporary
+        with writing(path):
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp makes 0600, which a colleague could not read
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -94,7 +106,7 @@ def file_name(clip_id: str) -> str:
 
 def write_json(path: str | os.PathLike, value) -> None:
     """Write `value` to `path` atomically as indented JSON; dataclasses become objects, NaN becomes null."""
-    write_text(path, json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
 def sha256_file(path: str | os.PathLike) -> str:
@@ -105,7 +117,7 @@ def sha256_file(path: str | os.PathLike) -> str:
 
 def sha256_json(value) -> str:
     """Hexadecimal SHA-256 of a JSON-like value, independent of key order."""
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -157,16 +169,103 @@ def write_manifest(
         "schema": f"stenoscope/{kind}",
         "version": SCHEMA_VERSION,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "settings": _plain(settings),
+        "settings": plain(settings),
         "inputs": inputs,
         "counts": counts,
         "versions": versions(),
         "git_commit": git_commit(),
         **more,
     }
+    manifest[_OWN_HASH] = sha256_json(manifest)
     write_json(Path(folder) / MANIFEST, manifest)
     (Path(folder) / UNFINISHED).unlink(missing_ok=True)
+    locks.release(folder)
     return manifest
+
+
+def parse_manifest(text: str) -> dict:
+    """Content of a manifest's text, or of the note of an unfinished run.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or not what was written.
+    """
+    manifest = json.loads(text)
+    if isinstance(manifest, dict) and _OWN_HASH in manifest:
+        content = {name: value for name, value in manifest.items() if name != _OWN_HASH}
+        if sha256_json(content) != manifest[_OWN_HASH]:
+            raise ValueError("its SHA-256 is not the one it states")
+    return manifest
+
+
+def hash_files(folder: str | os.PathLike, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of files below `folder`, by their path in it with ``/``, in the order of the names."""
+    return {name: sha256_file(Path(folder) / name) for name in sorted(names)}
+
+
+def check_outputs(folder: str | os.PathLike, manifest: dict, names: Iterable[str] | None = None) -> None:
+    """Compare files with the hashes that a manifest states of them.
+
+    Parameters
+    ----------
+    folder : path
+    manifest : dict
+        Of `folder`; its `outputs` are names and SHA-256.
+    names : iterable of str, optional
+        Only these, as far as the manifest has them; all by default.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, damaged or was changed.
+    """
+    outputs = manifest.get("outputs", {})
+    for name in outputs if names is None else [name for name in names if name in outputs]:
+        path = Path(folder) / name
+        try:
+            found = sha256_file(path)
+        except OSError as problem:
+            found = os.strerror(problem.errno)
+        if found != outputs[name]:
+            raise damaged(path, found, outputs[name])
+
+
+def damaged(path: Path, found: str, stated: str) -> DatasetError:
+    """Error for a file that is not what was written: what was found and what was stated."""
+    what = f"its SHA-256 is {found[:12]}..." if len(found) == 64 else found
+    return DatasetError(
+        f"{path} is damaged or was changed: {what}.",
+        f"the file as it was written, SHA-256 {stated[:12]}...",
+        "restore it from a backup, or make its folder again: the same command with --overwrite.",
+    )
+
+
+def seal(folder: str | os.PathLike, names: Iterable[str]) -> None:
+    """Write `folder/SHA256SUMS`, which marks a part of a run as done and its files as what they are now."""
+    lines = [f"{found}  {name}\n" for name, found in hash_files(folder, names).items()]
+    write_text(Path(folder) / SUMS, "".join(lines))
+
+
+def check_seal(folder: str | os.PathLike) -> dict[str, str]:
+    """Compare the files of a folder with its `SHA256SUMS`; returns it, empty if the folder has none.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, damaged or was changed.
+    """
+    path = Path(folder) / SUMS
+    if not path.exists():
+        return {}
+    lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
+    if not lines or not all(_SUM.fullmatch(line) for line in lines):
+        raise DatasetError(
+            f"{path} is damaged.", "lines of a SHA-256 and a name", f"remove {path.parent}: it is made again."
+        )
+    sums = {line[66:]: line[:64] for line in lines}
+    check_outputs(folder, {"outputs": sums})
+    return sums
 
 
 def read_manifest(folder: str | os.PathLike, kind: str, made_by: str) -> dict:
@@ -188,14 +287,14 @@ def read_manifest(folder: str | os.PathLike, kind: str, made_by: str) -> dict:
     path = Path(folder) / MANIFEST
     expected = f"a finished {kind} folder with a {MANIFEST}"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = parse_manifest(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DatasetError(
             f"No {path} (missing, or the step before was interrupted).", expected, f"run `{made_by}`."
         ) from None
     except (OSError, ValueError) as problem:
         raise DatasetError(
-            f"{path} can't be read: {problem}.", expected, f"delete it and run `{made_by}`."
+            f"{path} can't be read: {problem}.", expected, f"run `{made_by} --overwrite`."
         ) from problem
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != f"stenoscope/{kind}":
@@ -207,119 +306,6 @@ def read_manifest(folder: str | os.PathLike, kind: str, made_by: str) -> dict:
             f"it was made by another release: make it again with `{made_by}`.",
         )
     return manifest
-
-
-# Settings that say where or how fast, not what; what is read from a path is compared by its hash.
-_WHERE_NOT_WHAT = {
-    "input", "output", "experiment", "labels", "labels_from", "truth", "pseudonym_key",
-    "workers", "dask_scheduler", "threads", "overwrite",
-}  # fmt: skip
-
-
-def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrite: bool = False) -> bool:
-    """Take `folder` for a run: fresh, to be resumed, or already finished.
-
-    A run notes its settings, inputs and process in `.unfinished.json` and removes the note when its manifest
-    is written, so a folder never mixes two runs, one after the other or at the same time. The note of a
-    process that has ended, or of another host, holds nobody up.
-
-    Parameters
-    ----------
-    folder : path
-    kind : str
-        Kind of artifact, as in `write_manifest`.
-    settings : dataclass or dict
-        Settings of the present run; those that only say where or how fast are not compared.
-    inputs : dict
-        Names of inputs and their SHA-256.
-    overwrite : bool
-        Remove what another run of this kind left in `folder`.
-
-    Returns
-    -------
-    bool
-        True if `folder` holds exactly the finished result; False if there is work to do.
-
-    Raises
-    ------
-    DatasetError
-        If it holds a run with other settings or inputs and `overwrite` is False, or a run that is under way.
-    """
-    folder = Path(folder)
-    note = folder / UNFINISHED
-    _refuse_while_running(note)
-    finished = (folder / MANIFEST).exists() and not note.exists()
-    if finished or note.exists():
-        changed = _difference(folder / (MANIFEST if finished else UNFINISHED), kind, settings, inputs)
-        if changed and not overwrite:
-            raise DatasetError(
-                f"{folder} holds {'a' if finished else 'an unfinished'} {kind} run made with another "
-                f"{', '.join(changed)}.",
-                "the same settings and inputs, so that the run can be resumed or skipped",
-                "name another folder, or add --overwrite to replace it.",
-            )
-        if not changed and finished:
-            return True
-        if changed:
-            shutil.rmtree(folder)
-    for path in folder.rglob(".*"):
-        if _TEMPORARY.fullmatch(path.name):  # left by a run that was killed
-            path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
-    here = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid())}
-    write_json(
-        note, {"schema": f"stenoscope/{kind}", "settings": settings, "inputs": inputs, "process": here}
-    )
-    return False
-
-
-def _refuse_while_running(note: Path) -> None:
-    """Raise if the process that wrote the note `.unfinished.json` is still at work on this host."""
-    try:
-        holder = json.loads(note.read_text(encoding="utf-8"))["process"]
-        host, pid, started = holder["host"], int(holder["pid"]), holder["started"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # no note, or one that names no process
-    if host != platform.node() or pid == os.getpid() or started is None or _started(pid) != started:
-        return
-    raise DatasetError(
-        f"Process {pid} on {host} is writing to {note.parent} now.",
-        "one run at a time in a folder",
-        "wait until it has finished or end it, or name another folder.",
-    )
-
-
-def _started(pid: int) -> str | None:
-    """When a process of this host started, to tell it from a later one of its number; None if it ended.
-
-    Known on Linux only; elsewhere None, and two runs in one folder are the user's to avoid.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    state, *rest = stat.rpartition(")")[2].split()  # the name in parentheses may hold anything
-    return None if state in "ZX" else rest[18]  # field 22, starttime, in clock ticks since the boot
-
-
-def _difference(path: Path, kind: str, settings, inputs: dict) -> list[str]:
-    """Names of the settings and inputs in which the record at `path` differs from the present run."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        then, before = record["settings"], record["inputs"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return [f"content (its {path.name} can't be read)"]
-    if record.get("schema") != f"stenoscope/{kind}":
-        raise DatasetError(
-            f"{path} belongs to {record.get('schema')!r}.",
-            f"a folder for {kind}",
-            "name another output folder.",
-        )
-    now = _plain(settings)
-    names = [
-        n for n in sorted(now.keys() | then.keys()) if n not in _WHERE_NOT_WHAT and now.get(n) != then.get(n)
-    ]
-    return names + [f"input ({n})" for n in sorted(inputs) if before.get(n) != inputs[n]]
 
 
 def quick_hash(path: str | os.PathLike) -> str:
@@ -343,18 +329,18 @@ def quick_hash(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def _plain(value):
+def plain(value):
     """JSON-ready copy of nested containers, dataclasses, paths and NumPy numbers."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if hasattr(value, "tolist"):  # NumPy scalars and arrays
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value

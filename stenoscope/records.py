@@ -54,7 +54,8 @@ class KeyframeChoice:
     method : str
         Name in the registry of key-frame methods.
     keyframes : tuple of int
-        Five frame indices, from 0, ascending; repeats only where the clip has fewer than 5 frames.
+        Five frame indices, from 0, ascending; repeats only where the clip has fewer than 5 frames, or its
+        data set publishes fewer.
     apex : int
         Frame of fullest opacification.
     start, end : int or None

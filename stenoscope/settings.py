@@ -36,29 +36,72 @@ class KeyframeSettings:
 
     input: str = "data/phantom"
     """Folder of clips (DICOM files, folders of numbered PNG/JPEG frames, AVI/MP4), or one clip."""
+    layout: str = "auto"
+    """Layout of the folder: 'cadica', 'arcade', 'kemerovo' or 'angiodata' for these published data sets,
+    'folders' for N/ and A/, 'clips' for any other; 'auto' finds out and says which."""
     labels: str = "auto"
     """A CSV file (clip_id,patient_id,label); 'folders' for the folders N/ (normal) and A/ (abnormal);
-    'none' for key frames only; 'auto' takes INPUT/labels.csv if it exists, else N/ and A/, and says which."""
+    'none' for key frames only; 'auto' takes INPUT/labels.csv if it exists, else the data set's own labels,
+    else N/ and A/, and says which."""
     truth: str = "auto"
     """A truth.json with lesion boxes, to measure localisation; 'none'; 'auto' takes INPUT/truth.json if it
-    exists."""
+    exists, else the data set's own boxes."""
     output: str = "data/keyframes"
     """Folder to write clips.pickle, keyframes.csv, intake.csv, sheets/ and manifest.json to."""
-    method: str = "opacification"
-    """Key-frame method: 'opacification' (one scale per clip) or 'moon2021' (score of Moon et al. 2021)."""
+    method: str = "auto"
+    """Key-frame method: 'opacification' (one scale per clip), 'temporal' (learned), 'moon2021' (Moon 2021) or
+    'published' (five of the frames that the data set's experts selected, evenly spread over them); 'auto' is
+    'published' for data sets of single or selected frames (ARCADE, Kemerovo) and else 'opacification'."""
     spread: bool = False
     """Spread the five key frames over the plateau of full opacification, through the phases of the heart,
-    instead of taking the apex and its four neighbours."""
+    instead of taking the apex and its four neighbours; 'published' always spreads."""
     sheets: bool = True
     """Write one PNG per clip with its opacification curve and its key frames."""
     pseudonym_key: str = "data/pseudonym.key"
     """Secret behind the patient pseudonyms, made at first use; keep it to get the same pseudonyms again."""
+    executor: Literal["auto", "serial", "processes", "dask"] = "auto"
+    """Where clips are read; 'serial' is this process, 'auto' is 'dask' with an address, else 'processes'."""
     workers: int = 0
     """Processes; 0 = one per available core."""
     dask_scheduler: str | None = None
-    """Address of a running Dask scheduler (tcp://host:8786) to spread the clips over a cluster."""
+    """Address of a running Dask scheduler (tcp://host:8786); its workers must see the same paths."""
     overwrite: bool = False
     """Replace an output folder that was made with other settings or inputs."""
+
+
+@dataclass(frozen=True)
+class TemporalSettings:
+    """Train or score the key-frame method `temporal`, on simulated clips or on a folder with a label file."""
+
+    output: str = "results/temporal"
+    """Folder to write weights.npz, history.csv, scores.json, figures/ and the like to."""
+    input: str = ""
+    """Folder of clips; empty = simulated clips."""
+    labels: str = ""
+    """Its ActivityNet-style label file; 'train' uses the subset 'training', 'evaluate' the other two."""
+    patients: int = 600
+    """Simulated patients to train on, with 1.8 clips each; 'evaluate' makes a tenth of them."""
+    seed: int = 7
+    """Seed of their cohort, as of `python -m stenoscope.phantom`, the weights and the clips' changes."""
+    test_seed: int = 2023
+    """Seed of the cohort to evaluate on: not the one of the training."""
+    weights: str = ""
+    """Weights to begin the training with (fine-tuning) or to evaluate; empty = random, those that ship."""
+    conv_lstm: bool = True
+    """Whether the network has its long-term part, the convolutional LSTM."""
+    contrast: bool = True
+    """Whether to train with the image-to-patch contrastive loss; both off is the Transformer alone."""
+    epochs: int = 12
+    """Passes over the clips, which are changed at random in every pass."""
+    learning_rate: float = 1e-3
+    """Highest learning rate; it rises over the first steps and falls as a cosine."""
+    workers: int = 0
+    """Processes that make or read clips; 0 = one per available core."""
+    threads: int = 0
+    """Threads of the tensor library; 0 = one per available core."""
+
+    def __post_init__(self):
+        _check_range(self, "epochs", 1, 10_000)
 
 
 @dataclass(frozen=True)
@@ -189,6 +232,14 @@ class TrainingSettings:
     """Threads of the tensor library; 0 = one per available core."""
     devices: int = 1
     """Accelerators (or virtual CPU devices) that share each batch."""
+    executor: Literal["auto", "serial", "processes", "dask"] = "auto"
+    """Where folds are trained; 'serial' is this process, 'auto' goes by the two settings below."""
+    workers: int = 1
+    """Folds at a time, each in a process with its share of the threads and one of the accelerators."""
+    dask_scheduler: str | None = None
+    """Address of a running Dask scheduler (tcp://host:8786): a fold at a time on each of its workers."""
+    tensorboard: bool = False
+    """Log loss, accuracy and learning rate of each epoch: `tensorboard --logdir EXPERIMENT/tensorboard`."""
 
     def __post_init__(self):
         _check_range(self, "warmup", 0.0, 10_000)
@@ -197,6 +248,7 @@ class TrainingSettings:
         _check_range(self, "inner_share", 0.0, 0.5)
         _check_range(self, "sensitivity", 0.01, 1.0)
         _check_range(self, "devices", 1, 1024)
+        _check_range(self, "workers", 1, 1024)
         _check_range(self, "image_size", 32, 500)
         _check_range(self, "epochs", 1, 10_000)
         _check_range(self, "batch_size", 1, 4096)
@@ -231,6 +283,31 @@ PRESETS: dict[str, dict[str, Any]] = {
         "mirrored_test": False,
         "heatmap": "cam",
     },
+    # The baseline of CADICA's authors (Jimenez-Partinen et al. 2024, doi 10.1111/exsy.13708; details: preprint
+    # arXiv 2402.00570, section 4.2, Tables 7 and 8): MobileNet-V2 on 224 px, batch 64, Adam 1e-5, 10 epochs,
+    # no layer frozen, shifts of 25 px, classes balanced, 2.8 views of a frame an epoch. It goes with
+    # `pickle_generator.py --method published`. Not here: rotation by 25 degrees and scaling by 0.8 to 1.7.
+    "cadica": {
+        "backbone": "mobilenet_v2",
+        "cut": "top",
+        "image_size": 224,
+        "enhance": "none",
+        "subtract_mean": False,
+        "attention": "none",
+        "pooling": "average",
+        "frozen_layers": 0.0,
+        "freeze_batch_norm": False,
+        "epochs": 10,
+        "batch_size": 64,
+        "learning_rate": 1e-5,
+        "schedule": "constant",
+        "variants_per_epoch": 3,
+        "frames_per_epoch": 5,
+        "flip": False,
+        "shift": 25,
+        "narrowings": False,
+        "mirrored_test": False,
+    },
     # What `make demo` trains: `cpu` in less than half of its time, somewhat below its AUC.
     "quick": {"epochs": 10},
     # Seconds instead of minutes, to see that an installation works; its accuracy means nothing.
@@ -249,10 +326,31 @@ class PredictSettings:
     """Folder to write to; empty = EXPERIMENT/predict."""
     method: str = "opacification"
     """Key-frame method."""
+    dicom: bool = False
+    """Also write DICOM objects that refer to the source (key frames, heatmap overlay) for the archive it came
+    from. They carry the source's patient and study: NOT pseudonymised. Wants requirements-extra.txt."""
     pseudonym_key: str = "data/pseudonym.key"
     """Secret behind the patient pseudonyms."""
     threads: int = 0
     """Threads of the tensor library; 0 = one per available core."""
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Write the ensemble of a finished experiment as one ONNX file. Wants requirements-extra.txt."""
+
+    experiment: str = "results/demo"
+    """Folder of a finished experiment."""
+    output: str = ""
+    """Folder to write model.onnx to; empty = EXPERIMENT/export."""
+    tolerance: float = 1e-3
+    """Largest difference to the models that is accepted, of probabilities, and of heatmaps in parts of their
+    largest value."""
+    threads: int = 0
+    """Threads of the tensor library; 0 = one per available core."""
+
+    def __post_init__(self):
+        _check_range(self, "tolerance", 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -283,6 +381,8 @@ class TuningSettings:
     """Give a trial up once its score, after an inner fold, is below the median of the finished trials'."""
     seed: int = 7
     """Seed of the search and of the inner folds."""
+    executor: Literal["auto", "serial", "processes", "dask"] = "auto"
+    """Where trials are trained; 'serial' is this process, 'auto' goes by `workers` and `dask_scheduler`."""
     workers: int = 1
     """Trials at a time, each in a process with its share of the threads; 1 = in this process, and the only
     number for which the same seed gives the same trials."""

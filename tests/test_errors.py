@@ -23,3 +23,16 @@ def test_an_unknown_name_lists_the_known_ones():
     problem = errors.unknown_name("backbone", "resnet", {"vgg16": 1, "resnet50": 2})
     assert isinstance(problem, errors.SettingsError)
     assert "'resnet'" in problem.received and problem.expected == "one of: resnet50, vgg16"
+
+
+def test_a_full_disk_is_found_behind_the_error_of_a_library(tmp_path):
+    with (
+        pytest.raises(errors.StorageError, match="model can't be written: No space left"),
+        errors.writing("model", True),
+    ):
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as problem:
+            raise RuntimeError("the library's own words") from problem
+    with pytest.raises(RuntimeError), errors.writing("model"):
+        raise RuntimeError("of something else")

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from stenoscope.errors import SettingsError
 from stenoscope.executors import SerialExecutor, WorkerPool, available_cores, crashed, executor, map_ordered
 
 
@@ -76,6 +77,21 @@ def test_a_crash_costs_one_item():
     assert results == [(number, True if number == 3 else 2 * number) for number in range(8)]
 
 
+def test_one_isolated_worker_is_a_process_of_its_own_that_is_kept():
+    processes = []
+    for _ in range(2):
+        with executor(1, isolated=True) as pool:
+            processes.append(pool.submit(os.getpid).result())
+    assert processes[0] == processes[1] != os.getpid()
+    with executor(1, isolated=True) as pool:
+        results = [crashed(future) or future.result() for _, future in map_ordered(pool, fragile, range(5))]
+    assert results == [0, 2, 4, True, 8]
+    with pytest.raises(KeyboardInterrupt), executor(1, isolated=True):
+        raise KeyboardInterrupt
+    with executor(1, isolated=True) as pool:
+        assert pool.submit(double, 4).result() == 8
+
+
 def test_a_process_that_was_killed_once_is_forgiven(tmp_path):
     markers = [str(tmp_path / name) for name in ("a", "first", "b")]
     with executor(2) as pool:
@@ -111,6 +127,21 @@ def _alive(pid: int) -> bool:
         return False
     with open(f"/proc/{pid}/stat") as stream:  # noqa: PTH123
         return stream.read().rpartition(")")[2].split()[0] != "Z"
+
+
+def own_accelerator(_) -> str:
+    time.sleep(0.3)  # so that the next call goes to the other process
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def test_each_process_has_an_accelerator_of_its_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    with executor(2, accelerated=True) as pool:
+        pool.submit(time.sleep, 0.1), pool.submit(time.sleep, 0.1)
+        found = [future.result() for _, future in map_ordered(pool, own_accelerator, range(4))]
+    assert set(found) == {"3", "5"}
+    with pytest.raises(SettingsError, match="3 workers and 2 accelerators"), executor(3, accelerated=True):
+        pass
 
 
 def test_cores_are_those_this_process_may_use():

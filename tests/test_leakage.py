@@ -10,7 +10,7 @@ from stenoscope.folds.files import read_fold, read_part
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows, mean_image
 from stenoscope.settings import training_settings
 from stenoscope.stages import tune_worker
-from stenoscope.stages.train import open_folds, shuffled_labels
+from stenoscope.stages.train_worker import open_folds, shuffled_labels
 from stenoscope.training.fold import Trainer
 from stenoscope.tuning.fits import OUTER, Job
 
@@ -96,12 +96,12 @@ def test_the_search_never_looks_at_the_test_part_of_its_outer_fold(opened, monke
     labels = clips.labels.copy()
     labels[test] = np.nan
     guarded = replace(clips, frames=Guarded(clips.frames, frame_rows(test)), labels=labels)
-    monkeypatch.setattr(tune_worker, "open_folds", lambda folder: (guarded, folds, {}))
+    monkeypatch.setattr(tune_worker, "opened", lambda folder, named: (guarded, folds))
     job = Job(training_settings("smoke"), outer=1, inner=1)
-    found = tune_worker.fit_job(job, "guarded", inner_folds=2, seed=7, threads=1)
+    found = tune_worker.fit_job(job, "guarded", (), inner_folds=2, seed=7, threads=1)
     assert found["probability"].between(0, 1).all() and found["label"].isin((0, 1)).all()
     with pytest.raises(AssertionError, match="test clip"):
-        tune_worker.fit_job(replace(job, inner=OUTER), "guarded", inner_folds=2, seed=7, threads=1)
+        tune_worker.fit_job(replace(job, inner=OUTER), "guarded", (), inner_folds=2, seed=7, threads=1)
 
 
 def test_shuffled_labels_keep_every_folds_prevalence(opened):

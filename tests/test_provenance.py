@@ -1,16 +1,17 @@
 import json
 import os
+import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stenoscope import provenance
-from stenoscope.errors import DatasetError
+from stenoscope import claims, locks, provenance
+from stenoscope.errors import DatasetError, StorageError
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def test_another_manifest_is_refused_with_the_command_that_mends_it(tmp_path, co
 
 
 def claim(folder, settings=None, inputs=None, **more):
-    return provenance.claim(folder, "folds", settings or Some(), inputs or {"clips": "ab"}, **more)
+    return claims.claim(folder, "folds", settings or Some(), inputs or {"clips": "ab"}, **more)
 
 
 def finish(folder):
@@ -158,7 +159,7 @@ def test_resuming_removes_what_a_killed_run_was_writing(tmp_path):
     for name in (".clips.ab3_9xyz.pickle", "sheets/.p1.abcdefgh.png", ".key", "part.csv"):
         (folder / name).write_text("")
     claim(folder)
-    assert everything(folder) == [".key", ".unfinished.json", "part.csv", "sheets"]
+    assert everything(folder) == [".key", ".lock.json", ".unfinished.json", "part.csv", "sheets"]
     assert everything(folder / "sheets") == []
 
 
@@ -174,7 +175,7 @@ def test_another_run_is_refused_or_replaced(tmp_path, finished, change):
         claim(folder, **change)
     assert "--overwrite" in caught.value.fix and (folder / "old").exists()
     assert claim(folder, **change, overwrite=True) is False
-    assert everything(folder) == [".unfinished.json"]
+    assert everything(folder) == [".lock.json", ".unfinished.json"]
 
 
 def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
@@ -184,40 +185,133 @@ def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
     assert everything(tmp_path) == ["manifest.json"]
 
 
-@pytest.fixture
-def other_process():
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    yield process
-    process.kill()
-    process.communicate()
+@pytest.fixture(autouse=True)
+def let_go(tmp_path):
+    """Tests take folders in this process, which a run does once."""
+    yield
+    for folder in (tmp_path, tmp_path / "a"):
+        locks.release(folder)
 
 
-def held_by(folder, **process):
-    claim(folder)
-    note = json.loads((folder / ".unfinished.json").read_text())
-    note["process"] |= process
-    provenance.write_json(folder / ".unfinished.json", note)
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")  # noqa: PTH110
-def test_a_folder_another_process_writes_to_is_refused_while_it_lives(tmp_path, other_process):
-    pid = other_process.pid
-    held_by(tmp_path, pid=pid, started=provenance._started(pid))
-    with pytest.raises(DatasetError, match=f"Process {pid} on ") as caught:
+def test_another_process_is_refused_until_the_run_is_finished(tmp_path):
+    claim(tmp_path)
+    owner = json.loads((tmp_path / locks.LOCK).read_text())
+    (tmp_path / locks.LOCK).write_text(json.dumps({**owner, "host": "elsewhere"}))
+    with pytest.raises(DatasetError, match="elsewhere"):
         claim(tmp_path, overwrite=True)
-    assert str(tmp_path) in caught.value.received
-    other_process.kill()
-    other_process.wait()
-    assert claim(tmp_path) is False
+    (tmp_path / locks.LOCK).write_text(json.dumps(owner))
+    finish(tmp_path)
+    assert everything(tmp_path) == ["manifest.json"]
 
 
-def test_a_note_of_another_host_or_of_a_number_used_again_is_taken_over(tmp_path, other_process):
-    for process in (
-        {"pid": other_process.pid, "host": "elsewhere", "started": provenance._started(other_process.pid)},
-        {"pid": other_process.pid, "started": "1"},
+def test_a_finished_folder_is_read_where_nothing_may_be_written(tmp_path, monkeypatch):
+    claim(tmp_path)
+    finish(tmp_path)
+    monkeypatch.setattr(locks, "hold", None)
+    assert claim(tmp_path) is True
+
+
+def test_a_kill_while_the_old_run_is_removed_leaves_nothing_of_it_to_resume(tmp_path, monkeypatch):
+    claim(tmp_path)
+    (tmp_path / "kept").mkdir()
+    finish(tmp_path)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        claim(tmp_path, Some(seed=8), overwrite=True)
+    monkeypatch.undo()
+    assert (tmp_path / "kept").exists()
+    assert claim(tmp_path, Some(seed=8)) is False and not (tmp_path / "kept").exists()
+
+
+def made(folder, **files):
+    """A finished folder with files that its manifest has the hashes of."""
+    claim(folder)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    outputs = provenance.hash_files(folder, files)
+    provenance.write_manifest(folder, "folds", Some(), {"clips": "ab"}, {}, outputs=outputs)
+
+
+@pytest.mark.parametrize("damage", [b"", b"thre", b"thref", None])
+def test_a_damaged_file_of_a_finished_folder_is_named_or_made_again(tmp_path, damage):
+    made(tmp_path, one="one", three="three")
+    if damage is None:
+        (tmp_path / "three").unlink()
+    else:
+        (tmp_path / "three").write_bytes(damage)
+    manifest = provenance.read_manifest(tmp_path, "folds", "x")
+    provenance.check_outputs(tmp_path, manifest, ["one", "not in the manifest"])
+    for check in (lambda: provenance.check_outputs(tmp_path, manifest), lambda: claim(tmp_path)):
+        with pytest.raises(DatasetError, match=f"{tmp_path}/three is damaged") as caught:
+            check()
+        assert "--overwrite" in caught.value.fix
+    assert claim(tmp_path, overwrite=True) is False
+    assert everything(tmp_path) == [".lock.json", ".unfinished.json"]
+
+
+def test_any_bit_of_a_manifest_that_flips_is_noticed(tmp_path):
+    made(tmp_path, one="one")
+    path = tmp_path / "manifest.json"
+    whole = path.read_bytes()
+    before = json.loads(whole)
+    for position in range(0, len(whole), 5):
+        path.write_bytes(
+            whole[:position] + bytes([whole[position] ^ 1 << position % 7]) + whole[position + 1 :]
+        )
+        try:
+            found = provenance.read_manifest(tmp_path, "folds", "x")
+        except DatasetError as problem:
+            assert str(path) in problem.received
+        else:  # blanks between the entries, or the name of the hash
+            found = {name: found.get(name) for name in before if name != "sha256"}
+            assert found == {name: value for name, value in before.items() if name != "sha256"}
+
+
+def test_a_part_that_is_done_is_sealed(tmp_path):
+    assert provenance.check_seal(tmp_path) == {}
+    (tmp_path / "maps").mkdir()
+    for name in ("a.csv", "maps/b.npy"):
+        (tmp_path / name).write_text(name)
+    provenance.seal(tmp_path, ["maps/b.npy", "a.csv"])
+    assert list(provenance.check_seal(tmp_path)) == ["a.csv", "maps/b.npy"]
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "maps" / "b.npy").write_text("maps/b.np")
+    with pytest.raises(DatasetError, match=r"maps/b\.npy"):
+        provenance.check_seal(tmp_path)
+    sums = (tmp_path / "SHA256SUMS").read_bytes()
+    for damage in (b"", sums[:30], sums[:-20], b"x" + sums[1:]):
+        (tmp_path / "SHA256SUMS").write_bytes(damage)
+        with pytest.raises(DatasetError, match=str(tmp_path)):
+            provenance.check_seal(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a file that is always full")
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path):
+    full = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+    with (
+        full,
+        pytest.raises(StorageError, match=f"{tmp_path}/a.txt can't be written: No space") as caught,
+        provenance.atomic_path(tmp_path / "a.txt"),
     ):
-        held_by(tmp_path, **process)
-        assert claim(tmp_path) is False
+        full.write(b"a")
+    assert "run the same command again" in caught.value.fix and everything(tmp_path) == []
+
+
+def test_a_folder_that_may_not_be_written_to_is_one_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="can't be written") as caught:
+        provenance.write_text(tmp_path / "file" / "a.txt", "a")
+    assert "another folder" in caught.value.fix
+
+
+def test_an_error_of_something_else_keeps_its_name(tmp_path):
+    with pytest.raises(PermissionError), provenance.atomic_path(tmp_path / "a"):
+        raise PermissionError(13, "not of the file that is being written")
 
 
 def test_git_commit_names_the_checkout():

@@ -16,6 +16,7 @@ from stenoscope.settings import TrainingSettings, training_settings
 from stenoscope.tuning.fits import settings_key
 from tests.journey import PHANTOM
 
+MODES = (("main.py", "predict"), ("main.py", "export"))
 SCRIPTS = ("pickle_generator.py", "data_loader_kfold.py", "augment.py", "main.py", "hyper_parameter_kfold.py")
 SMOKE = ("main.py", "--preset", "smoke", "--threads", "1")
 FIGURES = ("frame_accuracy", "frame_auc", "clip_accuracy", "clip_auc", "sensitivity", "specificity")
@@ -34,7 +35,7 @@ def predicted(journey):
     return journey
 
 
-@pytest.mark.parametrize("command", [(name,) for name in SCRIPTS] + [("main.py", "predict"), PHANTOM])
+@pytest.mark.parametrize("command", [(name,) for name in SCRIPTS] + [*MODES, PHANTOM])
 def test_help_names_the_flags_with_defaults(cohort, command):
     text = cohort.run(*command, "--help")
     assert "--config" in text and "default:" in text and "usage:" in text
@@ -99,6 +100,20 @@ def test_step_two_writes_fifteen_files(prepared):
     assert mean.shape == (500, 500) and mean.dtype == np.float32 and 20 < mean.mean() < 230
 
 
+def test_a_check_verifies_without_making_anything_else(cohort):
+    command = ("pickle_generator.py", "--check", "--output", "data/checked", "--workers", "1")
+    said = " ".join(cohort.run(*command).split())
+    assert "step 1 can run" in said and "next: python pickle_generator.py --output data/checked" in said
+    files = cohort.files("data/checked")
+    assert set(files) == {"intake.csv", "intake.html", ".check/rows.jsonl"}
+    intake = table(cohort, "data/checked/intake.csv")
+    assert set(intake["status"]) == {"ok"} and set(intake["contrast"]) == {"yes"}
+    assert intake["pixel_sha256"].is_unique and set(intake["same_pixels_as"]) == {""}
+    labels = cohort.folder / "faulty.csv"
+    labels.write_text("clip_id,patient_id,label\np001_c1,,1\n")
+    assert "no patient_id" in cohort.run(*command, "--labels", "faulty.csv", expect=1)
+
+
 def test_augment_draws_its_sheet(prepared):
     prepared.run("augment.py")
     assert prepared.files("results/augment")["sheet.png"].startswith(b"\x89PNG")
@@ -108,6 +123,7 @@ def test_step_three_writes_what_the_readme_names(journey):
     files = journey.files("results/demo")
     clips = table(journey, "data/keyframes/keyframes.csv")
     assert {"predictions.csv", "summary.json", "report.html", "config.yaml", "manifest.json"} <= set(files)
+    assert len(pd.read_csv(io.BytesIO(files["clips.csv"]))) == len(clips)
     for fold in range(1, 6):
         assert {f"fold_{fold}/model.keras", f"fold_{fold}/history.csv"} <= set(files)
     for clip_id in clips["clip_id"]:
@@ -181,7 +197,7 @@ def test_other_settings_do_not_mix_with_a_finished_run(journey):
 
 def test_predict_explains_new_clips(predicted):
     files = predicted.files("results/demo/predict")
-    assert {"predictions.csv", "intake.csv", "report.html", "manifest.json"} <= set(files)
+    assert {"predictions.csv", "clips.csv", "intake.csv", "report.html", "manifest.json"} <= set(files)
     for clip_id in ("p001_c1", "p002_c1"):
         assert f"sheets/{clip_id}.png" in files
         for method in ("cam", "hirescam"):
@@ -255,12 +271,12 @@ def test_an_experiment_is_not_repeated_with_other_folds(journey):
     assert not (journey.folder / "results/other").exists()
 
 
-def some_time_after(path, seconds):
-    """A moment for `interrupt`: so many seconds after a path appeared."""
+def some_time_after(folder, pattern, seconds):
+    """A moment for `interrupt`: so many seconds after a path of this pattern appeared."""
     seen = []
 
     def now():
-        if path.exists():
+        if any(folder.glob(pattern)):
             seen.append(time.monotonic())
         return bool(seen) and seen[-1] >= seen[0] + seconds
 
@@ -271,11 +287,12 @@ def test_interrupted_training_goes_on_to_the_same_predictions(journey):
     """Repeats the experiment from its own config.yaml, stopped four times on the way."""
     folder = journey.folder / "results" / "again"
     command = ("main.py", "--config", "results/demo/config.yaml", "--experiment", "results/again")
-    status = journey.interrupt((folder / "fold_1" / "checkpoint.npz").exists, signal.SIGINT, *command)
+    kept = lambda: any(folder.glob(".work/*/fold_1/checkpoint.npz"))  # noqa: E731
+    status = journey.interrupt(kept, signal.SIGINT, *command)
     assert status == 130 and not (folder / "predictions.csv").exists()
     rng = random.Random(20)
     for fold in (2, 3, 4):
-        moment = some_time_after(folder / f"fold_{fold}", rng.uniform(0, 3))
+        moment = some_time_after(folder, f".work/*/fold_{fold}", rng.uniform(0, 3))
         status = journey.interrupt(moment, signal.SIGKILL, *command)
         assert status == -signal.SIGKILL and not (folder / "predictions.csv").exists()
     assert "Resuming" in journey.run(*command)

@@ -7,12 +7,14 @@ The data set [1]_ is two COCO data sets of 512 x 512 PNG frames. Both forms in w
     ROOT/TASK/SPLIT/SPLIT.json        (the annotations beside the folder of images)
     ROOT/syntax/SPLIT/masks/*.png     (the vessels as masks; no annotations needed)
 
-It names no patients, and every frame of `stenosis` has at least one lesion.
+It names no patients, and every frame of `stenosis` has at least one lesion: as clips of one frame they serve
+to measure localisation, and can't be split into folds.
 
 References
 ----------
 .. [1] Popov M et al. Dataset for Automatic Region-based Coronary Artery Disease Diagnostics Using X-Ray
-   Angiography Images. Sci Data 11 (2024) 20.
+   Angiography Images. Sci Data 11 (2024) 20, doi 10.1038/s41597-023-02871-z. Data: Zenodo,
+   doi 10.5281/zenodo.10390295.
 """
 
 import json
@@ -22,8 +24,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stenoscope.dataset.catalogue import Catalogue, Entry, Mark, catalogue, image_size, tracks
 from stenoscope.errors import DatasetError
+from stenoscope.imaging.intake import IntakeRow, Source
 
+SPLITS = ("train", "val", "test")
 STENOSIS = "stenosis"
 """Name of the lesions' category; all others are segments of vessels."""
 
@@ -128,6 +133,36 @@ def read_vessels(root: str | Path, split: str) -> list[VesselImage]:
     return sorted(found, key=lambda item: _number(item.path))
 
 
+def is_arcade(root: Path) -> bool:
+    """Whether a folder has the layout of the stenosis task."""
+    return any(_annotations(root / "stenosis" / split) for split in SPLITS)
+
+
+def read_arcade(root: Path) -> Catalogue:
+    """The frames of the stenosis task as clips of one frame, with their boxes.
+
+    Raises
+    ------
+    DatasetError
+        See `read_lesions`.
+    """
+    entries, rows = [], []
+    for split in SPLITS:
+        folder = root / "stenosis" / split
+        if not _annotations(folder):
+            continue
+        known = read_lesions(root, split)
+        for item in known:
+            relative = item.path.relative_to(root).as_posix()
+            source = Source(item.path, f"{split}/{item.path.stem}", "still", relative)
+            marks = [Mark(STENOSIS, np.nan, tuple(float(value) for value in box)) for box in item.boxes]
+            entries.append(Entry(source, "", 1.0, (0,), tracks({0: marks}, 1, image_size(item.path))))
+        unmarked = sorted(set((folder / "images").glob("*.png")) - {item.path for item in known})
+        reason = "No stenosis is marked in this frame; the data set has no normal ones."
+        rows += [IntakeRow(path.relative_to(root).as_posix(), "", "ignored", reason) for path in unmarked]
+    return catalogue(entries, rows, stills=True)
+
+
 def fill(mask: np.ndarray, polygons: tuple[np.ndarray, ...]) -> None:
     """Set the pixels inside any of the polygons, and on their outlines, to 1, in place."""
     for polygon in polygons:
@@ -136,11 +171,12 @@ def fill(mask: np.ndarray, polygons: tuple[np.ndarray, ...]) -> None:
 
 def _read_coco(folder: Path, split: str):
     """Source, image paths by id, annotations by image id, category names by id."""
-    candidates = [folder / "annotations" / f"{split}.json", folder / f"{split}.json"]
-    source = next((path for path in candidates if path.is_file()), None)
+    source = _annotations(folder)
     if source is None:
         raise DatasetError(
-            f"There is neither {candidates[0]} nor {candidates[1]}.", _LAYOUT, "give that folder."
+            f"There is neither {folder}/annotations/{split}.json nor {folder}/{split}.json.",
+            _LAYOUT,
+            "give that folder.",
         )
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
@@ -160,6 +196,13 @@ def _read_coco(folder: Path, split: str):
     for path in images.values():
         _existing(path)
     return source, images, annotations, categories
+
+
+def _annotations(folder: Path) -> Path | None:
+    """The annotations of a split; the data set's description writes their suffix in capitals."""
+    places = [(place, suffix) for place in (folder / "annotations", folder) for suffix in ("json", "JSON")]
+    candidates = (place / f"{folder.name}.{suffix}" for place, suffix in places)
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _existing(path: Path) -> Path:

@@ -15,7 +15,8 @@ The file is a plain protocol-5 pickle (see `plain_pickle`) of one dict::
     curves        list of float32 (num_frames,)
     frame_time_ms, view                              lists of float, of (float, float), or None
     scale         float64 (num_clips,), stored pixels per source pixel
-    lesions       per clip a list of {'kind', 'severity', 'boxes'}; boxes float32 (5, 4), one a key frame
+    lesions       per clip a list of {'kind', 'severity', 'boxes'}; boxes float32 (5, 4), one a key frame, NaN
+                  where the lesion is not marked in it
 
 Protocol 5 writes a large array's bytes in one piece. `ClipSetWriter` puts them into the file as the clips
 come and the rest of the pickle around them at the end; `ClipSet` reads the rest and maps the frames in place.
@@ -165,9 +166,7 @@ class ClipSet:
         """
         found = provenance.sha256_file(self.path)
         if self.sha256 and found != self.sha256:
-            raise _damaged(
-                self.path, f"its SHA-256 is {found[:12]}..., the manifest says {self.sha256[:12]}..."
-            )
+            raise provenance.damaged(self.path, found, self.sha256)
 
     @classmethod
     def _map(cls, path: Path, offset: int, shape: tuple[int, ...], sha256: str) -> "ClipSet":

@@ -34,7 +34,7 @@ class LabelTable:
     Attributes
     ----------
     clip_ids, patient_ids : list of str
-        No clip id occurs twice; no patient id is empty.
+        No clip id occurs twice; a patient id is empty only where a published data set names no patients.
     label_names : list of str
         ``label`` first.
     labels : ndarray, float32, shape (num_clips, num_labels)
@@ -50,6 +50,29 @@ class LabelTable:
         return len(self.clip_ids)
 
 
+class LabelsError(DatasetError):
+    """Labels with faults; knows all of them, where the message shows the first ones.
+
+    Attributes
+    ----------
+    faults : list of str
+    table : LabelTable or None
+        What could be read all the same, the first line of each clip: faulty labels are NaN, missing patients
+        empty. None if the columns are not known.
+    """
+
+    def __init__(
+        self,
+        received: str,
+        expected: str = "",
+        fix: str = "",
+        faults: Sequence[str] = (),
+        table: LabelTable | None = None,
+    ):
+        super().__init__(received, expected, fix)
+        self.faults, self.table = list(faults), table
+
+
 def read_labels(path: str | os.PathLike) -> LabelTable:
     """Read a `labels.csv`.
 
@@ -58,9 +81,11 @@ def read_labels(path: str | os.PathLike) -> LabelTable:
 
     Raises
     ------
-    DatasetError
+    LabelsError
         With all faults of the file at once: missing columns, empty or repeated ids, other values than 0, 1
         and empty.
+    DatasetError
+        If it is no readable CSV, or has no line.
     """
     path = Path(path)
     frame = _read_table(path)
@@ -82,9 +107,14 @@ def read_labels(path: str | os.PathLike) -> LabelTable:
         faults += [f"line {line}: {name} is {frame.at[line, name]!r}" for line in frame.index[wrong]]
         labels[:, column] = values
     if faults:
-        raise _faulty(path, faults)
+        first = (~frame["clip_id"].duplicated() & (frame["clip_id"] != "")).to_numpy()
+        raise _faulty(path, faults, _table(frame[first], label_names, labels[first]))
     if not len(frame):
         raise DatasetError(f"{path} has a header line and no clips.", _EXPECTED, "add one line per clip.")
+    return _table(frame, label_names, labels)
+
+
+def _table(frame: pd.DataFrame, label_names: list[str], labels: np.ndarray) -> LabelTable:
     return LabelTable(frame["clip_id"].tolist(), frame["patient_id"].tolist(), label_names, labels)
 
 
@@ -106,8 +136,10 @@ def labels_from_folders(
 
     Raises
     ------
+    LabelsError
+        If clips name no patient; all of them are listed.
     DatasetError
-        If no clip is in either folder, or clips name no patient (all of them are listed).
+        If no clip is in either folder.
     """
     clip_ids = list(clip_ids)
     known, patients, values, faults = [], [], [], []
@@ -123,16 +155,18 @@ def labels_from_folders(
                 continue
             if not patient:
                 faults.append(clip_id)
-                continue
         known.append(clip_id)
-        patients.append(patient)
+        patients.append(patient or "")
         values.append(FOLDERS[first])
+    table = LabelTable(known, patients, ["label"], np.asarray(values, np.float32)[:, None])
     if faults:
-        raise DatasetError(
+        raise LabelsError(
             f"{len(faults)} clips name no patient: {_listed(faults)}.",
             "a patient for every clip, so that training and test data never share one",
             "put the clips of each patient into a folder of its own (N/PATIENT/CLIP, A/PATIENT/CLIP), or "
             "write a labels.csv with the columns clip_id,patient_id,label.",
+            [f"{clip_id} names no patient" for clip_id in faults],
+            table,
         )
     if not known:
         raise DatasetError(
@@ -141,7 +175,7 @@ def labels_from_folders(
             "normal clips in N/ and abnormal clips in A/",
             "move them, or give a labels.csv with --labels FILE, or --labels none for key frames only.",
         )
-    return LabelTable(known, patients, ["label"], np.asarray(values, np.float32)[:, None])
+    return table
 
 
 def match_labels(table: LabelTable, clip_ids: Sequence[str]) -> tuple[dict[str, int], list[str], list[str]]:
@@ -204,13 +238,15 @@ def _read_table(path: Path) -> pd.DataFrame:
     return frame[(frame != "").any(axis=1)]
 
 
-def _faulty(path: Path, faults: list[str]) -> DatasetError:
+def _faulty(path: Path, faults: list[str], table: LabelTable | None = None) -> LabelsError:
     more = f"; and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
     count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
-    return DatasetError(
+    return LabelsError(
         f"{path} has {count}: {'; '.join(faults[:_MAX_FAULTS])}{more}.",
         _EXPECTED,
         "correct these lines; grouping by patient needs a patient_id for every clip.",
+        faults,
+        table,
     )
 
 

@@ -6,7 +6,7 @@ The simulated cohort comes with a `truth.json`; anyone with lesion boxes of real
      "clips": {"CLIP_ID": {"lesions": [{"kind": "focal", "severity": 0.7, "box": [x0, y0, x1, y1]}]}}}
 
 Boxes are pixels of the 512 x 512 frame, x = column, half-open. `boxes`, one per frame of the clip, takes
-precedence over `box`, which then holds for every frame.
+precedence over `box`, which then holds for every frame; null in it says that the lesion is not marked there.
 """
 
 import json
@@ -44,9 +44,16 @@ def read_truth(path: str | Path) -> dict[str, dict]:
         raise DatasetError(f"{path} has no object 'clips' of objects.", _EXPECTED)
     for clip_id, clip in clips.items():
         for lesion in clip.get("lesions", []):
-            for box in lesion.get("boxes") or [lesion.get("box")]:
+            boxes = lesion.get("boxes")
+            for box in [box for box in boxes if box is not None] if boxes else [lesion.get("box")]:
                 _check_box(box, f"{path}, clip {clip_id!r}")
     return clips
+
+
+def truth_text(clips: dict[str, dict]) -> str:
+    """Text of a `truth.json` with these entries by clip id."""
+    content = {"schema": "stenoscope/truth", "version": 1, "clips": clips}
+    return json.dumps(content, sort_keys=True, allow_nan=False) + "\n"
 
 
 def keyframe_lesions(entry: dict | None, keyframes: tuple[int, ...], where: str) -> list[dict]:
@@ -65,7 +72,8 @@ def keyframe_lesions(entry: dict | None, keyframes: tuple[int, ...], where: str)
     -------
     list of dict
         Keys `kind` (str), `severity` (float, share of the diameter, NaN unknown) and `boxes` (float32, one
-        row ``x0, y0, x1, y1`` per key frame).
+        row ``x0, y0, x1, y1`` per key frame, NaN where it is not marked). Lesions that are marked in none of
+        the key frames are left out.
     """
     lesions = []
     for lesion in (entry or {}).get("lesions", []):
@@ -76,11 +84,13 @@ def keyframe_lesions(entry: dict | None, keyframes: tuple[int, ...], where: str)
                 "one box per frame of the clip, or a single 'box'",
             )
         chosen = [boxes[frame] if boxes else lesion["box"] for frame in keyframes]
+        if not any(chosen):
+            continue
         lesions.append(
             {
                 "kind": str(lesion.get("kind", "")),
                 "severity": float(lesion.get("severity", np.nan)),
-                "boxes": np.asarray(chosen, np.float32),
+                "boxes": np.asarray([box or [np.nan] * 4 for box in chosen], np.float32),
             }
         )
     return lesions

@@ -1,6 +1,7 @@
 """DICOM multi-frame X-ray angiograms, decoded and rendered frame by frame."""
 
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
+from pydicom import dcmread
+from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.uid import UID
 
@@ -22,6 +25,7 @@ from stenoscope.imaging.dicom_header import (
     reporting,
     wrong_count,
 )
+from stenoscope.imaging.jpeg import check_segments
 from stenoscope.records import FRAME_SIZE, Clip
 
 PLUGINS = {
@@ -43,6 +47,8 @@ PLUGINS = {
 Others are not tried on a file it can't decode: what one refuses as damaged makes another abort the process
 (gdcm on JPEG-LS) or take all memory (pylibjpeg on JPEG and JPEG-LS, therefore not in the list).
 """
+
+_JPEG = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
 
 
 def read_dicom(path: str | os.PathLike, clip_id: str, pseudonym: Callable[[str], str]) -> Clip:
@@ -103,19 +109,22 @@ def read_frames(path: str | os.PathLike, header: Header) -> np.ndarray:
     DicomError
         If a frame can't be decoded or the number of frames is not the header's.
     """
-    rendering = header.rendering
-    table = None
-    if rendering is not None:
-        value_range = None
-        if rendering.needs_range:
-            ends = [(int(frame.min()), int(frame.max())) for frame in iter_stored(path, header)]
-            value_range = min(low for low, _ in ends), max(high for _, high in ends)
-        table = rendering.table(value_range)
+    renderings = header.renderings * (1 if len(header.renderings) > 1 else header.facts.num_frames)
+    value_range = None
+    if any(rendering.needs_range for rendering in renderings):
+        stored = zip(renderings, iter_stored(path, header), strict=True)
+        ends = [rendering.extent(frame) for rendering, frame in stored]
+        low, high = zip(*[pair for pair in ends if pair is not None] or [(0, 0)], strict=True)
+        value_range = min(low), max(high)
     frames = np.empty((header.facts.num_frames, FRAME_SIZE, FRAME_SIZE), np.uint8)
+    rendering, table = None, None
     for index, stored in enumerate(iter_stored(path, header)):
-        if table is None:
+        if not renderings:
             grey = cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY)
         else:
+            if renderings[index] != rendering:
+                rendering = renderings[index]
+                table = rendering.table(value_range)
             grey = intensity.apply_table(stored, table, rendering.lowest)
         frames[index] = intensity.to_frame(grey)
     return frames
@@ -162,14 +171,34 @@ def _decoded(path: Path, stream: BinaryIO, header: Header) -> Iterator[np.ndarra
         plugin = next((name for name in PLUGINS.get(syntax, ()) if name in installed), "")
         if not plugin:
             raise _undecodable(path, header, "no plugin")
+    if plugin == "gdcm" and syntax in _JPEG:
+        _check_jpegs(stream, header)
     options = {"transfer_syntax_uid": syntax, "allow_excess_frames": False}
-    frames = iter_pixels(stream, decoding_plugin=plugin, **options)
+    if header.photometric == "YBR_FULL_422" and not plugin:
+        # pydicom 3.0 takes every frame but the first of a call for YBR_FULL, and reads the wrong bytes
+        each = (iter_pixels(stream, indices=[index], **options) for index in range(header.facts.num_frames))
+        frames = itertools.chain.from_iterable(each)
+    else:
+        frames = iter_pixels(stream, decoding_plugin=plugin, **options)
     try:
         first = next(frames)
     except LIBRARY_ERRORS as problem:
         raise _undecodable(path, header, type(problem).__name__) from None
     yield first
     yield from frames
+
+
+def _check_jpegs(stream: BinaryIO, header: Header) -> None:
+    """Refuse frames on which gdcm aborts the process."""
+    facts = header.facts
+    tables = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+    dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(tables))
+    offsets, lengths = (dataset.get(name) for name in tables)
+    stream.seek(12, os.SEEK_CUR)  # tag, VR and length of the pixel data
+    extended = (offsets, lengths) if offsets and lengths else None
+    for frame in generate_frames(stream, number_of_frames=facts.num_frames, extended_offsets=extended):
+        check_segments(frame, facts.rows, facts.cols, header.samples)
+    stream.seek(0)
 
 
 def _undecodable(path: Path, header: Header, why: str) -> DicomError:

@@ -8,7 +8,6 @@ text or a library's message about it.
 import contextlib
 import io
 import logging
-import math
 import os
 import struct
 import warnings
@@ -18,46 +17,46 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from pydicom import dcmread
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import parse_fragments
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import intensity
+from stenoscope.imaging import functional_groups
+from stenoscope.imaging.bounded import BoundedReader
 from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts
+from stenoscope.imaging.intensity import Rendering, RenderingError
 from stenoscope.records import FRAME_SIZE
 
 MODALITIES = frozenset({
     "CR", "CT", "DX", "ECG", "ES", "HD", "IVOCT", "IVUS", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "PX",
-    "RF", "RG", "RTIMAGE", "SC", "SEG", "SM", "SR", "US", "XA", "XC",
+    "REG", "RF", "RG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT", "SC", "SEG", "SM", "SR", "US", "XA", "XC",
 })  # fmt: skip
 """Terms of Modality (PS3.3 C.7.3.1.1.1) that are reported by name; any other is 'unknown'."""
 
-_PHOTOMETRIC = frozenset(
-    ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420")
+_ONE_SAMPLE = frozenset(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"))
+_COLOUR = frozenset(
+    ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420")
 )
 _TAGS = [
-    "SOPClassUID", "Modality", "PatientID", "NumberOfFrames",
-    "FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate",
-    "PositionerPrimaryAngle", "PositionerSecondaryAngle", "PositionerPositionSequence",
-    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
-    "HighBit", "PixelRepresentation", "PixelIntensityRelationship", "ModalityLUTSequence", "RescaleSlope",
-    "RescaleIntercept", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction",
-    "MaskSubtractionSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SOPClassUID", "Modality", "PatientID", "NumberOfFrames", "Rows", "Columns", "PixelAspectRatio",
+    "SamplesPerPixel", "BitsAllocated", "HighBit", "MaskSubtractionSequence", "RecommendedViewingMode",
+    "InConcatenationNumber", *functional_groups.TAGS, *functional_groups.DISPLAY_TAGS,
 ]  # fmt: skip
 _XA_VOLUME = "1.2.840.10008.5.1.4.1.1.13.1.1"  # X-Ray 3D Angiographic: slices, not frames in time
-_MAX_INFLATED = 4 << 30  # bytes; a deflated file can grow a thousandfold
+_MAX_INFLATION = 32  # an angiogram grows tenfold when inflated, hostile bytes grow a thousandfold
+_ALWAYS_INFLATED = 64 << 20  # bytes, whatever the size of the file
 
 # What pydicom and its plugins raise on damaged files, found by reading and by mutating files.
 LIBRARY_ERRORS = (
     InvalidDicomError, BytesLengthException, AttributeError, ValueError, TypeError, LookupError, RuntimeError,
     ArithmeticError, AssertionError, OSError, EOFError, MemoryError, SyntaxError, struct.error, zlib.error,
 )  # fmt: skip
+_RUST_PANICS = "pyo3_runtime"  # the RLE decoder's PanicException, a BaseException that can't be imported
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,8 @@ class Header:
     facts : Facts
     photometric : str
     bits_allocated, bits_stored, samples : int
-    rendering : Rendering or None
-        None for colour images.
+    renderings : tuple of Rendering
+        One for all frames, or one for each; none for RGB and YBR.
     view : tuple of float or None
         Primary and secondary positioner angle, degrees.
     patient_id : str
@@ -84,10 +83,15 @@ class Header:
     bits_allocated: int
     bits_stored: int
     samples: int
-    rendering: intensity.Rendering | None
+    renderings: tuple[Rendering, ...]
     view: tuple[float, float] | None
     patient_id: str
     syntax: str
+
+    @property
+    def rendering(self) -> Rendering | None:
+        """That of the first frame."""
+        return next(iter(self.renderings), None)
 
 
 def has_magic(path: str | os.PathLike) -> bool:
@@ -108,7 +112,7 @@ def read_header(path: str | os.PathLike) -> Header:
         If it is no X-ray angiogram in DICOM, damaged, without pixel data, or its pixels can't be read.
     """
     path = Path(path)
-    with reporting(path, "reading its header"), open_dicom(path) as (stream, syntax):
+    with reporting(path, "reading its header"), open_dicom(path, header=True) as (stream, syntax):
         dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
         header = _check_header(path, dataset, syntax)
         _check_pixel_data(path, header, stream)
@@ -126,15 +130,16 @@ def read_facts(path: str | os.PathLike) -> Facts:
     path = Path(path)
     with contextlib.suppress(DicomError):
         return read_header(path).facts
-    with reporting(path, "reading its header"), open_dicom(path) as (stream, syntax):
+    with reporting(path, "reading its header"), open_dicom(path, header=True) as (stream, syntax):
         return _facts(dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS)), syntax)
 
 
 @contextlib.contextmanager
-def open_dicom(path: Path) -> Iterator[tuple[BinaryIO, str]]:
+def open_dicom(path: Path, header: bool = False) -> Iterator[tuple[BinaryIO, str]]:
     """Open a DICOM file for reading; yields the stream and the UID of its transfer syntax.
 
-    A deflated file (PS3.5 A.5) is inflated into memory, with a bound, and then reads as an explicit one.
+    A deflated file (PS3.5 A.5) is inflated into memory, with a bound, and then reads as an explicit one. With
+    `header`, more than any header needs can't be read (see `BoundedReader`).
     """
     if not path.is_file():
         raise DicomError(f"{path} is not a readable file.", "a DICOM file", "check path and permissions.")
@@ -144,7 +149,8 @@ def open_dicom(path: Path) -> Iterator[tuple[BinaryIO, str]]:
             "the letters DICM at byte 128",
             "leave it out; a file without the DICOM preamble can be mended with `gdcmconv IN OUT`.",
         )
-    meta = read_file_meta_info(path)
+    with path.open("rb") as file:
+        meta = _read_meta(BoundedReader(file, header=True))
     syntax = str(meta.get("TransferSyntaxUID") or "")
     if not UID(syntax).is_transfer_syntax:
         raise DicomError(
@@ -152,22 +158,29 @@ def open_dicom(path: Path) -> Iterator[tuple[BinaryIO, str]]:
             "a transfer syntax of the DICOM standard",
             "export the file in a standard syntax, for example Explicit VR Little Endian.",
         )
-    with path.open("rb") as stream:
+    with path.open("rb") as file, io.BytesIO() as inflated:  # which must not outlive a failure
         if syntax != DeflatedExplicitVRLittleEndian:
-            yield stream, syntax
+            yield BoundedReader(file, header), syntax
             return
-        stream.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))  # preamble, DICM, the length itself
+        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))  # preamble, DICM, the length itself
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        content = inflater.decompress(stream.read(), _MAX_INFLATED)
-        if not inflater.eof:
-            raise ValueError("truncated, or larger than any clip")
+        limit = max(_ALWAYS_INFLATED, _MAX_INFLATION * path.stat().st_size)
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        inflated = io.BytesIO()
         inflated.write(bytes(128) + b"DICM")
         write_file_meta_info(inflated, meta)
-        inflated.write(content)
-        inflated.seek(0)
-        yield inflated, syntax
+        while not inflater.eof and inflated.tell() < limit and (packed := file.read(1 << 16)):
+            inflated.write(inflater.decompress(packed))
+        if not inflater.eof:
+            raise ValueError("truncated, or larger than any clip")
+        yield BoundedReader(inflated, header), syntax
+
+
+def _read_meta(stream: BinaryIO) -> FileMetaDataset:
+    """File Meta Information (PS3.10 7.1), explicit VR little endian; some makers wrote it implicit."""
+    stream.seek(136)
+    implicit = not stream.read(2).isalpha()
+    stream.seek(132)
+    return FileMetaDataset(read_dataset(stream, implicit, True, stop_when=lambda tag, *_: tag >> 16 != 2))
 
 
 @contextlib.contextmanager
@@ -182,7 +195,9 @@ def reporting(path: Path, doing: str) -> Iterator[None]:
             yield
     except DicomError:
         raise
-    except LIBRARY_ERRORS as problem:
+    except BaseException as problem:
+        if not isinstance(problem, LIBRARY_ERRORS) and type(problem).__module__ != _RUST_PANICS:
+            raise
         raise DicomError(
             f"{path} is damaged: {doing} failed ({type(problem).__name__}).",
             "a valid multi-frame XA file",
@@ -200,15 +215,22 @@ def _facts(dataset: Dataset, syntax: str) -> Facts:
     modality = str(dataset.get("Modality") or "").strip().upper()
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
     name = UID(syntax).name
-    notes = ["colour converted to grey"] if dataset.get("SamplesPerPixel") == 3 else []
+    notes = ["colour converted to grey"] if photometric in _COLOUR else []
     notes += ["MONOCHROME1 inverted"] if photometric == "MONOCHROME1" else []
     notes += ["mask for subtraction present, not applied"] if dataset.get("MaskSubtractionSequence") else []
+    if str(dataset.get("RecommendedViewingMode") or "").strip().upper() == "SUB":
+        notes.append("meant to be shown subtracted, read as it is stored")
+    notes += ["C-arm turns during the run"] if functional_groups.turns(dataset) else []
+    if (part := dataset.get("InConcatenationNumber")) is not None:
+        notes.append(f"part {int(part)} of a run that was split")
+    if len({int(side) for side in dataset.get("PixelAspectRatio") or ()}) > 1:
+        notes.append("pixels are not square, shown as if they were")
     notes += [f"resampled from {rows} x {cols}"] if (rows, cols) != (FRAME_SIZE, FRAME_SIZE) else []
     return Facts(
         num_frames=None if rows is None else int(dataset.get("NumberOfFrames") or 1),
         rows=rows,
         cols=cols,
-        frame_time_ms=_frame_time(dataset),
+        frame_time_ms=functional_groups.read_frame_time(dataset),
         transfer_syntax="unknown transfer syntax" if name == syntax else name,
         modality=modality if modality in MODALITIES else "unknown",
         notes=tuple(notes),
@@ -226,7 +248,8 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
         raise DicomError(
             f"{path} is {'a volume' if volume else f'of modality {facts.modality}'}.",
             "modality XA (X-ray angiography), frames in time",
-            "leave it out.",
+            "leave it out; if it is a run of coronary angiography all the same, set its Modality: "
+            "`dcmodify -m Modality=XA FILE` (DCMTK).",
         )
     if not (0 < rows <= MAX_SIDE and 0 < cols <= MAX_SIDE and 0 < count <= MAX_FRAMES):
         raise DicomError(
@@ -238,13 +261,13 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
     allocated, stored = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or dataset.BitsAllocated)
     high_bit = stored - 1 if dataset.get("HighBit") is None else int(dataset.HighBit)
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
-    mono = photometric in {"MONOCHROME1", "MONOCHROME2"} and samples == 1
-    colour = photometric in _PHOTOMETRIC and samples == 3 and (allocated, stored) == (8, 8)
-    if not (mono or colour):
-        known = photometric if photometric in _PHOTOMETRIC else "unknown"
+    table = photometric in _ONE_SAMPLE and samples == 1
+    colour = photometric in _COLOUR - _ONE_SAMPLE and samples == 3 and (allocated, stored) == (8, 8)
+    if not (table or colour):
+        known = photometric if photometric in (_ONE_SAMPLE | _COLOUR) else "unknown"
         raise DicomError(
             f"{path} has photometric interpretation {known}, {samples} samples of {allocated} bits a pixel.",
-            "MONOCHROME1 or MONOCHROME2, or 8-bit RGB or YBR",
+            "MONOCHROME1, MONOCHROME2 or PALETTE COLOR, or 8-bit RGB or YBR",
             "export the run as greyscale.",
         )
     if allocated not in (8, 16) or not 1 <= stored <= allocated or high_bit != stored - 1:
@@ -255,19 +278,27 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
         )
     dataset.BitsStored, dataset.PhotometricInterpretation = stored, photometric
     dataset.PixelRepresentation = int(dataset.get("PixelRepresentation") or 0)
-    macros = _functional_groups(dataset)
-    rendering = None if colour else intensity.read_rendering(dataset, macros)
-    if rendering is not None and rendering.needs_range:
-        note = "no VOI: shown from the clip's smallest to its largest value"
-        facts = replace(facts, notes=(*facts.notes, note))
+    try:
+        renderings = functional_groups.read_renderings(dataset, count) if table else ()
+    except RenderingError as problem:
+        raise DicomError(
+            f"{path} has {problem}.", "windows and tables as PS3.3 C.11 has them", "export the run again."
+        ) from None
+    notes = []
+    if any(rendering.needs_range for rendering in renderings):
+        notes.append("no VOI: shown from the clip's smallest to its largest value")
+    if len(renderings) > 1:
+        notes.append("each frame shown in its own window")
+    if any(rendering.padding for rendering in renderings):
+        notes.append("padding shown black")
     return Header(
-        facts=facts,
+        facts=replace(facts, notes=(*facts.notes, *notes)),
         photometric=photometric,
         bits_allocated=allocated,
         bits_stored=stored,
         samples=samples,
-        rendering=rendering,
-        view=_view(dataset, macros),
+        renderings=renderings,
+        view=functional_groups.read_view(dataset),
         patient_id=str(dataset.get("PatientID") or "").strip(),
         syntax=str(ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else syntax),
     )
@@ -292,7 +323,12 @@ def _check_pixel_data(path: Path, header: Header, stream: BinaryIO) -> None:
         raise DicomError(
             f"{path} holds floating-point pixels.", "integer Pixel Data (7FE0,0010)", "export the run again."
         )
-    stream.seek(0 if syntax.is_implicit_VR else 4, os.SEEK_CUR)
+    if not syntax.is_implicit_VR and stream.read(4)[:2] not in (b"OB", b"OW"):
+        raise DicomError(
+            f"{path} is not written as its transfer syntax says: its elements have no value representations.",
+            "explicit value representations (PS3.5 7.1.2)",
+            "mend it with `gdcmconv IN OUT`, or export it again.",
+        )
     (length,) = struct.unpack(f"{order}L", stream.read(4))
     left = end - stream.tell()
     truncated = DicomError(
@@ -330,40 +366,3 @@ def wrong_count(path: Path, stated: int, found: str) -> DicomError:
         "as many frames as NumberOfFrames (0028,0008) says",
         "the file is truncated or its header was edited: copy or export it again.",
     )
-
-
-def _functional_groups(dataset: Dataset) -> Dataset:
-    """VOI and positioner of an enhanced image, shared or of its first frame; `dataset` for a classic one."""
-    macros = Dataset()
-    for name in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
-        if not dataset.get(name):
-            continue
-        group = dataset[name].value[0]
-        for macro in ("FrameVOILUTSequence", "PositionerPositionSequence"):
-            if group.get(macro):
-                macros.update(group[macro].value[0])
-    return macros if len(macros) else dataset
-
-
-def _view(dataset: Dataset, macros: Dataset) -> tuple[float, float] | None:
-    """Primary and secondary positioner angle in degrees (PS3.3 C.8.7.5), None if one is missing."""
-    angles = []
-    for name in ("PositionerPrimaryAngle", "PositionerSecondaryAngle"):
-        value = macros.get(name, dataset.get(name))
-        if value is None or value == "" or not math.isfinite(float(value)):
-            return None
-        angles.append(float(value))
-    return angles[0], angles[1]
-
-
-def _frame_time(dataset: Dataset) -> float | None:
-    """Milliseconds between frames: FrameTime, the median of FrameTimeVector, or a rate (PS3.3 C.7.6.5)."""
-    if dataset.get("FrameTime"):
-        value = float(dataset.FrameTime)
-    elif dataset.get("FrameTimeVector"):
-        steps = np.atleast_1d(np.asarray(dataset.FrameTimeVector, np.float64))
-        value = float(np.median(steps[1:] if len(steps) > 1 else steps))  # the first entry is 0
-    else:
-        rate = float(dataset.get("CineRate") or dataset.get("RecommendedDisplayFrameRate") or 0)
-        value = 1000.0 / rate if rate > 0 else 0.0
-    return value if math.isfinite(value) and value > 0 else None

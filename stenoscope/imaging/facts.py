@@ -23,7 +23,24 @@ class Facts:
     transfer_syntax : str
         Name of the DICOM transfer syntax, image format or video codec.
     modality : str
-        DICOM modality, empty for other formats.
+        DICOM modality, empty for other formats, as all that follows.
+    sop_class : str
+        Name of the SOP class; ``unknown`` for a private one.
+    bits_allocated, bits_stored : int or None
+        Per sample.
+    photometric : str
+        Photometric interpretation.
+    voi : str
+        How stored values become grey levels: ``LINEAR 128/256`` (centre/width; also ``LINEAR_EXACT``,
+        ``SIGMOID``), ``LUT``, or ``none``; empty for colour and for clips that can't be used.
+    primary_angle, secondary_angle : float or None
+        Positioner angles, degrees.
+    collimator, shutter : str
+        Shapes that the header names, ``RECTANGULAR+CIRCULAR`` say.
+    overlays : int or None
+        Overlay planes (PS3.3 C.9.2), which are not drawn.
+    burned_in : str
+        What the header says of burned-in annotation: ``YES``, ``NO``, or nothing.
     notes : tuple of str
         What a reader of `intake.csv` should know of a clip that was read all the same.
     """
@@ -34,4 +51,15 @@ class Facts:
     frame_time_ms: float | None = None
     transfer_syntax: str = ""
     modality: str = ""
+    sop_class: str = ""
+    bits_allocated: int | None = None
+    bits_stored: int | None = None
+    photometric: str = ""
+    voi: str = ""
+    primary_angle: float | None = None
+    secondary_angle: float | None = None
+    collimator: str = ""
+    shutter: str = ""
+    overlays: int | None = None
+    burned_in: str = ""
     notes: tuple[str, ...] = ()

@@ -1,13 +1,17 @@
 """Which clips a folder holds, and what became of each: the content of `intake.csv`."""
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
+
 from stenoscope.errors import DatasetError, DicomError
+from stenoscope.imaging.dicomdir import indexed_images, is_dicomdir
 from stenoscope.imaging.facts import Facts
 from stenoscope.imaging.readers import READERS
 from stenoscope.records import Clip
@@ -40,7 +44,7 @@ class Source:
     relative: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there is one for each of 100,000 clips
 class IntakeRow:
     """What became of one input: one line of `intake.csv`.
 
@@ -53,8 +57,15 @@ class IntakeRow:
         ``ok`` (read), ``quarantined`` (a clip that can't be used) or ``ignored`` (no clip).
     reason : str
         Why it was not used; for a clip that was, what one should know of it.
-    reader, num_frames, rows, cols, frame_time_ms, transfer_syntax, modality
+    reader : str
+        Name in `READERS`.
+    num_frames, ..., burned_in
         See `Facts`; None or empty where not known.
+    scale : float or None
+        Stored pixels per source pixel, for clips that were read.
+    pixel_sha256 : str
+        Of the frames as they are used (`pixel_hash`), for clips that were read: the same in every lossless
+        transfer syntax and whatever the header says of the patient.
     sha256 : str
         Of the source's bytes, for clips that were read.
     """
@@ -70,7 +81,23 @@ class IntakeRow:
     frame_time_ms: float | None = None
     transfer_syntax: str = ""
     modality: str = ""
+    sop_class: str = ""
+    bits_allocated: int | None = None
+    bits_stored: int | None = None
+    photometric: str = ""
+    voi: str = ""
+    primary_angle: float | None = None
+    secondary_angle: float | None = None
+    collimator: str = ""
+    shutter: str = ""
+    overlays: int | None = None
+    burned_in: str = ""
+    scale: float | None = None
+    pixel_sha256: str = ""
     sha256: str = ""
+
+
+_FACTS = tuple({field.name for field in fields(Facts)} & {field.name for field in fields(IntakeRow)})
 
 
 @dataclass(frozen=True)
@@ -93,7 +120,8 @@ def discover(path: str | os.PathLike) -> Inventory:
     """Find the clips below a folder, or the one clip that `path` is.
 
     Hidden entries, `SIDE_FILES` and `SIDE_FOLDERS` are passed over. A file is known by its suffix or, without
-    a known one, by its content. The order depends on the names alone.
+    a known one, by its content. Below a folder, a DICOMDIR tells which files are missing; given as `path`, it
+    tells which files to read. The order depends on the names alone.
 
     Raises
     ------
@@ -106,7 +134,9 @@ def discover(path: str | os.PathLike) -> Inventory:
     )
     if not root.exists():
         raise DatasetError(f"{root} does not exist.", f"a folder with {expected}", "check the path.")
-    if root.is_file():
+    if is_dicomdir(root) and root.is_file():
+        found, rows = _indexed(root)
+    elif root.is_file():
         found, rows = [_source(root, root.parent, _file_reader(root))], []
     elif _folder_reader(root):
         found, rows = [Source(root, root.resolve().name, _folder_reader(root), ".")], []
@@ -177,8 +207,17 @@ def admit(source: Source, pseudonym: Callable[[str], str]) -> tuple[Clip | None,
         row,
         num_frames=len(clip.frames),
         frame_time_ms=clip.frame_time_ms,
+        scale=clip.scale,
+        pixel_sha256=pixel_hash(clip.frames),
         sha256=clip.source_sha256,
     )
+
+
+def pixel_hash(frames: np.ndarray) -> str:
+    """Hexadecimal SHA-256 of the shape and the grey levels of frames, uint8 (num_frames, rows, cols)."""
+    digest = hashlib.sha256(str(frames.shape).encode())
+    digest.update(np.ascontiguousarray(frames))
+    return digest.hexdigest()
 
 
 def patient_of(source: Source, pseudonym: Callable[[str], str]) -> str | None:
@@ -212,10 +251,13 @@ def missing_clip(clip_id: str) -> IntakeRow:
     )
 
 
-def to_csv(rows: Iterable[IntakeRow]) -> str:
-    """Text of `intake.csv`: one line per input, ordered by path, None as an empty cell."""
+def to_csv(rows: Iterable[IntakeRow], kind: type[IntakeRow] = IntakeRow) -> str:
+    """Text of `intake.csv`: one line per input, ordered by path, None as an empty cell.
+
+    `kind` is the class of the rows, for its columns.
+    """
     text = io.StringIO()
-    names = [field.name for field in fields(IntakeRow)]
+    names = [field.name for field in fields(kind)]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in sorted(rows, key=lambda row: (row.path, row.clip_id)))
@@ -229,12 +271,26 @@ def _row(source: Source, facts: Facts, status: str, reason: str) -> IntakeRow:
         status=status,
         reason=reason,
         reader=source.reader,
-        num_frames=facts.num_frames,
-        rows=facts.rows,
-        cols=facts.cols,
-        frame_time_ms=facts.frame_time_ms,
-        transfer_syntax=facts.transfer_syntax,
-        modality=facts.modality,
+        **{name: getattr(facts, name) for name in _FACTS},
+    )
+
+
+def _indexed(index: Path) -> tuple[list[Source], list[IntakeRow]]:
+    """Sources that a DICOMDIR names and that are there, and a row for each that is not."""
+    present, absent = indexed_images(index)
+    sources = [_source(path, index.parent, "dicom") for path in present]
+    return sources, [_not_there(path, index, index.parent) for path in absent]
+
+
+def _not_there(path: Path, index: Path, root: Path) -> IntakeRow:
+    relative = path.relative_to(root).as_posix()
+    return IntakeRow(
+        path=relative,
+        clip_id=relative,
+        status="quarantined",
+        reason=f"The index {index.relative_to(root).as_posix()} names this image, but it is not there. "
+        "To fix: copy the whole disc again; if the image was left out on purpose, delete the index.",
+        reader="dicom",
     )
 
 
@@ -267,12 +323,25 @@ def _walk(root: Path) -> tuple[list[Source], list[IntakeRow]]:
             if name.startswith(".") or name in SIDE_FILES or path.suffix.lower() in claimed:
                 continue
             kind = _file_reader(path)
+            relative = path.relative_to(root).as_posix()
             if kind:
                 sources.append(_source(path, root, kind))
+            elif is_dicomdir(path):
+                reason, absent = _read_index(path)
+                rows.append(IntakeRow(relative, "", "ignored", reason))
+                rows += [_not_there(missing, path, root) for missing in absent]
             else:
-                relative = path.relative_to(root).as_posix()
                 rows.append(IntakeRow(relative, "", "ignored", _why_ignored(path)))
     return sources, rows
+
+
+def _read_index(path: Path) -> tuple[str, list[Path]]:
+    """What `intake.csv` says of a DICOMDIR, and the images it names that are not there."""
+    try:
+        present, absent = indexed_images(path)
+    except DicomError:
+        return "A damaged index of files; the files were looked for without it.", []
+    return f"An index of {len(present) + len(absent)} images; missing: {len(absent)}.", absent
 
 
 def _source(path: Path, root: Path, reader: str) -> Source:
@@ -292,7 +361,7 @@ def _file_reader(path: Path) -> str:
     """Name of the reader that takes the file, by suffix, else by content, or an empty string."""
     readers = {name: reader for name, reader in READERS.items() if not reader.is_folder}
     suffix = path.suffix.lower()
-    if path.name.upper() == "DICOMDIR":  # an index of files
+    if is_dicomdir(path):
         return ""
     for name, reader in readers.items():
         if suffix in reader.suffixes:
@@ -304,6 +373,22 @@ def _why_ignored(path: Path) -> str:
     suffix = path.suffix.lower()
     if any(reader.is_folder and suffix in reader.suffixes for reader in READERS.values()):
         return "A single image: a clip is a folder of at least two numbered ones."
-    if path.name.upper() == "DICOMDIR":
-        return "An index of files, not a clip."
+    if _lacks_preamble(path):
+        return (
+            "Looks like a DICOM file without its first 132 bytes. To fix: mend it with `gdcmconv IN OUT`, or "
+            "export it again."
+        )
     return f"No reader for {suffix or 'files without a suffix'} of this content."
+
+
+def _lacks_preamble(path: Path) -> bool:
+    """Whether a file begins like a bare DICOM data set: group 2 or 8, in either byte order."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except OSError:
+        return False
+    little, big = start[:4], start[1::-1] + start[3:1:-1]
+    return len(start) == 8 and any(
+        tag[:2] in (b"\x02\x00", b"\x08\x00") and tag[3] == 0 and tag[2] <= 0x18 for tag in (little, big)
+    )

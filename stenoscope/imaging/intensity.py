@@ -10,7 +10,7 @@ refuses tables of 10 to 14 bits.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,9 +19,13 @@ from pydicom.dataset import Dataset
 from stenoscope.records import FRAME_SIZE
 
 
-@dataclass(frozen=True)
+class RenderingError(ValueError):
+    """A header asks for a rendering that there is none of; the text quotes nothing but numbers."""
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value
 class Lut:
-    """A look-up table as DICOM stores it.
+    """A look-up table as DICOM stores it; equal to itself alone.
 
     Attributes
     ----------
@@ -82,6 +86,11 @@ class Rendering:
     voi : Lut, Window or None
     inverted : bool
         MONOCHROME1: the smallest value is shown white, so grey levels are turned round after the VOI step.
+    padding : tuple of int or None
+        Smallest and largest stored value that fills what was not imaged (PS3.3 C.7.5.1.1.2): black, whatever
+        the polarity, and left out of the clip's range.
+    palette : Lut or None
+        PALETTE COLOR: the grey level of each stored value, 0 to 255; takes the place of all of the above.
     """
 
     bits: int
@@ -89,6 +98,8 @@ class Rendering:
     rescale: "Lut | tuple[float, float]" = (1.0, 0.0)
     voi: "Lut | Window | None" = None
     inverted: bool = False
+    padding: tuple[int, int] | None = None
+    palette: Lut | None = None
 
     @property
     def lowest(self) -> int:
@@ -102,7 +113,13 @@ class Rendering:
         Makers store 10 or 12 significant bits in 16 without saying so; the whole stored range would then be
         almost black. Up to 8 bits the stored range is the display range.
         """
-        return self.voi is None and self.bits > 8
+        return self.voi is None and self.palette is None and self.bits > 8
+
+    def extent(self, stored: np.ndarray) -> tuple[int, int] | None:
+        """Smallest and largest stored value of a frame, padding aside; None if there is nothing else."""
+        if self.padding is not None:
+            stored = stored[(stored < self.padding[0]) | (stored > self.padding[1])]
+        return (int(stored.min()), int(stored.max())) if stored.size else None
 
     def table(self, value_range: tuple[int, int] | None = None) -> np.ndarray:
         """Grey level of every stored value.
@@ -118,6 +135,8 @@ class Rendering:
             Entry ``i`` is the grey level of the stored value ``lowest + i``.
         """
         stored = np.arange(1 << self.bits, dtype=np.int64) + self.lowest
+        if self.palette is not None:
+            return self.palette(stored).astype(np.uint8)
         rescale = self.rescale
         values = rescale(stored) if isinstance(rescale, Lut) else stored * rescale[0] + rescale[1]
         if isinstance(self.voi, Window):
@@ -132,45 +151,92 @@ class Rendering:
             shown = (values - low) / (high - low) if high > low else np.zeros_like(values)
         if self.inverted:
             shown = 1.0 - shown
-        return np.floor(np.clip(shown, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        grey = np.floor(np.clip(shown, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+        if self.padding is not None:
+            grey[(stored >= self.padding[0]) & (stored <= self.padding[1])] = 0
+        return grey
 
 
-def read_rendering(header: Dataset, macros: Dataset | None = None) -> Rendering:
+def read_rendering(header: Dataset) -> Rendering:
     """The rendering that a DICOM header asks for.
 
     Parameters
     ----------
     header : Dataset
-        With the Image Pixel, Modality LUT and VOI LUT modules (PS3.3 C.7.6.3, C.11.1, C.11.2).
-    macros : Dataset, optional
-        Where an enhanced image keeps its VOI (PS3.3 C.7.6.16.2.10); default `header`.
+        With the Image Pixel, Modality LUT and VOI LUT modules (PS3.3 C.7.6.3, C.11.1, C.11.2), padding and
+        palette. An enhanced image keeps some of them elsewhere: see `functional_groups`.
+
+    Raises
+    ------
+    RenderingError
+        If a table does not fit its descriptor, or the VOI LUT Function is none of the standard's.
 
     Notes
     -----
     The modality LUT of an X-ray image whose Pixel Intensity Relationship is LOG or DISP leads back to X-ray
     intensity and is not part of the display (PS3.3 C.8.7.1.1.2, PS3.4 N.2.1.2), so it is not applied.
     """
+    bits, signed = int(header.BitsStored), bool(header.PixelRepresentation)
+    if header.PhotometricInterpretation == "PALETTE COLOR":
+        return Rendering(bits, signed, palette=_palette(header, signed))
     rescale: Lut | tuple[float, float] = (1.0, 0.0)
     if str(header.get("PixelIntensityRelationship") or "").strip().upper() not in {"LOG", "DISP"}:
         if header.get("ModalityLUTSequence"):
-            rescale = _lut(header.ModalityLUTSequence[0])
+            rescale = _lut(header.ModalityLUTSequence[0], signed)
         elif header.get("RescaleSlope") is not None and header.get("RescaleIntercept") is not None:
             slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
             if math.isfinite(slope) and math.isfinite(intercept) and slope != 0:
                 rescale = (slope, intercept)
-    return Rendering(
-        bits=int(header.BitsStored),
-        signed=bool(header.PixelRepresentation),
+    rendering = Rendering(
+        bits=bits,
+        signed=signed,
         rescale=rescale,
-        voi=_voi(header if macros is None else macros),
         inverted=header.PhotometricInterpretation == "MONOCHROME1",
+        padding=_padding(header, signed),
     )
+    below_zero = False
+    if not isinstance(rescale, Lut):  # a modality LUT gives no negative values
+        ends = rendering.lowest, rendering.lowest + (1 << bits) - 1
+        below_zero = min(end * rescale[0] + rescale[1] for end in ends) < 0
+    return replace(rendering, voi=_voi(header, below_zero))
 
 
-def _voi(module: Dataset) -> Lut | Window | None:
-    """First VOI LUT, else first usable window, else None."""
+def _padding(header: Dataset, signed: bool) -> tuple[int, int] | None:
+    """Stored values that are padding, in order; None without Pixel Padding Value (PS3.3 C.7.5.1.1.2)."""
+    value = _first(header.get("PixelPaddingValue"))
+    if value is None:
+        return None
+    limit = _first(header.get("PixelPaddingRangeLimit"))
+    ends = sorted(_signed(int(end), signed) for end in (value, value if limit is None else limit))
+    return ends[0], ends[1]
+
+
+def _signed(value: int, signed: bool) -> int:
+    """A value of 16 bits whose VR, US or SS, does not follow the values that it belongs to."""
+    return value - (1 << 16) if signed and value >= 1 << 15 else value
+
+
+def _palette(header: Dataset, signed: bool) -> Lut:
+    """Grey levels of the Palette Color LUTs (PS3.3 C.7.6.3.1.5 and C.7.6.3.1.6)."""
+    luts = []
+    for name in ("Red", "Green", "Blue"):
+        descriptor = header.get(f"{name}PaletteColorLookupTableDescriptor")
+        data = header.get(f"{name}PaletteColorLookupTableData")
+        if descriptor is None or data is None:
+            kind = "a segmented" if f"Segmented{name}PaletteColorLookupTableData" in header else "no"
+            raise RenderingError(f"{kind} palette")
+        luts.append(_make_lut(descriptor, data, header, signed))
+    if len({(lut.first, lut.bits, len(lut.entries)) for lut in luts}) != 1:
+        raise RenderingError("palettes of different length or depth")
+    red, green, blue = (lut.entries / ((1 << lut.bits) - 1) for lut in luts)
+    grey = 255 * (0.299 * red + 0.587 * green + 0.114 * blue)  # ITU-R BT.601, as for RGB
+    return Lut(luts[0].first, np.floor(np.clip(grey, 0, 255) + 0.5).astype(np.int64), 8)
+
+
+def _voi(module: Dataset, signed: bool) -> Lut | Window | None:
+    """First VOI LUT, else first usable window, else None; `signed` if its input can be negative."""
     if module.get("VOILUTSequence"):
-        return _lut(module.VOILUTSequence[0])
+        return _lut(module.VOILUTSequence[0], signed)
     center, width = _first(module.get("WindowCenter")), _first(module.get("WindowWidth"))
     function = str(module.get("VOILUTFunction") or "LINEAR").strip().upper()
     if center is None or width is None or not (math.isfinite(center) and math.isfinite(width)):
@@ -180,7 +246,7 @@ def _voi(module: Dataset) -> Lut | Window | None:
     ):  # void by PS3.3 C.11.2.1.2.1; makers write 0 for "unset"
         return None
     if function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
-        raise ValueError("unknown VOI LUT Function")
+        raise RenderingError("an unknown VOI LUT Function")
     return Window(center, width, function)
 
 
@@ -193,19 +259,23 @@ def _first(value) -> float | None:
     return float(value[0]) if len(value) else None
 
 
-def _lut(item: Dataset) -> Lut:
-    """A LUT from its descriptor (entries, first input, bits) and data (PS3.3 C.11.1.1.1, C.11.2.1.1)."""
-    count, first, bits = (int(number) for number in item.LUTDescriptor)
+def _lut(item: Dataset, signed: bool) -> Lut:
+    """The LUT of a sequence item (PS3.3 C.11.1.1, C.11.2.1.1); `signed` if its input can be negative."""
+    return _make_lut(item.LUTDescriptor, item.LUTData, item, signed)
+
+
+def _make_lut(descriptor, data, holder: Dataset, signed: bool) -> Lut:
+    """A LUT from its descriptor (entries, first input, bits) and data; `holder` knows the byte order."""
+    count, first, bits = (int(number) for number in descriptor)
     count = count or 1 << 16  # 0 stands for 65536, which 16 bits can't hold
-    data = item.LUTData
     if isinstance(data, bytes):  # OW: words in the file's byte order, or packed bytes
-        word = ">u2" if item.original_encoding[1] is False else "<u2"
+        word = ">u2" if holder.original_encoding[1] is False else "<u2"
         entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else word)
     else:
         entries = np.atleast_1d(np.asarray(data))
     if not 1 <= bits <= 16 or len(entries) < count:
-        raise ValueError("LUT descriptor does not fit the LUT data")
-    return Lut(first, entries[:count].astype(np.int64), bits)
+        raise RenderingError("a look-up table that does not fit its descriptor")
+    return Lut(_signed(first, signed), entries[:count].astype(np.int64), bits)
 
 
 def apply_table(stored: np.ndarray, table: np.ndarray, lowest: int = 0) -> np.ndarray:

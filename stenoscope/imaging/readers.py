@@ -1,14 +1,18 @@
 """Registry of readers: one entry per kind of source. A new format is a new entry."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stenoscope.imaging import dicom, dicom_header, sequences
+from stenoscope.imaging import dicom, dicom_facts, dicom_header, sequences
 from stenoscope.imaging.facts import Facts
 from stenoscope.records import Clip
 
 Pseudonym = Callable[[str], str]
+
+
+def _itself(path: Path) -> list[Path]:
+    return [path]
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Reader:
         ``read(path, clip_id, pseudonym) -> Clip``.
     patient : callable
         ``patient(path, pseudonym)``: the source's own patient id as a pseudonym, or None.
+    files : callable
+        Files that a path stands for: itself, but for clips of which it names one frame only.
     """
 
     suffixes: tuple[str, ...]
@@ -37,10 +43,29 @@ class Reader:
     facts: Callable[[Path], Facts]
     read: Callable[[Path, str, Pseudonym], Clip]
     patient: Callable[[Path, Pseudonym], str | None]
+    files: Callable[[Path], list[Path]] = _itself
 
 
 def _read_images(path: Path, clip_id: str, pseudonym: Pseudonym) -> Clip:
     return sequences.read_image_folder(path, clip_id)
+
+
+def _read_series(path: Path, clip_id: str, pseudonym: Pseudonym) -> Clip:
+    return sequences.read_frames(sequences.series_files(path), clip_id)
+
+
+def _series_facts(path: Path) -> Facts:
+    facts = sequences.frames_facts(sequences.series_files(path))
+    return replace(facts, notes=(*facts.notes, "selected frames of a run, not its whole course"))
+
+
+def _read_still(path: Path, clip_id: str, pseudonym: Pseudonym) -> Clip:
+    return sequences.read_frames([path], clip_id)
+
+
+def _still_facts(path: Path) -> Facts:
+    facts = sequences.frames_facts([path])
+    return replace(facts, notes=(*facts.notes, "one frame: the five key frames are the same"))
 
 
 def _read_video(path: Path, clip_id: str, pseudonym: Pseudonym) -> Clip:
@@ -60,7 +85,7 @@ READERS: dict[str, Reader] = {
         suffixes=(".dcm", ".dicom", ".ima"),
         is_folder=False,
         detect=dicom_header.has_magic,
-        facts=dicom_header.read_facts,
+        facts=dicom_facts.read_facts,
         read=dicom.read_dicom,
         patient=dicom.read_patient,
     ),
@@ -78,6 +103,24 @@ READERS: dict[str, Reader] = {
         detect=_never,
         facts=sequences.video_facts,
         read=_read_video,
+        patient=_no_patient,
+    ),
+    # The next two are never found by a walk: a layout (stenoscope/dataset/layouts.py) names them.
+    "series": Reader(
+        suffixes=(),
+        is_folder=False,
+        detect=_never,
+        facts=_series_facts,
+        read=_read_series,
+        patient=_no_patient,
+        files=sequences.series_files,
+    ),
+    "still": Reader(
+        suffixes=(),
+        is_folder=False,
+        detect=_never,
+        facts=_still_facts,
+        read=_read_still,
         patient=_no_patient,
     ),
 }

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov")
 
 _NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d+)(?P<after>\D*)")
+_FORMATS = ("PNG", "JPEG", "BMP")
 _GREY_16 = ("I;16", "I;16B", "I")
 
 
@@ -87,10 +88,33 @@ def frame_files(folder: str | os.PathLike) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
+def series_files(path: str | os.PathLike) -> list[Path]:
+    """The frames of the series that `path` is a frame of, in the order of their numbers.
+
+    They lie in one folder and differ in their last number alone (``14_002_5_0016.bmp``); unlike the frames of
+    `frame_files`, numbers may be missing, as where a publisher kept some frames of a run.
+    """
+    path = Path(path)
+    before = _NUMBERED.fullmatch(path.stem)["before"]
+    found = {}
+    with os.scandir(path.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(before)]
+    for name in names:
+        other = path.parent / name
+        match = _NUMBERED.fullmatch(other.stem)
+        if match and match["before"] == before and other.suffix.lower() == path.suffix.lower():
+            found[int(match["number"])] = other
+    return [found[number] for number in sorted(found)]
+
+
 def image_facts(folder: str | os.PathLike) -> Facts:
     """Number and size of the frames of an image folder."""
-    files = frame_files(folder)
-    with _reading(files[0]), Image.open(files[0], formats=("PNG", "JPEG")) as image:
+    return frames_facts(frame_files(folder))
+
+
+def frames_facts(files: Sequence[Path]) -> Facts:
+    """Number and size of some frames, by the first of them."""
+    with _reading(files[0]), Image.open(files[0], formats=_FORMATS) as image:
         (cols, rows), kind, mode = image.size, image.format, image.mode
     return Facts(
         len(files), rows, cols, transfer_syntax=kind, notes=_notes(rows, cols, mode not in ("L", *_GREY_16))
@@ -108,7 +132,17 @@ def read_image_folder(folder: str | os.PathLike, clip_id: str) -> Clip:
     DicomError
         If the numbering has gaps, sizes differ, or an image is damaged.
     """
-    files = frame_files(folder)
+    return read_frames(frame_files(folder), clip_id)
+
+
+def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
+    """Read PNG, JPEG or BMP images as the frames of a clip, as `read_image_folder` does.
+
+    Raises
+    ------
+    DicomError
+        If sizes differ or an image is damaged.
+    """
     first = _load_image(files[0])
     rendering = table = None
     if first.dtype != np.uint8:
@@ -210,7 +244,7 @@ def _facts_of(meta: dict) -> Facts:
 
 def _load_image(path: Path) -> np.ndarray:
     """Grey levels of one image, uint8 or (from 16-bit files) uint16, shape (rows, cols)."""
-    with _reading(path), Image.open(path, formats=("PNG", "JPEG")) as image:
+    with _reading(path), Image.open(path, formats=_FORMATS) as image:
         cols, rows = image.size
         if not (rows <= MAX_SIDE and cols <= MAX_SIDE):
             raise ValueError("frame size out of range")
@@ -238,6 +272,6 @@ def _reading(path: Path) -> Iterator[None]:
     ) as problem:  # fmt: skip
         raise DicomError(
             f"{path} can't be decoded ({type(problem).__name__}).",
-            "a whole PNG, JPEG, AVI, MP4 or MOV file",
+            "a whole PNG, JPEG, BMP, AVI, MP4 or MOV file",
             "copy or export it again.",
         ) from None

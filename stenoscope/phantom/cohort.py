@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from stenoscope import provenance
+from stenoscope import locks, provenance
 from stenoscope.errors import DatasetError
 from stenoscope.executors import executor, map_ordered
 from stenoscope.phantom.clip import simulate_clip
@@ -19,7 +19,7 @@ from stenoscope.settings import PhantomSettings
 
 TRUTH_VERSION = 1
 _OWN_FILE = re.compile(
-    r"\.?p\d{3,}_c\d.*\.dcm|\.?labels.*\.csv|\.?truth.*\.json|truth_masks|\.manifest.*\.json"
+    r"\.?p\d{3,}_c\d.*\.dcm|\.?labels.*\.csv|\.?truth.*\.json|truth_masks|\.(manifest|lock).*\.json"
 )
 """Names that a cohort writes, half-written ones (with a leading dot) included."""
 
@@ -70,6 +70,7 @@ def plan_cohort(patients: int, seed: int) -> list[ClipPlan]:
     return plans
 
 
+@locks.released()
 def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda: None) -> dict:
     """Simulate a cohort and write it.
 
@@ -87,9 +88,11 @@ def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda
     Raises
     ------
     DatasetError
-        If the output folder holds a cohort of other settings, and `overwrite` is off.
+        If the output folder holds a cohort of other settings, and `overwrite` is off; or if another process
+        writes to it.
     """
     folder = Path(settings.output)
+    locks.hold(folder)
     _make_way(folder, settings)
     (folder / "truth_masks").mkdir(parents=True, exist_ok=True)
     plans = plan_cohort(settings.patients, settings.seed)
@@ -145,7 +148,7 @@ def _make_way(folder: Path, settings: PhantomSettings) -> None:
                 "choose another --output, or add --overwrite true.",
             )
         (folder / provenance.MANIFEST).unlink()
-    present = list(folder.iterdir()) if folder.is_dir() else []
+    present = [path for path in folder.iterdir() if path.name != locks.LOCK]
     foreign = [path.name for path in present if not _OWN_FILE.fullmatch(path.name)]
     if foreign:
         raise DatasetError(

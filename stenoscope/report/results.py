@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from stenoscope.errors import DatasetError
-from stenoscope.provenance import MANIFEST
+from stenoscope.provenance import MANIFEST, check_outputs, parse_manifest
 
 HEATMAPS = "heatmaps"
 """Folder of the panels in a results folder."""
@@ -52,13 +52,15 @@ def read_experiment(folder: str | PathLike) -> Experiment:
         If `manifest.json`, `summary.json`, `config.yaml` or `predictions.csv` is missing or damaged.
     """
     folder = Path(folder)
+    manifest = _read(folder / MANIFEST, parse_manifest)
+    check_outputs(folder, manifest)
     histories = {
         int(path.parent.name.removeprefix("fold_")): pd.read_csv(path)
         for path in sorted(folder.glob("fold_[0-9]*/history.csv"))
     }
     return Experiment(
         folder,
-        manifest=_read(folder / MANIFEST, json.loads),
+        manifest=manifest,
         summary=_read(folder / "summary.json", json.loads),
         settings=_read(folder / "config.yaml", yaml.safe_load),
         predictions=read_predictions(folder),
@@ -104,7 +106,7 @@ def read_json(path: Path) -> dict:
 
 def read_manifest_if_any(folder: Path) -> dict:
     """Content of `folder/manifest.json`, empty without the file."""
-    return _read(folder / MANIFEST, json.loads) if (folder / MANIFEST).exists() else {}
+    return _read(folder / MANIFEST, parse_manifest) if (folder / MANIFEST).exists() else {}
 
 
 def _read(path: Path, parse: Callable):

@@ -122,7 +122,9 @@ def decision_rows(decisions: Mapping | None, settings: Mapping) -> dict | None:
 def changed_settings(settings: Mapping) -> list[dict]:
     """Settings that differ from their defaults and say what was run, not where."""
     defaults = asdict(TrainingSettings())
-    where = ("experiment", "input", "overwrite", "threads")
+    where = (
+        "experiment", "input", "overwrite", "threads", "tensorboard", "executor", "workers", "dask_scheduler",
+    )  # fmt: skip
     return [
         {"name": name, "value": value, "default": defaults.get(name, "")}
         for name, value in settings.items()

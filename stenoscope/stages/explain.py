@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -14,9 +15,11 @@ from stenoscope.cli import progress
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.evaluation.localisation import score_baselines, score_clip, summarise_randomisation
+from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP, NUM_FOLDS
 from stenoscope.report.colours import common_scale
 from stenoscope.report.panels import Case, draw_montage, draw_panel, encode_png, panel_name
+from stenoscope.report.results import DECISIONS, read_predictions
 from stenoscope.settings import TrainingSettings
 from stenoscope.vesselness.hessian import vesselness
 
@@ -61,35 +64,37 @@ def write_maps(folder: Path, model, clips: ClipSet, fold, probabilities: np.ndar
     keyframe = probabilities.argmax(axis=1)
     layer = heatmap_layer(model, settings)
     with contextlib.ExitStack() as stack:
-        kept: dict[str, np.memmap] = {}
+        kept: dict[str, BinaryIO] = {}
 
-        def keep(name: str, first: int, values: np.ndarray) -> None:
+        def keep(name: str, values: np.ndarray) -> None:
             if name not in kept:
                 path = stack.enter_context(provenance.atomic_path(folder / MAPS / f"{name}.npy"))
                 shape = (len(fold.valid), *values.shape[1:])
-                kept[name] = np.lib.format.open_memmap(path, "w+", values.dtype, shape)
-            kept[name][first : first + len(values)] = values
+                descr = np.lib.format.dtype_to_descr(values.dtype)
+                header = {"descr": descr, "fortran_order": False, "shape": shape}
+                # Written, not mapped: a full disk is then an error and not a crash of the process.
+                kept[name] = stack.enter_context(path.open("wb"))
+                np.lib.format.write_array_header_1_0(kept[name], header)
+            kept[name].write(np.ascontiguousarray(values).data)
 
         for first in range(0, len(fold.valid), _GROUP):
             group = fold.valid[first : first + _GROUP]
-            keep("clips", first, group)
-            keep("keyframe", first, keyframe[first : first + _GROUP])
+            keep("clips", group)
+            keep("keyframe", keyframe[first : first + _GROUP])
             images = render(clips.frames, validation_plan(group), settings.image_size).images
             shown = KEYFRAMES_PER_CLIP * np.arange(len(group)) + keyframe[first : first + _GROUP]
             for method in drawn_methods(settings):
                 if method in SLOW:
-                    keep(method, first, evidence(model, images[shown], method, layer))
+                    keep(method, evidence(model, images[shown], method, layer))
                     continue
                 maps = evidence(model, images, method, layer)
-                keep(method, first, maps[shown])
+                keep(method, maps[shown])
                 of_clip = maps.reshape(len(group), KEYFRAMES_PER_CLIP, *maps.shape[1:])
                 combined = [
                     _shrink(clip_map(np.stack([in_frame(one) for one in five]), keyframes_of(clips, clip)))
                     for clip, five in zip(group, of_clip, strict=True)
                 ]
-                keep(method + CLIP, first, np.stack(combined))
-        for values in kept.values():
-            values.flush()
+                keep(method + CLIP, np.stack(combined))
     table = _check_randomised(model, clips, fold, keyframe, layer, settings)
     provenance.write_text(folder / RANDOMISATION, table.to_csv(index=False, lineterminator="\n"))
 
@@ -235,6 +240,20 @@ def stored_names(experiment: Path, settings: TrainingSettings) -> list[str]:
     """Maps that an experiment keeps: of each drawn method for a key frame, then for the clip."""
     names = [name for method in drawn_methods(settings) for name in (method, method + CLIP)]
     return [name for name in names if (experiment / "fold_1" / MAPS / f"{name}.npy").exists()]
+
+
+def write_clips_table(
+    experiment: Path, clips: ClipSet, predictions: pd.DataFrame, settings: TrainingSettings
+) -> None:
+    """Write `clips.csv`: what an experiment says of each test clip, and the maximum of its default map."""
+    maps = StoredMaps(experiment, settings.heatmap)
+    rows = []
+    for clip in maps:
+        keyframe, heatmap = maps[clip]
+        shown = {"shown_frame": int(clips.keyframes[clip, keyframe]), "heatmap": settings.heatmap}
+        rows.append({"clip_id": clips.clip_ids[clip], **shown, **map_peak(heatmap)})
+    decided = read_predictions(experiment, DECISIONS) if (experiment / DECISIONS).exists() else None
+    provenance.write_text(experiment / CLIPS, clips_csv(predictions, rows, decided))
 
 
 def map_title(name: str) -> str:

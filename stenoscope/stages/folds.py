@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from stenoscope import provenance
+from stenoscope import claims, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.errors import DatasetError
@@ -12,6 +12,7 @@ from stenoscope.records import NUM_FOLDS
 from stenoscope.settings import FoldSettings
 
 
+@locks.released()
 def make_folds(settings: FoldSettings) -> None:
     """Draw the folds, write the 15 files, `folds.csv` and `manifest.json`.
 
@@ -30,10 +31,11 @@ def make_folds(settings: FoldSettings) -> None:
             "run `python pickle_generator.py --labels FILE` with a CSV file clip_id,patient_id,label.",
         )
     inputs = {"clips.pickle": clips.sha256}
-    if provenance.claim(output, "folds", settings, inputs, settings.overwrite):
+    if claims.claim(output, "folds", settings, inputs, settings.overwrite):
         say(f"{output} is up to date; the saved split is kept.")
         counts = provenance.read_manifest(output, "folds", files.MADE_BY)["counts"]
     else:
+        clips.verify()
         folds = split.make_folds(clips.labels, clips.patient_ids, settings.seed)
         counts = files.write_folds(output, clips, folds, settings.seed)
         if settings.materialize:

@@ -8,35 +8,40 @@ quarantined with its reason and never stops the others.
 import csv
 import io
 import shutil
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from concurrent.futures import Future
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from stenoscope import __version__, provenance
+from stenoscope import __version__, claims, locks, provenance
 from stenoscope.cli import finish, progress, say
+from stenoscope.cluster import Run, UnseenError, await_file
+from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.labels import LabelTable, labels_from_folders, match_labels, read_labels
-from stenoscope.dataset.truth import keyframe_lesions, read_truth
-from stenoscope.errors import DatasetError, unknown_name
+from stenoscope.dataset.layouts import LAYOUTS, open_layout
+from stenoscope.dataset.truth import keyframe_lesions, read_truth, truth_text
+from stenoscope.errors import DatasetError, SettingsError, unknown_name
 from stenoscope.executors import crashed, executor, map_ordered
 from stenoscope.imaging.intake import (
     IntakeRow,
-    Inventory,
     Source,
-    discover,
     missing_clip,
     patient_of,
     refuse,
     to_csv,
 )
 from stenoscope.imaging.pseudonyms import Pseudonymizer
+from stenoscope.imaging.readers import READERS
+from stenoscope.keyframes.published import PUBLISHED
 from stenoscope.keyframes.registry import METHODS
 from stenoscope.records import KeyframeChoice
 from stenoscope.settings import KeyframeSettings
-from stenoscope.stages.keyframe_worker import Outcome, process, read_outcome
+from stenoscope.stages.keyframe_worker import Outcome, missing_files, process, read_outcome
 
 COLUMNS = (
     "clip_id", "patient_id", "label", "num_frames", "method", "start", "apex", "end", "confidence",
@@ -49,10 +54,18 @@ CRASHED = (
     "The process that read this clip was killed, twice: by a crash of the decoder, or for want of memory. To "
     "fix: convert the file to an uncompressed transfer syntax."
 )
+GONE = "It was there when the run began and is gone. To fix: put it back, or run again without it."
+
+AUTO = "auto"
 
 _WORK = ".work"
+_LABELS_FROM = {
+    "folders": "Labels from the folders N/ and A/.",
+    "none": "No labels: the data set has none.",
+}
 
 
+@locks.released()
 def make_keyframes(settings: KeyframeSettings) -> None:
     """Read the clips, choose the key frames, write the folder that step 2 reads; resumes after an interrupt.
 
@@ -61,22 +74,27 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     DatasetError
         If there is no clip, no usable clip, or the labels are faulty.
     """
-    if settings.method not in METHODS:
-        raise unknown_name("key-frame method", settings.method, METHODS)
-    found = discover(settings.input)
+    if settings.method not in (AUTO, PUBLISHED, *METHODS):
+        raise unknown_name("key-frame method", settings.method, (AUTO, PUBLISHED, *METHODS))
+    layout, data = open_layout(Path(settings.input), settings.layout)
+    if settings.layout == AUTO:
+        say(f"{settings.input} is laid out as {LAYOUTS[layout].title}.")
+    found = data.inventory
+    method = _method(settings, layout, data)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
-    labels, labels_from = _labels(settings, found, pseudonym)
-    truth_path = _truth_path(settings)
-    truth = read_truth(truth_path) if truth_path else {}
+    labels, labels_from = _labels(settings, layout, data, pseudonym)
+    truth, truth_from = _truth(settings, layout, data)
     output = Path(settings.output)
-    fingerprints = {source.clip_id: provenance.quick_hash(source.path) for source in found.sources}
+    fingerprints = {source.clip_id: _fingerprint(source) for source in found.sources}
     inputs = {
         "clips": provenance.sha256_json(fingerprints),
-        "labels": provenance.sha256_file(labels_from) if isinstance(labels_from, Path) else labels_from,
-        "truth": provenance.sha256_file(truth_path) if truth_path else "none",
+        "labels": _hash_of(labels_from, labels),
+        "truth": _hash_of(truth_from, truth),
         "pseudonym key": pseudonym.fingerprint,
     }
-    if provenance.claim(output, "keyframes", settings, inputs, settings.overwrite):
+    if method == PUBLISHED:
+        inputs["published key frames"] = provenance.sha256_json(data.keyframes)
+    if claims.claim(output, "keyframes", settings, inputs, settings.overwrite):
         say(f"{output} is up to date; nothing to do.")
     else:
         rows = list(found.rows)
@@ -91,13 +109,16 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             rows += [refuse(source, UNLABELLED) for source in sources if source.clip_id in unlabelled]
             sources = [source for source in sources if source.clip_id in row_of]
         table = []
-        with ClipSetWriter(output, settings.method, names) as writer:
-            for source, outcome in _outcomes(sources, settings, pseudonym, fingerprints, labels, row_of):
+        with ClipSetWriter(output, method, names) as writer:
+            published = data.keyframes if method == PUBLISHED else {}
+            known = (fingerprints, labels, row_of, published)
+            for source, outcome in _outcomes(sources, settings, method, pseudonym, *known):
                 rows.append(outcome.row)
                 if outcome.choice is None:
                     continue
                 meta = dict(outcome.meta)
-                patient = meta.pop("patient_id")
+                patient = data.patients.get(source.clip_id) or meta["patient_id"]
+                del meta["patient_id"]
                 values = []
                 if labels:
                     patient = labels.patient_ids[row_of[source.clip_id]]
@@ -105,7 +126,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
                 lesions = keyframe_lesions(
                     truth.get(source.clip_id),
                     outcome.choice.keyframes,
-                    f"{truth_path}, clip {source.clip_id!r}",
+                    f"{truth_from}, clip {source.clip_id!r}",
                 )
                 writer.add(source.clip_id, patient, values, outcome.choice, outcome.frames, lesions, **meta)
                 table.append(_line(source.clip_id, patient, values, outcome.choice))
@@ -113,29 +134,50 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             if not table:
                 raise _nothing_usable(settings.input, rows)
         provenance.write_text(output / "keyframes.csv", _csv(table))
+        if truth_from == layout:
+            provenance.write_text(output / "truth.json", truth_text(truth))
         provenance.write_manifest(
             output,
             "keyframes",
-            {**asdict(settings), "labels_from": str(labels_from)},
+            {**asdict(settings), "labels_from": str(labels_from), "layout_found": layout},
             inputs,
             _counts(rows, table),
             clips=writer.entry,
-            outputs={"keyframes.csv": provenance.sha256_file(output / "keyframes.csv")},
+            outputs={
+                "clips.pickle": writer.entry["sha256"],
+                "keyframes.csv": provenance.sha256_file(output / "keyframes.csv"),
+            },
         )
         shutil.rmtree(output / _WORK, ignore_errors=True)
     _show(settings, output, bool(labels))
 
 
-def _labels(settings: KeyframeSettings, found: Inventory, pseudonym) -> tuple[LabelTable | None, Path | str]:
-    """The labels and where they come from: a path, 'folders' or 'none'; 'auto' says what it chose."""
-    by_id = {source.clip_id: source for source in found.sources}
+def _method(settings: KeyframeSettings, layout: str, data: Catalogue) -> str:
+    """The key-frame method; 'auto' says what it chose where that is not the usual one."""
+    if settings.method == PUBLISHED and not data.keyframes:
+        raise SettingsError(
+            f"The layout {layout} ships no key frames.", "another method", "leave --method out."
+        )
+    if settings.method != AUTO:
+        return settings.method
+    if data.stills:
+        say("It holds selected frames, no whole runs: those are the key frames (method 'published').")
+    return PUBLISHED if data.stills else "opacification"
+
+
+def _labels(
+    settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym
+) -> tuple[LabelTable | None, Path | str]:
+    """The labels and where they come from: a path, a layout or 'none'; 'auto' says what it chose."""
     choice: Path | str = settings.labels
-    if settings.labels == "auto":
+    if settings.labels == AUTO:
         root = Path(settings.input)
         if (root / "labels.csv").is_file():
             choice = root / "labels.csv"
-        elif any(clip_id.split("/")[0] in ("N", "A") and "/" in clip_id for clip_id in by_id):
-            choice = "folders"
+        elif data.labels or layout == "folders":
+            choice = layout
+        elif data.patients:
+            choice = "none"
         else:
             raise DatasetError(
                 f"{root} has no labels.csv and no folders N/ and A/.",
@@ -143,29 +185,56 @@ def _labels(settings: KeyframeSettings, found: Inventory, pseudonym) -> tuple[La
                 "write a CSV file clip_id,patient_id,label and give it with --labels FILE, sort the clips "
                 "into N/ (normal) and A/ (abnormal), or use --labels none for key frames only.",
             )
-        say(f"Labels from {choice if isinstance(choice, Path) else 'the folders N/ and A/'}.")
+        say(_LABELS_FROM.get(choice, f"Labels from {choice if choice != layout else 'the data set itself'}."))
     if choice == "none":
         return None, "none"
     if choice == "folders":
+        by_id = {source.clip_id: source for source in data.inventory.sources}
         return labels_from_folders(by_id, lambda clip_id: patient_of(by_id[clip_id], pseudonym)), "folders"
+    if choice == layout:
+        return data.labels, layout
     return read_labels(choice), Path(choice)
 
 
-def _truth_path(settings: KeyframeSettings) -> Path | None:
-    if settings.truth == "auto":
+def _truth(settings: KeyframeSettings, layout: str, data: Catalogue) -> tuple[dict[str, dict], Path | str]:
+    """The lesions by clip and where they come from: a path, the layout or 'none'."""
+    choice: Path | str = settings.truth
+    if settings.truth == AUTO:
         path = Path(settings.input) / "truth.json"
-        return path if path.is_file() else None
-    return None if settings.truth == "none" else Path(settings.truth)
+        choice = path if path.is_file() else layout if data.truth else "none"
+    if choice == "none":
+        return {}, "none"
+    return (data.truth, layout) if choice == layout else (read_truth(choice), Path(choice))
+
+
+def _hash_of(origin: Path | str, content) -> str:
+    """What stands for labels or truth among the inputs: hash of the file, or of what the layout gave."""
+    if isinstance(origin, Path):
+        return provenance.sha256_file(origin)
+    return origin if origin in ("none", "folders") else provenance.sha256_json(content)
+
+
+def _fingerprint(source: Source) -> str:
+    files = READERS[source.reader].files(source.path)
+    hashes = [provenance.quick_hash(path) for path in files]
+    return hashes[0] if len(hashes) == 1 else provenance.sha256_json(hashes)
 
 
 def _outcomes(
-    sources: list[Source], settings: KeyframeSettings, pseudonym, fingerprints: dict, labels, row_of: dict
+    sources: list[Source],
+    settings: KeyframeSettings,
+    method: str,
+    pseudonym,
+    fingerprints: dict,
+    labels: LabelTable | None,
+    row_of: dict,
+    published: dict,
 ) -> Iterator[tuple[Source, Outcome]]:
     """Yield every source with its outcome, in order: from `.work/` if an earlier run made it, or computed."""
     output = Path(settings.output)
 
     def kept_at(source: Source) -> Path:
-        how = [settings.method, settings.spread, settings.sheets, __version__]
+        how = [method, published.get(source.clip_id), settings.spread, settings.sheets, __version__]
         key = provenance.sha256_json([source.clip_id, fingerprints[source.clip_id], *how])
         return output / _WORK / f"{key}.pickle"
 
@@ -174,14 +243,24 @@ def _outcomes(
         say(f"Resuming: {len(sources) - len(missing)} of {len(sources)} clips are done.")
     sheets = (output / "sheets").resolve() if settings.sheets else None
     work = partial(
-        process, pseudonym=pseudonym, method=settings.method, spread=settings.spread, sheets=sheets
+        process,
+        run=Run.of(output),
+        pseudonym=pseudonym,
+        method=method,
+        spread=settings.spread,
+        sheets=sheets,
     )
     jobs = [
-        (source, kept_at(source).resolve(), _caption(labels, row_of.get(source.clip_id)))
+        (
+            replace(source, path=source.path.absolute()),  # a worker may have been started in another folder
+            kept_at(source).resolve(),
+            _caption(labels, row_of.get(source.clip_id)),
+            published.get(source.clip_id, ()),
+        )
         for source in missing
     ]
     with (
-        executor(settings.workers, settings.dask_scheduler) as pool,
+        executor(settings.workers, settings.dask_scheduler, isolated=True, kind=settings.executor) as pool,
         progress("key frames", len(sources)) as step,
     ):
         computed = map_ordered(pool, work, jobs)
@@ -189,10 +268,22 @@ def _outcomes(
         for source in sources:
             row = None
             if source.clip_id in waiting:
-                _, future = next(computed)
-                row = refuse(source, CRASHED) if crashed(future) else future.result()
+                row = _result(source, next(computed)[1])
+            if row is None:
+                await_file(kept_at(source))
             yield source, read_outcome(kept_at(source)) if row is None else Outcome(row)
             step()
+    if sheets:
+        claims.tidy(sheets)
+
+
+def _result(source: Source, future: Future) -> IntakeRow | None:
+    """What a worker says of a source: None for a clip that it kept, or the row of one that can't be used."""
+    if crashed(future):
+        return refuse(source, CRASHED)
+    if isinstance(future.exception(), UnseenError) and missing_files(source):  # here, too
+        return refuse(source, GONE)
+    return future.result()
 
 
 def _caption(labels: LabelTable | None, row: int | None) -> str:
@@ -248,6 +339,16 @@ def _nothing_usable(folder: str, rows: list[IntakeRow]) -> DatasetError:
     )
 
 
+def _notes(intake: Path) -> str:
+    """What was done to clips that were read, or is to be known of them, and to how many."""
+    if not intake.exists():  # the folder is up to date, but the table was taken away
+        return ""
+    with intake.open(encoding="utf-8", newline="") as file:
+        reasons = [row["reason"] for row in csv.DictReader(file) if row["status"] == "ok"]
+    notes = Counter(note for reason in reasons for note in reason.split("; ") if note)
+    return "; ".join(f"{count} {note}" for note, count in notes.most_common())
+
+
 def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
     counts = provenance.read_manifest(output, "keyframes", "python pickle_generator.py")["counts"]
     shown = [("key frames", f"{output / 'clips.pickle'} ({counts['ok']} clips)")]
@@ -255,7 +356,8 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
         shown.append(
             (
                 "labels",
-                f"{counts['normal']} normal, {counts['abnormal']} abnormal, {counts['patients']} patients",
+                f"{counts['normal']} normal, {counts['abnormal']} abnormal, "
+                + (f"{counts['patients']} patients" if counts["patients"] else "no patients named"),
             )
         )
     shown.append(("table", str(output / "keyframes.csv")))
@@ -263,4 +365,9 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
         shown.append(("look at", f"{output / 'sheets'}/ (curve and key frames of each clip)"))
     note = f"{counts['quarantined']} quarantined, {counts['ignored']} ignored"
     shown.append(("intake", f"{output / 'intake.csv'} ({note})"))
+    if notes := _notes(output / "intake.csv"):
+        shown.append(("clips read", notes))
+    if labelled and not (counts["normal"] and counts["abnormal"]):
+        shown.append(("note", "one class: no folds can be drawn and nothing trained on these clips alone"))
+        labelled = False
     finish("Step 1: key frames", shown, "python data_loader_kfold.py" if labelled else None)

@@ -3,29 +3,40 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from stenoscope import provenance
+from stenoscope import locks, provenance
 from stenoscope.cli import finish, progress, say
-from stenoscope.errors import DatasetError, DicomError
+from stenoscope.errors import DatasetError
 from stenoscope.evaluation.clip_vote import vote
-from stenoscope.imaging.intake import IntakeRow, Source, admit, discover, quarantine, to_csv
+from stenoscope.executors import crashed, executor, map_ordered
+from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
+from stenoscope.imaging.intake import IntakeRow, Source, discover, refuse, to_csv
 from stenoscope.imaging.pseudonyms import Pseudonymizer
-from stenoscope.keyframes.registry import choose
 from stenoscope.keyframes.sheet import draw_sheet
-from stenoscope.records import NUM_FOLDS, Clip, KeyframeChoice
+from stenoscope.records import Clip, KeyframeChoice
 from stenoscope.report.panels import Case, draw_panel, encode_gif, encode_png, panel_name
 from stenoscope.report.predict_page import write_predict_report
 from stenoscope.settings import PredictSettings, TrainingSettings
 from stenoscope.stages.decide import decide_new_clips
-from stenoscope.stages.explain import drawn_methods, in_frame
-from stenoscope.stages.keyframe_worker import NO_CONTRAST
+from stenoscope.stages.dicom_objects import DicomFolder
+from stenoscope.stages.ensemble import (
+    ensemble_maps,
+    ensemble_probabilities,
+    load_models,
+    network_input,
+    read_experiment,
+)
+from stenoscope.stages.explain import drawn_methods
+from stenoscope.stages.keyframes import CRASHED
+from stenoscope.stages.predict_worker import read_clip
 
 
+@locks.released()
 def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     """Predict, explain and report new clips.
 
@@ -46,21 +57,32 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
         If the experiment is not finished, or no clip can be read.
     """
     experiment = Path(settings.experiment)
-    manifest = provenance.read_manifest(experiment, "experiment", "python main.py")
-    trained = TrainingSettings(**yaml.safe_load((experiment / "config.yaml").read_text(encoding="utf-8")))
+    manifest, trained = read_experiment(experiment)
     output = Path(settings.output) if settings.output else experiment / "predict"
+    locks.hold(output)
+    dicom = DicomFolder(output / "dicom", experiment.name) if settings.dicom else None
     pseudonym = Pseudonymizer(settings.pseudonym_key)
     sources, rows = _discover_all(paths)
-    models = _load_models(experiment, trained, settings.threads)
-    tables = []
-    with progress("predict", len(sources)) as step:
-        for source in sources:
-            clip, choice, row = _read(source, pseudonym, settings.method)
+    models = load_models(experiment, trained, settings.threads)
+    tables, peaks = [], []
+    work = partial(read_clip, pseudonym=pseudonym, method=settings.method)
+    with (
+        executor(1, isolated=True) as pool,  # which reads the next clip meanwhile
+        progress("predict", len(sources)) as step,
+    ):
+        for source, future in map_ordered(pool, work, sources, ahead=2):
+            clip, choice, row = (None, None, refuse(source, CRASHED)) if crashed(future) else future.result()
             rows.append(row)
             if clip is not None:
-                probabilities, keyframe, maps = _apply(models, clip, choice, trained)
+                probabilities, keyframe, maps, shown = _apply(models, clip, choice, trained, settings.dicom)
                 tables.append(_table(clip.clip_id, choice, probabilities))
-                _draw(output, clip, choice, keyframe, maps, tables[-1], manifest["heatmap_scales"])
+                frame = {"shown_frame": choice.keyframes[keyframe], "heatmap": trained.heatmap}
+                peaks.append({"clip_id": clip.clip_id, **frame, **map_peak(maps[trained.heatmap])})
+                scales = manifest["heatmap_scales"]
+                _draw(output, clip, choice, keyframe, maps, tables[-1], scales)
+                if dicom is not None:
+                    mean, method = probabilities.mean(axis=0), trained.heatmap
+                    dicom.write(source, clip, choice, mean, shown, scales[method], method)
             step()
     provenance.write_text(output / "intake.csv", to_csv(rows))
     if not tables:
@@ -69,13 +91,14 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     predictions = pd.concat(tables)
     provenance.write_text(output / "predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
     decisions = decide_new_clips(experiment, output, predictions)
+    provenance.write_text(output / CLIPS, clips_csv(predictions, peaks, decisions))
     counts = {
         status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
     }
     inputs = {"experiment": provenance.sha256_json(manifest["outputs"])}
     provenance.write_manifest(output, "prediction", asdict(settings), inputs, counts)
     write_predict_report(output, experiment.name, trained.heatmap)
-    _show(output, experiment, predictions, decisions, counts["quarantined"])
+    _show(output, experiment, predictions, decisions, counts["quarantined"], dicom)
 
 
 def _discover_all(paths: Sequence[str]) -> tuple[list[Source], list[IntakeRow]]:
@@ -99,56 +122,26 @@ def _discover_all(paths: Sequence[str]) -> tuple[list[Source], list[IntakeRow]]:
     return sources, [row for _, inventory in found for row in inventory.rows]
 
 
-def _load_models(experiment: Path, trained: TrainingSettings, threads: int) -> list:
-    from stenoscope.training.machine import prepare
+def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSettings, all_maps: bool):
+    """What the models say of a clip.
 
-    where = prepare(threads, trained.seed)
-    from stenoscope.models.classifier import load_classifier
-
-    say(f"Loading the {NUM_FOLDS} models of {experiment} ({where}) ...")
-    return [
-        load_classifier(experiment / f"fold_{number}" / "model.keras") for number in range(1, NUM_FOLDS + 1)
-    ]
-
-
-def _read(source: Source, pseudonym, method: str) -> tuple[Clip | None, KeyframeChoice | None, IntakeRow]:
-    """A clip with its key frames, or the reason why it can't be used."""
-    clip, row = admit(source, pseudonym)
-    if clip is None:
-        return None, None, row
-    try:
-        choice = choose(clip.frames, method)
-    except DicomError as problem:
-        return None, None, quarantine(row, problem.one_line)
-    if not choice.contrast:
-        return None, None, quarantine(row, NO_CONTRAST)
-    return clip, choice, row
-
-
-def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSettings):
-    """Probabilities (num_models, 5), the key frame shown, and the models' mean map by method."""
-    from stenoscope.heatmaps.registry import heatmaps
-    from stenoscope.models.classifier import heatmap_layer
-    from stenoscope.models.mirrors import predict_probabilities
-    from stenoscope.training.batches import render, validation_plan
-
-    images = render(
-        clip.frames[list(choice.keyframes)], validation_plan(np.array([0])), trained.image_size
-    ).images
-    probabilities = np.stack(
-        [predict_probabilities(model, images, trained.mirrored_test)[:, 0] for model in models]
-    )
+    Returns
+    -------
+    probabilities : ndarray, float32, shape (num_models, 5)
+    keyframe : int
+        Which of the five is shown: the one of the highest mean probability.
+    maps : dict of str to ndarray, float32, shape (512, 512)
+        The models' mean map of that key frame, by method.
+    shown : ndarray, float32, shape (5, 512, 512), or None
+        With `all_maps`, those of all key frames by the experiment's own method.
+    """
+    images = network_input(clip.frames[list(choice.keyframes)], trained)
+    probabilities = ensemble_probabilities(models, images, trained)
     keyframe = int(probabilities.mean(axis=0).argmax())
-    shown = images[keyframe : keyframe + 1]
-    maps = {
-        method: in_frame(
-            np.mean(
-                [heatmaps(model, shown, method, heatmap_layer(model, trained))[0] for model in models], axis=0
-            )
-        )
-        for method in drawn_methods(trained)
-    }
-    return probabilities, keyframe, maps
+    of_one = images[keyframe : keyframe + 1]
+    maps = {method: ensemble_maps(models, of_one, method, trained)[0] for method in drawn_methods(trained)}
+    shown = ensemble_maps(models, images, trained.heatmap, trained) if all_maps else None
+    return probabilities, keyframe, maps, shown
 
 
 def _table(clip_id: str, choice: KeyframeChoice, probabilities: np.ndarray) -> pd.DataFrame:
@@ -180,7 +173,7 @@ def _draw(
         provenance.write_bytes(folder / panel_name(clip.clip_id, method, "gif"), gif)
 
 
-def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, refused: int) -> None:
+def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, refused: int, dicom) -> None:
     calls = vote(predictions.assign(fold=0, patient_id="", label=0))
     verdicts = (
         {}
@@ -199,7 +192,10 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
     rows += [
         ("report", str(output / "report.html")),
         ("heatmaps", f"{output / 'heatmaps'}/ (PNG and GIF per clip)"),
+        ("spreadsheet", str(output / CLIPS)),
         ("intake", f"{output / 'intake.csv'} ({refused} quarantined)"),
     ]
+    if dicom is not None:
+        rows.append(("DICOM", dicom.finish()))
     finish(f"{len(calls)} clips by the five models of {experiment}", rows, None)
     say("  [dim]For research only: not a diagnosis.[/]")

@@ -1,16 +1,15 @@
 """The study of the paper: four arms on the same folds, each a complete experiment, and their comparison."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
-from stenoscope import provenance
+from stenoscope import claims, locks, provenance
 from stenoscope.cli import finish, say
 from stenoscope.errors import SettingsError
 from stenoscope.settings import TrainingSettings
-from stenoscope.stages.train import open_folds, run_experiment
+from stenoscope.stages.train import begin_experiment, end_experiment, fold_tasks, to_repeat
+from stenoscope.stages.train_worker import open_folds
 
 ARMS: dict[str, tuple[bool, bool]] = {
     "original": (False, False),
@@ -21,6 +20,7 @@ ARMS: dict[str, tuple[bool, bool]] = {
 """The arms of Moon et al. 2021: whether each has augmentation and attention; the reference first."""
 
 
+@locks.released()
 def study(settings: TrainingSettings) -> None:
     """Train the four arms in `EXPERIMENT/arms/` and compare them: `study.csv`, `study.json`, `report.html`.
 
@@ -46,12 +46,16 @@ def study(settings: TrainingSettings) -> None:
         )
     clips, folds, inputs = open_folds(settings.input)
     folder = Path(settings.experiment)
-    if provenance.claim(folder, "study", settings, inputs, settings.overwrite):
+    if claims.claim(folder, "study", settings, inputs, settings.overwrite):
         say(f"{folder} is finished already; nothing to do.")
     else:
-        for number, arm in enumerate(ARMS, start=1):
-            say(f"[bold]Arm {number} of {len(ARMS)}: {arm}[/]")
-            run_experiment(arm_settings(settings, arm), clips, folds, inputs)
+        with fold_tasks(settings) as tasks:
+            arms = {arm: arm_settings(settings, arm) for arm in ARMS}
+            jobs = {arm: begin_experiment(own, clips, inputs) for arm, own in arms.items()}
+            tasks.expect(job for some in jobs.values() for job in some or ())
+            for number, (arm, own) in enumerate(arms.items(), start=1):
+                say(f"[bold]Arm {number} of {len(ARMS)}: {arm}[/]")
+                end_experiment(own, clips, folds, inputs, jobs[arm], tasks)
         compare(folder, "study", {arm: folder / "arms" / arm for arm in ARMS}, settings, inputs)
 
     from stenoscope.report.comparison_page import STUDY, STUDY_ARMS, write_study_report
@@ -104,8 +108,7 @@ def compare(
     from stenoscope.evaluation.comparison import compare_arms, comparison_table
     from stenoscope.report.results import read_predictions
 
-    again = asdict(replace(settings, overwrite=False))
-    provenance.write_text(folder / "config.yaml", yaml.safe_dump(again, sort_keys=False))
+    provenance.write_text(folder / "config.yaml", to_repeat(settings))
     predictions = {arm: read_predictions(path) for arm, path in arms.items()}
     compared = compare_arms(predictions, seed=settings.seed, **how)
     table = comparison_table(compared["arms"]).to_csv(index=False, lineterminator="\n")

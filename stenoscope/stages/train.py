@@ -1,30 +1,45 @@
 """Step 3: cross-validate, explain and report one experiment."""
 
 import json
+import platform
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import yaml
 
-from stenoscope import provenance
+from stenoscope import claims, locks, provenance
 from stenoscope.cli import finish, progress, say
+from stenoscope.cluster import Run, await_file
 from stenoscope.dataset.clipset import ClipSet
-from stenoscope.errors import DatasetError
-from stenoscope.folds.files import FoldData, read_fold
-from stenoscope.folds.mean_image import frame_rows
-from stenoscope.folds.split import inner_split
-from stenoscope.records import KEYFRAMES_PER_CLIP, NUM_FOLDS
+from stenoscope.errors import ClusterError, DatasetError
+from stenoscope.executors import SerialExecutor, WorkerPool, concurrency, crashed, executor
+from stenoscope.folds.files import FoldData
+from stenoscope.records import NUM_FOLDS
 from stenoscope.report.results import read_manifest_if_any, read_predictions
 from stenoscope.settings import TrainingSettings
+from stenoscope.stages.leaks import PATIENT
+from stenoscope.stages.train_worker import (
+    WORK,
+    FoldJob,
+    epochs_done,
+    open_folds,
+    read_again,
+    run_fold,
+    shuffled_labels,
+    table_names,
+    write_table,
+)
 
-CHECKPOINT = "checkpoint.npz"
-"""A fold's training after its last whole epoch; removed when the fold is done."""
+_POLL_SECONDS = 2.0
 
 
+@locks.released()
 def train(settings: TrainingSettings, config: str | None = None) -> None:
     """Train and test the five folds, draw the heatmaps, write the results; resumes after an interrupt.
 
@@ -43,47 +58,76 @@ def train(settings: TrainingSettings, config: str | None = None) -> None:
     clips, folds, inputs = open_folds(settings.input)
     if config:
         _check_same_inputs(Path(config), settings, inputs)
-    run_experiment(settings, clips, folds, inputs)
+    with fold_tasks(settings) as tasks:
+        end_experiment(settings, clips, folds, inputs, begin_experiment(settings, clips, inputs), tasks)
     _show(Path(settings.experiment))
 
 
-def run_experiment(
-    settings: TrainingSettings, clips: ClipSet, folds: Sequence[FoldData], inputs: dict[str, str]
-) -> None:
-    """One complete experiment in `settings.experiment`; nothing to do if it is finished.
+def begin_experiment(
+    settings: TrainingSettings, clips: ClipSet, inputs: dict[str, str]
+) -> list[FoldJob] | None:
+    """Take the folder of an experiment; its lock is held until `end_experiment`.
 
     Parameters
     ----------
     settings : TrainingSettings
     clips : ClipSet
-    folds : sequence of FoldData
     inputs : dict of str to str
         Hashes that name clips and folds.
+
+    Returns
+    -------
+    list of FoldJob or None
+        The folds to train; None if the experiment is finished.
 
     Raises
     ------
     DatasetError
-        If the folder holds another experiment.
+        If the folder holds another experiment, or what it holds is damaged.
     """
     experiment = Path(settings.experiment)
-    if provenance.claim(experiment, "experiment", settings, inputs, settings.overwrite):
+    if claims.claim(experiment, "experiment", settings, inputs, settings.overwrite):
+        return None
+    clips.verify()
+    provenance.write_text(experiment / "config.yaml", to_repeat(settings))
+    return undone(settings, inputs, Run.of(experiment))
+
+
+def end_experiment(
+    settings: TrainingSettings,
+    clips: ClipSet,
+    folds: Sequence[FoldData],
+    inputs: dict[str, str],
+    jobs: list[FoldJob] | None,
+    tasks: "FoldTasks",
+) -> None:
+    """Train what is left of an experiment, evaluate and explain it, and write its manifest and report.
+
+    Parameters
+    ----------
+    settings, clips, inputs
+        As of `begin_experiment`, and `jobs` what that returned.
+    folds : sequence of FoldData
+    tasks : FoldTasks
+    """
+    experiment = Path(settings.experiment)
+    if jobs is None:
         say(f"{experiment} is finished already; nothing to do.")
         if not (experiment / "report.html").exists():  # interrupted after the manifest, or deleted
             from stenoscope.report.html import write_report
 
             write_report(experiment)
         return
-    again = asdict(replace(settings, overwrite=False))  # to repeat it should not mean to replace anything
-    provenance.write_text(experiment / "config.yaml", yaml.safe_dump(again, sort_keys=False))
     labels = shuffled_labels(clips.labels, folds, settings.seed) if settings.shuffle_labels else clips.labels
     started = time.perf_counter()
-    predictions = run_folds(settings, clips, folds, labels)
+    tasks.finish(jobs)
+    predictions = gather(experiment, clips.label_names)
     say(f"Folds done ({time.perf_counter() - started:.0f} s). Drawing heatmaps and the report ...")
 
     from stenoscope.evaluation.summary import summarise
     from stenoscope.report.html import write_report
     from stenoscope.stages.decide import decide
-    from stenoscope.stages.explain import draw_heatmaps, localise, randomisation
+    from stenoscope.stages.explain import draw_heatmaps, localise, randomisation, write_clips_table
 
     localisation = localise(experiment, clips, settings)
     summary = summarise(predictions, localisation, seed=settings.seed)
@@ -93,6 +137,7 @@ def run_experiment(
         summary["decisions"] = decisions
     provenance.write_json(experiment / "summary.json", summary)
     scales = draw_heatmaps(experiment, clips, predictions, settings)
+    write_clips_table(experiment, clips, predictions, settings)
     counts = {
         "clips": len(clips),
         **{f"label {value}": int((labels[:, 0] == value).sum()) for value in (0, 1)},
@@ -105,81 +150,141 @@ def run_experiment(
         counts,
         seed=settings.seed,
         heatmap_scales=scales,
-        outputs={"predictions.csv": provenance.sha256_file(experiment / "predictions.csv")},
+        outputs=provenance.hash_files(experiment, read_again(experiment)),
     )
     write_report(experiment)
 
 
-def run_folds(
-    settings: TrainingSettings,
-    clips: ClipSet,
-    folds: Sequence[FoldData],
-    labels: np.ndarray,
-    maps: bool = True,
-) -> pd.DataFrame:
-    """Train and test the folds that are not done yet and write `predictions.csv` of all.
+def to_repeat(settings: TrainingSettings) -> str:
+    """Settings as YAML to run again with: without replacing anything, wherever that will be."""
+    usual = TrainingSettings()
+    where = {name: getattr(usual, name) for name in ("executor", "workers", "dask_scheduler")}
+    return yaml.safe_dump(asdict(replace(settings, overwrite=False, **where)), sort_keys=False)
 
-    Parameters
-    ----------
-    settings : TrainingSettings
-    clips : ClipSet
-    folds : sequence of FoldData
-        A fold that was interrupted goes on after its last whole epoch.
-    labels : ndarray, float32, shape (num_clips, num_labels)
-        To train and to test on.
-    maps : bool
-        Compute heatmaps of the test clips (never for frame-wise folds).
+
+def undone(
+    settings: TrainingSettings, inputs: dict[str, str], run: Run, split: str = PATIENT, maps: bool = True
+) -> list[FoldJob]:
+    """The folds of `settings.experiment` that are still to be trained; those that are done are verified.
+
+    Raises
+    ------
+    DatasetError
+        If a file of a finished fold is damaged.
+    """
+    where = {name: str(Path(getattr(settings, name)).resolve()) for name in ("input", "experiment")}
+    named = tuple(sorted(inputs.items()))
+    numbers = range(1, NUM_FOLDS + 1)
+    jobs = [FoldJob(replace(settings, **where), number, named, run, split, maps) for number in numbers]
+    left = [job for job in jobs if not provenance.check_seal(job.folder)]
+    if 0 < len(left) < NUM_FOLDS:
+        say(f"Resuming: {NUM_FOLDS - len(left)} of {NUM_FOLDS} folds are done.")
+    return left
+
+
+def gather(experiment: Path, label_names: Sequence[str]) -> pd.DataFrame:
+    """Write the tables of predictions of all folds of an experiment, and drop what only training needed.
 
     Returns
     -------
     DataFrame
         `predictions.csv` of the experiment, as it reads back.
     """
-    experiment = Path(settings.experiment)
-    folders = [experiment / f"fold_{fold.number}" for fold in folds]
-    done = [(folder / "predictions.csv").exists() for folder in folders]
-    if any(done) and not all(done):
-        say(f"Resuming: {sum(done)} of {len(folds)} folds are done.")
-    for fold, folder, is_done in zip(folds, folders, done, strict=True):
-        if not is_done:
-            _run_fold(fold, clips, labels, settings, maps and not fold.frame_wise)
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    for name in table_names(clips.label_names):
-        _write_table(experiment / name, pd.concat(read_predictions(folder, name) for folder in folders))
+    folders = [experiment / f"fold_{number}" for number in range(1, NUM_FOLDS + 1)]
+    for name in table_names(label_names):
+        write_table(experiment / name, pd.concat(read_predictions(folder, name) for folder in folders))
+    shutil.rmtree(experiment / WORK, ignore_errors=True)
     return read_predictions(experiment)
 
 
-def table_names(label_names: Sequence[str]) -> list[str]:
-    """Names of the tables of predictions: `predictions.csv`, and `predictions_NAME.csv` of further labels."""
-    return ["predictions.csv"] + [f"predictions_{provenance.file_name(name)}.csv" for name in label_names[1:]]
+class FoldTasks:
+    """Trains folds where the executor says, also those of several experiments at a time.
 
-
-def open_folds(folder: str | Path) -> tuple[ClipSet, list[FoldData], dict[str, str]]:
-    """Open what step 2 wrote: the clips, the five folds and the hashes that name them."""
-    folder = Path(folder)
-    manifest = provenance.read_manifest(folder, "folds", "python data_loader_kfold.py")
-    clips = ClipSet.open(folder / manifest["clips_folder"])
-    if clips.sha256 != manifest["inputs"]["clips.pickle"]:
-        raise DatasetError(
-            f"{folder} was split from other key frames than {folder / manifest['clips_folder']} holds now.",
-            "folds of the present clips.pickle",
-            "run `python data_loader_kfold.py --overwrite`.",
-        )
-    folds = [read_fold(folder, number, clips.sha256) for number in range(1, NUM_FOLDS + 1)]
-    return clips, folds, {"clips.pickle": clips.sha256, "folds": provenance.sha256_json(manifest["outputs"])}
-
-
-def shuffled_labels(labels: np.ndarray, folds, seed: int) -> np.ndarray:
-    """Labels permuted among the clips of each test fold.
-
-    Shuffling inside the folds keeps every fold's prevalence: shuffling across them would couple the training
-    part's prevalence to the test part's and push the pooled AUC of a blind classifier below 0.5.
+    Parameters
+    ----------
+    pool : Executor
+    threads : int
+        Of the tensor library, for each fold.
     """
-    rng = np.random.default_rng([seed, 0x5F])
-    result = labels.copy()
-    for fold in folds:
-        result[fold.valid] = labels[rng.permutation(fold.valid)]
-    return result
+
+    def __init__(self, pool: Executor, threads: int):
+        self._pool, self._threads = pool, threads
+        self._futures: dict[FoldJob, Future] = {}
+
+    def expect(self, jobs: Iterable[FoldJob]) -> None:
+        """Begin with folds that will be asked for, where others do the work."""
+        if not isinstance(self._pool, SerialExecutor):
+            for job in jobs:
+                if job not in self._futures:
+                    self._futures[job] = self._pool.submit(run_fold, self._own_threads(job))
+
+    def finish(self, jobs: Sequence[FoldJob]) -> None:
+        """Train these folds, or wait until they are trained, and tell of each.
+
+        Raises
+        ------
+        ClusterError
+            If a fold's process was killed twice, or machines do not see the same files.
+        """
+        if isinstance(self._pool, SerialExecutor):
+            for job in jobs:
+                with progress(f"fold {job.number}", job.settings.epochs) as step:
+                    _tell(run_fold(self._own_threads(job), step, say))
+            return
+        self.expect(jobs)
+        with progress("epochs", sum(job.settings.epochs for job in jobs)) as step:
+            shown, left, again = 0, list(jobs), set()
+            while left:
+                futures = [self._futures[job] for job in left]
+                done = wait(futures, _POLL_SECONDS, FIRST_COMPLETED).done
+                for job, future in zip(list(left), futures, strict=True):
+                    if future not in done:
+                        continue
+                    if crashed(future):
+                        # A process that crashes takes its pool's other folds with it; Dask has tried again.
+                        if job in again or not isinstance(self._pool, WorkerPool):
+                            raise _killed(job)
+                        again.add(job)
+                        self._futures[job] = self._pool.submit(run_fold, self._own_threads(job))
+                        continue
+                    row = future.result()
+                    await_file(job.folder / provenance.SUMS)
+                    left.remove(job)
+                    _tell(row)
+                epochs = sum(epochs_done(self._own_threads(job)) for job in jobs)
+                for _ in range(epochs - shown):
+                    step()
+                shown = max(shown, epochs)
+
+    def _own_threads(self, job: FoldJob) -> FoldJob:
+        return replace(job, settings=replace(job.settings, threads=self._threads))
+
+
+@contextmanager
+def fold_tasks(settings: TrainingSettings) -> Iterator[FoldTasks]:
+    """The executor of the folds that the settings ask for."""
+    how = (settings.workers, settings.dask_scheduler)
+    threads = settings.threads
+    if settings.workers > 1 or (settings.dask_scheduler and not threads):
+        threads = concurrency(*how, settings.executor, threads)[1]
+    with executor(*how, kind=settings.executor, accelerated=True, abandon=True) as pool:
+        yield FoldTasks(pool, threads)
+
+
+def _tell(row: dict) -> None:
+    where = "" if row["host"] == platform.node() else f", on {row['host']}"
+    say(
+        f"fold {row['fold']}: {row['trained']}, {row['epochs']} epochs, loss {row['loss']:.3f}, "
+        f"{row['seconds']:.0f} s{where}"
+    )
+
+
+def _killed(job: FoldJob) -> ClusterError:
+    return ClusterError(
+        f"The processes that trained fold {job.number} of {job.settings.experiment} were killed.",
+        "enough memory for a fold on each worker",
+        "run the same command again with fewer --workers, or a smaller --batch_size.",
+    )
 
 
 def _check_same_inputs(config: Path, settings: TrainingSettings, inputs: dict[str, str]) -> None:
@@ -197,105 +302,6 @@ def _check_same_inputs(config: Path, settings: TrainingSettings, inputs: dict[st
             "name them with --input, draw them again with the same seed, or use a copy of config.yaml that "
             "lies elsewhere.",
         )
-
-
-_trainers: dict[str, object] = {}
-
-
-def _trainer(settings: TrainingSettings, num_labels: int):
-    """The trainer of some settings; the last one is kept, because tracing a network is slow."""
-    from stenoscope.training.machine import prepare
-
-    where = prepare(settings.threads, settings.seed)
-    import keras
-
-    from stenoscope.training.fold import Trainer
-
-    same = replace(
-        settings, experiment="", input="", shuffle_labels=False, overwrite=False, inner_share=0, sensitivity=1
-    )
-    key = provenance.sha256_json([asdict(same), num_labels])
-    if key not in _trainers:
-        say(f"Building {settings.backbone} with {settings.weights} weights ({where}) ...")
-        _trainers.clear()
-        keras.utils.clear_session()
-        _trainers[key] = Trainer(settings, num_labels)
-    return _trainers[key]
-
-
-def _run_fold(fold: FoldData, clips: ClipSet, labels: np.ndarray, settings: TrainingSettings, maps: bool):
-    """Train and test one fold; its `predictions.csv` is written last and marks it as done."""
-    from stenoscope.stages.explain import write_maps
-
-    folder = Path(settings.experiment) / f"fold_{fold.number}"
-    folder.mkdir(parents=True, exist_ok=True)
-    part, inner = fold.train, fold.train[:0]
-    if not fold.frame_wise:
-        seed = settings.seed * 1000 + fold.number
-        part, inner = inner_split(fold.train, labels, clips.patient_ids, settings.inner_share, seed)
-    trainer = _trainer(settings, labels.shape[1])
-    with progress(f"fold {fold.number}", settings.epochs) as step:
-        history = trainer.fit(
-            clips.frames,
-            part,
-            labels,
-            fold.mean_image,
-            fold.number,
-            on_epoch=lambda row: step(),
-            frame_wise=fold.frame_wise,
-            checkpoint=folder / CHECKPOINT,
-        )
-    probabilities = trainer.predict(clips.frames, fold.valid, fold.frame_wise)
-    _write_table(folder / "history.csv", pd.DataFrame(history))
-    with provenance.atomic_path(folder / "model.keras") as temporary:
-        trainer.model.save(temporary)
-    if maps:
-        write_maps(folder, trainer.model, clips, fold, probabilities[..., 0], settings)
-    if len(inner):
-        found = trainer.predict(clips.frames, inner)[..., 0]
-        _write_table(
-            folder / "inner.csv", predictions_table(replace(fold, valid=inner), clips, labels, found)
-        )
-    for label, name in reversed(list(enumerate(table_names(clips.label_names)))):
-        table = predictions_table(fold, clips, labels, probabilities[..., label], label)
-        _write_table(folder / name, table)
-    last = history[-1]
-    say(
-        f"fold {fold.number}: {len(part)} training {'frames' if fold.frame_wise else 'clips'}, "
-        f"{len(history)} epochs, loss {last['loss']:.3f}, {sum(row['seconds'] for row in history):.0f} s"
-    )
-
-
-def predictions_table(
-    fold: FoldData, clips: ClipSet, labels: np.ndarray, probabilities: np.ndarray, label: int = 0
-) -> pd.DataFrame:
-    """One row per test frame: fold, patient_id, clip_id, frame_index, label, probability (rounded to 1e-6).
-
-    Parameters
-    ----------
-    fold : FoldData
-        Its `valid` are the clips (or frames) of the table.
-    labels : ndarray, float32, shape (num_clips, num_labels)
-    probabilities : ndarray, float32, shape (num_test_clips, 5), frame-wise (num_test_frames,)
-    label : int
-        Column of `labels`; where it is unknown, the table's label is empty.
-    """
-    rows = fold.valid if fold.frame_wise else frame_rows(fold.valid)
-    clip, keyframe = np.divmod(rows, KEYFRAMES_PER_CLIP)
-    return pd.DataFrame(
-        {
-            "fold": fold.number,
-            "patient_id": [clips.patient_ids[i] for i in clip],
-            "clip_id": [clips.clip_ids[i] for i in clip],
-            "frame_index": clips.keyframes[clip, keyframe],
-            "label": pd.array(labels[clip, label], dtype=pd.Int64Dtype()),
-            "probability": probabilities.ravel().astype(float).round(6),
-        }
-    )
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    provenance.write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _show(experiment: Path) -> None:

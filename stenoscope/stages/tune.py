@@ -5,22 +5,20 @@ then trained on all of it and tested on the outer fold's test part, once, beside
 began from.
 """
 
-import contextlib
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from stenoscope import provenance
+from stenoscope import claims, locks, provenance
 from stenoscope.cli import finish, parse, progress, say
 from stenoscope.errors import DatasetError
-from stenoscope.executors import available_cores, executor
+from stenoscope.executors import concurrency, executor
 from stenoscope.settings import TrainingSettings, TuningSettings, training_settings
-from stenoscope.stages.train import open_folds
+from stenoscope.stages.train_worker import open_folds
 from stenoscope.stages.tune_worker import fit_job, split_training_part
 from stenoscope.tuning.fits import OUTER, Fits, Job
 from stenoscope.tuning.nested import FoldOutcome, nested_table, summarise_nested
@@ -50,6 +48,7 @@ def print_settings() -> None:
     print(settings_yaml(TrainingSettings(), heading), end="")
 
 
+@locks.released()
 def tune(settings: TuningSettings) -> None:
     """Search, test the choice on the outer folds, write the study's folder; goes on after an interrupt.
 
@@ -63,8 +62,9 @@ def tune(settings: TuningSettings) -> None:
     """
     base = replace(_base(settings), experiment=EXPERIMENT, input=settings.input, overwrite=False)
     space = read_space(settings.space) if settings.space else built_in_space(base)
-    clips, folds, inputs = open_folds(settings.input)
-    at_once, threads = _workers(settings)
+    clips, folds, clips_and_folds = open_folds(settings.input)
+    how = (settings.workers, settings.dask_scheduler)
+    at_once, threads = concurrency(*how, settings.executor, settings.threads)
     if NAMED & space.keys():
         from stenoscope.training.machine import prepare
 
@@ -74,7 +74,8 @@ def tune(settings: TuningSettings) -> None:
     for fold in folds[: settings.outer_folds]:
         split_training_part(clips, fold.train, settings.inner_folds, settings.seed)  # raises if it can't be
     what = {"inner_folds": settings.inner_folds, "seed": settings.seed, "prune": settings.prune}
-    inputs |= {
+    inputs = {
+        **clips_and_folds,
         "settings": provenance.sha256_json(scored(base)),
         "space": provenance.sha256_json(space_yaml(space)),
     }
@@ -87,13 +88,17 @@ def tune(settings: TuningSettings) -> None:
     fit = partial(
         fit_job,
         input_folder=str(Path(settings.input).resolve()),
+        clips_and_folds=tuple(sorted(clips_and_folds.items())),
         inner_folds=settings.inner_folds,
         seed=settings.seed,
         threads=threads,
     )
     identity = {**inputs, "inner folds": str(settings.inner_folds)}
     studies, outcomes = [], []
-    with _pool(settings) as pool, progress("trials", settings.trials * outer_folds) as step:
+    with (
+        executor(*how, kind=settings.executor, accelerated=True, abandon=True) as pool,
+        progress("trials", settings.trials * outer_folds) as step,
+    ):
         fits = Fits(study, pool, fit)
         for number in range(1, outer_folds + 1):
             current = FoldStudy(study, number, space, base, settings.seed, settings.prune, identity)
@@ -126,43 +131,13 @@ def _base(settings: TuningSettings) -> TrainingSettings:
 
 def _claim(study: Path, what: dict, inputs: dict, settings: TuningSettings) -> bool:
     """Take the folder; returns whether it holds all that is asked for. More trials make a study longer."""
-    if not provenance.claim(study, "tuning", what, inputs, settings.overwrite):
+    if not claims.claim(study, "tuning", what, inputs, settings.overwrite):
         return False
     counts = provenance.read_manifest(study, "tuning", "python hyper_parameter_kfold.py --trials N")["counts"]
     if counts["trials"] >= settings.trials and counts["outer folds"] >= settings.outer_folds:
         return True
     (study / provenance.MANIFEST).unlink(missing_ok=True)
-    return provenance.claim(study, "tuning", what, inputs)
-
-
-def _workers(settings: TuningSettings) -> tuple[int, int]:
-    """How many trials at a time, and the threads of each (0 = one per available core)."""
-    if settings.dask_scheduler:
-        from distributed import Client
-
-        with Client(settings.dask_scheduler, set_as_default=False) as client:
-            threads = client.nthreads()
-        if not threads:
-            raise DatasetError(
-                f"The Dask scheduler at {settings.dask_scheduler} has no workers.",
-                "one or more",
-                "start them with `dask worker ADDRESS --nthreads 1`.",
-            )
-        return len(threads), settings.threads or min(threads.values())
-    cores = settings.threads or available_cores()
-    return settings.workers, max(1, cores // settings.workers)
-
-
-@contextlib.contextmanager
-def _pool(settings: TuningSettings) -> Iterator:
-    """The executor; an interrupt does not wait for the trainings under way."""
-    with executor(settings.workers, settings.dask_scheduler) as pool:
-        try:
-            yield pool
-        except BaseException:
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
+    return claims.claim(study, "tuning", what, inputs)
 
 
 def _on_trial(study: Path, studies: list, inner_folds: int, step: Callable[[], None], row: dict) -> None:

@@ -5,7 +5,6 @@ has traced, for the next job.
 """
 
 import functools
-import threading
 
 import numpy as np
 import pandas as pd
@@ -15,22 +14,33 @@ from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import fold_mean_images
 from stenoscope.folds.split import inner_split, make_folds
 from stenoscope.records import Fold
-from stenoscope.settings import TrainingSettings
-from stenoscope.stages.train import open_folds, predictions_table, shuffled_labels
-from stenoscope.tuning.fits import OUTER, Job, settings_key
+from stenoscope.stages.train_worker import (
+    ONE_AT_A_TIME,
+    opened,
+    predictions_table,
+    shuffled_labels,
+    trainer_of,
+)
+from stenoscope.tuning.fits import OUTER, Job
 
-_ONE_AT_A_TIME = threading.Lock()  # a Dask worker may have several threads; the tensor library has one state
-_trainers: dict[str, object] = {}
 
-
-def fit_job(job: Job, input_folder: str, inner_folds: int, seed: int, threads: int) -> pd.DataFrame:
+def fit_job(
+    job: Job,
+    input_folder: str,
+    clips_and_folds: tuple[tuple[str, str], ...],
+    inner_folds: int,
+    seed: int,
+    threads: int,
+) -> pd.DataFrame:
     """Train with the settings of a job and predict what it did not train on.
 
     Parameters
     ----------
     job : Job
     input_folder : str
-        Folder that step 2 wrote.
+        Folder that step 2 wrote; absolute.
+    clips_and_folds : tuple of (str, str)
+        Hashes of what must be in it.
     inner_folds, seed : int
         Of the inner split.
     threads : int
@@ -41,17 +51,17 @@ def fit_job(job: Job, input_folder: str, inner_folds: int, seed: int, threads: i
     DataFrame
         Columns of predictions.csv; `fold` is the inner fold, or the outer one for `OUTER`.
     """
-    with _ONE_AT_A_TIME:
-        clips, folds = _opened(input_folder)
+    with ONE_AT_A_TIME:
+        clips, folds = opened(input_folder, clips_and_folds)
         labels = clips.labels
         if job.settings.shuffle_labels:
             labels = shuffled_labels(labels, folds, job.settings.seed)
         fold = folds[job.outer - 1]
         if job.inner != OUTER:
-            fold = _inner(input_folder, job.outer, inner_folds, seed)[job.inner - 1]
+            fold = _inner(input_folder, clips_and_folds, job.outer, inner_folds, seed)[job.inner - 1]
         fold_seed = job.settings.seed * 1000 + fold.number  # as main.py trains the fold
         train, _ = inner_split(fold.train, labels, clips.patient_ids, job.settings.inner_share, fold_seed)
-        trainer = _trainer(job.settings, labels.shape[1], threads)
+        trainer = trainer_of(job.settings, labels.shape[1], threads)
         trainer.fit(clips.frames, train, labels, fold.mean_image, fold.number)
         probabilities = trainer.predict(clips.frames, fold.valid)
         return predictions_table(fold, clips, labels, probabilities[..., 0])
@@ -82,36 +92,15 @@ def split_training_part(clips: ClipSet, train: np.ndarray, num_folds: int, seed:
     return [Fold(fold.number, train[fold.train], train[fold.valid]) for fold in split]
 
 
-@functools.lru_cache(maxsize=1)
-def _opened(input_folder: str) -> tuple[ClipSet, list[FoldData]]:
-    clips, folds, _ = open_folds(input_folder)
-    return clips, folds
-
-
 @functools.lru_cache(maxsize=8)
-def _inner(input_folder: str, outer: int, inner_folds: int, seed: int) -> list[FoldData]:
+def _inner(
+    input_folder: str, clips_and_folds: tuple[tuple[str, str], ...], outer: int, inner_folds: int, seed: int
+) -> list[FoldData]:
     """The inner folds of an outer fold, with the mean images of their training parts."""
-    clips, folds = _opened(input_folder)
+    clips, folds = opened(input_folder, clips_and_folds)
     inner = split_training_part(clips, folds[outer - 1].train, inner_folds, seed)
     means = fold_mean_images(clips.frames, inner)
     return [
         FoldData(fold.number, fold.train, fold.valid, mean, clips.sha256, seed)
         for fold, mean in zip(inner, means, strict=True)
     ]
-
-
-def _trainer(settings: TrainingSettings, num_labels: int, threads: int):
-    """The trainer of the last job if it had the same settings: tracing takes up to half a minute."""
-    from stenoscope.training.machine import prepare
-
-    prepare(threads, settings.seed)
-    import keras
-
-    from stenoscope.training.fold import Trainer
-
-    key = settings_key(settings)
-    if key not in _trainers:
-        _trainers.clear()
-        keras.utils.clear_session()  # frees the network of the trial before
-        _trainers[key] = Trainer(settings, num_labels)
-    return _trainers[key]

@@ -5,7 +5,9 @@ keep their weights are set by the fold's start and left out.
 """
 
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -13,6 +15,12 @@ import numpy as np
 
 from stenoscope.errors import DatasetError
 from stenoscope.provenance import atomic_path
+
+# What NumPy and zipfile raise where any byte of the file is another (found by changing each).
+_DAMAGED = (
+    OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, RuntimeError, struct.error,
+)  # fmt: skip
 
 
 def _variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
@@ -59,7 +67,7 @@ def restore(path: Path | None, model: keras.Model, optimizer: keras.optimizers.O
         with np.load(path, allow_pickle=False) as stored:
             history = json.loads(str(stored["history"]))
             values = [stored[f"v{index}"] for index in range(len(stored.files) - 1)]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as problem:
+    except _DAMAGED as problem:
         raise DatasetError(f"{path} can't be read: {problem}.", "a checkpoint", fix) from problem
     shapes = [tuple(variable.shape) for variable in variables]
     if [value.shape for value in values] != shapes:

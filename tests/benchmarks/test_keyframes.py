@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 
-from benchmarks.keyframes import Reference, changes, score, with_interval
+from benchmarks.keyframes import Reference, changes, read_cadica, score, with_interval
 from stenoscope.records import KeyframeChoice
+from tests.dataset.trees import write_cadica
 
 REFERENCE = Reference("c", "p", apex=13, accepted=(11, 14), start=4, end=17, full_end=15)
 
@@ -44,3 +45,11 @@ def test_interval_over_patients():
     assert with_interval(["a"], np.array([math.nan]), percent=False) == "-"
     text = with_interval(["a", "b"] * 5, np.array([0.0, 2.0] * 5), percent=False)
     assert text.startswith("1.00 (0.00 to 2.00")
+
+
+def test_the_frames_that_cadica_selects_are_the_reference(tmp_path):
+    write_cadica(tmp_path, patients=1)
+    (frames, lesion), (_, normal) = read_cadica(tmp_path)
+    assert frames.shape == (8, 512, 512)
+    assert lesion == Reference("p1/v1", "p1", 3, (2, 5), None, None, 5)  # of 2, 3, 4, 5
+    assert normal == Reference("p1/v4", "p1", 1, (1, 2), None, None, 2)

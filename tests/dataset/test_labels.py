@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stenoscope.dataset.labels import labels_from_folders, match_labels, read_labels
+from stenoscope.dataset.labels import LabelsError, labels_from_folders, match_labels, read_labels
 from stenoscope.errors import DatasetError, DicomError
 
 
@@ -118,3 +118,26 @@ def test_no_label_for_any_clip_shows_both_spellings(tmp_path):
     table = read_labels(write(tmp_path, "clip_id,patient_id,label\nb.dcm,p,1\n"))
     with pytest.raises(DatasetError, match=r"the labels say 'b.dcm', the clips are 'b'"):
         match_labels(table, ["b"])
+
+
+def test_faulty_labels_keep_all_faults_and_what_could_be_read(tmp_path):
+    lines = "".join(f"x{number},p,7\n" for number in range(30))
+    with pytest.raises(LabelsError) as caught:
+        read_labels(write(tmp_path, f"clip_id,patient_id,label\na,,1\nb,q,0\nb,r,1\n,s,0\n{lines}"))
+    problem = caught.value
+    assert len(problem.faults) == 33 and "and 13 more" in str(problem)
+    assert problem.table.clip_ids[:3] == ["a", "b", "x0"] and problem.table.patient_ids[:3] == ["", "q", "p"]
+    np.testing.assert_array_equal(problem.table.labels[:3], [[1], [0], [np.nan]])
+    with pytest.raises(LabelsError) as caught:
+        read_labels(write(tmp_path, "clip_id,label\na,1\n"))
+    assert caught.value.faults == ["no column patient_id"] and caught.value.table is None
+
+
+def test_folders_without_patients_keep_their_labels():
+    with pytest.raises(LabelsError) as caught:
+        labels_from_folders(["N/a", "A/p/b", "A/c"], {"N/a": None, "A/c": "p-1"}.get)
+    assert caught.value.faults == ["N/a names no patient"]
+    assert (caught.value.table.clip_ids, caught.value.table.patient_ids) == (
+        ["N/a", "A/p/b", "A/c"],
+        ["", "p", "p-1"],
+    )

@@ -181,7 +181,7 @@ def test_no_patient_id_gives_none(tmp_path):
         (ramp(), {"Modality": "RF"}, "of modality RF"),
         (ramp(), {"Modality": "SENTINEL"}, "of modality unknown"),
         (ramp(), {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.1"}, "a volume"),
-        (ramp(), {"PhotometricInterpretation": "PALETTE COLOR"}, "photometric interpretation unknown"),
+        (ramp(), {"PhotometricInterpretation": "SENTINEL"}, "photometric interpretation unknown"),
         (ramp(), {"NumberOfFrames": 3}, "holds 4"),
         (ramp(), {"NumberOfFrames": 9}, "holds 4"),
         (ramp(), {"NumberOfFrames": 10**9}, "claims 1000000000 frames"),
@@ -193,7 +193,13 @@ def test_no_patient_id_gives_none(tmp_path):
         (
             ramp(),
             {"VOILUTFunction": "CUBIC", "WindowCenter": 3, "WindowWidth": 4},
-            "reading its header failed",
+            "unknown VOI LUT Function",
+        ),
+        (ramp(), {"PhotometricInterpretation": "PALETTE COLOR"}, "no palette"),
+        (
+            ramp(4),
+            {"PerFrameFunctionalGroupsSequence": [Dataset()] * 3},
+            "functional groups of 3 frames, but 4 frames",
         ),
     ],
 )

@@ -2,12 +2,16 @@ import csv
 import io
 import pickle
 import shutil
+import warnings
 
 import numpy as np
 import pytest
+from pydicom import DataElement, dcmread
+from pydicom.fileset import FileSet
+from pydicom.uid import RLELossless
 
 from stenoscope.errors import DatasetError, DicomError
-from stenoscope.imaging import intake
+from stenoscope.imaging import dicomdir, intake
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.imaging.readers import READERS
 from stenoscope.records import Clip
@@ -81,7 +85,9 @@ def test_intake_csv_has_a_line_for_every_input(cohort):
     rows.append(intake.missing_clip("p9/c9"))
     table = list(csv.DictReader(io.StringIO(intake.to_csv(rows))))
     assert intake.to_csv(rows).splitlines()[0] == (
-        "path,clip_id,status,reason,reader,num_frames,rows,cols,frame_time_ms,transfer_syntax,modality,sha256"
+        "path,clip_id,status,reason,reader,num_frames,rows,cols,frame_time_ms,transfer_syntax,modality,sop_class,"
+        "bits_allocated,bits_stored,photometric,voi,primary_angle,secondary_angle,collimator,shutter,overlays,"
+        "burned_in,scale,pixel_sha256,sha256"
     )
     assert [row["path"] for row in table] == sorted(row["path"] for row in table)
     assert len(table) == 9 and table[0]["clip_id"] == "p9/c9"
@@ -119,6 +125,85 @@ def test_no_clip_names_what_was_looked_for(tmp_path, name):
         and ".png" in caught.value.expected
         and ".mp4" in caught.value.expected
     )
+
+
+def test_the_pixel_hash_is_that_of_what_is_seen(tmp_path):
+    def hash_of(name, frames, **how):
+        make_dicom(tmp_path / name, frames, **how)
+        (source,) = intake.discover(tmp_path / name).sources
+        return intake.admit(source, str)[1]
+
+    raw = hash_of("raw.dcm", ramp(rows=32, cols=32))
+    packed = hash_of("rle.dcm", ramp(rows=32, cols=32), compress=RLELossless, PatientID="another")
+    other = hash_of("other.dcm", ramp(rows=32, cols=32)[::-1])
+    assert raw.pixel_sha256 == packed.pixel_sha256 != other.pixel_sha256
+    assert raw.sha256 != packed.sha256 and (raw.transfer_syntax, packed.transfer_syntax) == (
+        "Explicit VR Little Endian",
+        "RLE Lossless",
+    )
+    assert raw.scale == 16.0
+
+
+def make_disc(folder):
+    """A disc as PS3.10 wants it, copied to lower case; its second image is lost."""
+    (folder / "dicom").mkdir(parents=True)
+    disc = FileSet()
+    for number in range(3):
+        path = make_dicom(folder / f"{number}.dcm", ramp(rows=8 + number))
+        dataset = dcmread(path)
+        path.unlink()
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3", "1.2.3.4"
+        dataset.StudyDate, dataset.StudyTime, dataset.StudyID = "20190307", "113757", "ID"
+        dataset.SeriesNumber = dataset.InstanceNumber = str(number + 1)
+        disc.add(dataset)
+    disc.write(folder / "disc")
+    images = sorted(
+        path for path in (folder / "disc").rglob("*") if path.is_file() and path.name != "DICOMDIR"
+    )
+    for path in images:
+        path.rename(path.with_name(path.name.lower()))
+    images[1].with_name(images[1].name.lower()).unlink()
+    return folder / "disc", [path.relative_to(folder / "disc").as_posix() for path in images]
+
+
+def test_an_index_tells_which_images_to_read_and_which_are_lost(tmp_path):
+    disc, names = make_disc(tmp_path)
+    kept = [name[: name.rindex("/") + 1] + name[name.rindex("/") + 1 :].lower() for name in names]
+    for found in (intake.discover(disc), intake.discover(disc / "DICOMDIR")):
+        assert [source.relative for source in found.sources] == [kept[0], kept[2]]
+        assert all(intake.admit(source, str)[1].status == "ok" for source in found.sources)
+        lost = [row for row in found.rows if row.status == "quarantined"]
+        assert [row.path for row in lost] == [names[1]] and "DICOMDIR names this image" in lost[0].reason
+    assert [row.reason for row in intake.discover(disc).rows if row.path == "DICOMDIR"] == [
+        "An index of 3 images; missing: 1."
+    ]
+
+
+def test_an_index_leads_nowhere_else_and_may_be_damaged(tmp_path):
+    disc, _ = make_disc(tmp_path)
+    index = dcmread(disc / "DICOMDIR")
+    for record in index.DirectoryRecordSequence:
+        if record.DirectoryRecordType == "IMAGE":
+            record["ReferencedFileID"] = DataElement(0x00041500, "CS", ["..", "SECRET"], validation_mode=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ".." is no valid name
+        index.save_as(disc / "DICOMDIR")
+    make_dicom(tmp_path / "SECRET", ramp())
+    assert dicomdir.indexed_images(disc / "DICOMDIR") == ([], [])
+    (disc / "DICOMDIR").write_bytes(bytes(range(256)))
+    assert "damaged index" in next(row.reason for row in intake.discover(disc).rows if row.path == "DICOMDIR")
+    with pytest.raises(DicomError):
+        intake.discover(disc / "DICOMDIR")
+
+
+@pytest.mark.parametrize(
+    "start, said", [(b"\x08\0\x16\0UI\x1c\0", True), (b"\0\x08\0\x05CS", True), (b"PK\3\4", False)]
+)
+def test_a_data_set_without_its_preamble_is_told_apart(tmp_path, start, said):
+    make_dicom(tmp_path / "good.dcm", ramp())
+    (tmp_path / "IM0001").write_bytes(start + bytes(20))
+    (row,) = intake.discover(tmp_path).rows
+    assert row.status == "ignored" and ("gdcmconv" in row.reason) == said
 
 
 def test_links_back_up_do_not_loop(cohort):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from stenoscope import provenance
+from stenoscope import claims, provenance
 from stenoscope.evaluation import comparison
 from stenoscope.report import figures
 from tests.evaluation.helpers import make_predictions
@@ -19,9 +19,9 @@ def write_predictions(folder, predictions):
 
 
 def write_experiment(settings, predictions, inputs):
-    """What `run_experiment` leaves behind, without models and heatmaps; True if it was there already."""
+    """What `end_experiment` leaves behind, without models and heatmaps; True if it was there already."""
     folder = Path(settings.experiment)
-    if provenance.claim(folder, "experiment", settings, inputs, settings.overwrite):
+    if claims.claim(folder, "experiment", settings, inputs, settings.overwrite):
         return True
     write_predictions(folder, predictions)
     provenance.write_text(folder / "config.yaml", yaml.safe_dump(asdict(settings)))

@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,8 @@ from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.settings import training_settings
 from stenoscope.stages import audit as stage
-from stenoscope.stages.audit import ARMS, audit, clip_folds, frame_folds
+from stenoscope.stages.audit import ARMS, audit
+from stenoscope.stages.leaks import leaking_fold
 from tests.stages.fakes import (
     INPUTS,
     PREDICTIONS,
@@ -29,7 +31,8 @@ def clips():
     frames = rng.integers(0, 256, (100, 64, 64), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
     labels = np.tile([0.0, 1.0], 10)[:, None].astype(np.float32)
     labels[19] = np.nan
-    return SimpleNamespace(frames=frames, labels=labels, patient_ids=[f"p{i // 2}" for i in range(20)])
+    patients = [f"p{i // 2}" for i in range(20)]
+    return SimpleNamespace(frames=frames, labels=labels, label_names=["label"], patient_ids=patients)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +45,12 @@ def folds():
     ]
 
 
+def drawn_folds(split, clips, folds, seed=7):
+    return [leaking_fold(clips, folds, split, number, seed) for number in range(1, 6)]
+
+
 def test_clip_wise_folds_split_patients_but_no_clip(clips, folds):
-    drawn = clip_folds(clips, folds, seed=7)
+    drawn = drawn_folds("clip", clips, folds)
     assert [fold.number for fold in drawn] == [1, 2, 3, 4, 5]
     assert sorted(np.concatenate([fold.valid for fold in drawn])) == list(range(19)), (
         "each labelled clip once"
@@ -57,7 +64,7 @@ def test_clip_wise_folds_split_patients_but_no_clip(clips, folds):
 
 
 def test_frame_wise_folds_split_clips_but_no_frame(clips, folds):
-    drawn = frame_folds(clips, folds, seed=7)
+    drawn = drawn_folds("frame", clips, folds)
     assert sorted(np.concatenate([fold.valid for fold in drawn])) == list(range(95))
     for fold in drawn:
         assert sorted([*fold.train, *fold.valid]) == list(range(95)) and fold.frame_wise
@@ -65,15 +72,15 @@ def test_frame_wise_folds_split_clips_but_no_frame(clips, folds):
         assert abs(clips.labels[fold.valid // 5, 0].mean() - clips.labels[:19, 0].mean()) < 0.06, "stratified"
 
 
-@pytest.mark.parametrize("draw", [clip_folds, frame_folds])
-def test_leaking_folds_still_have_the_mean_image_of_their_own_training_part(clips, folds, draw):
-    for fold in draw(clips, folds, 7)[::2]:
+@pytest.mark.parametrize("split", ["clip", "frame"])
+def test_leaking_folds_still_have_the_mean_image_of_their_own_training_part(clips, folds, split):
+    for fold in drawn_folds(split, clips, folds)[::2]:
         rows = fold.train if fold.frame_wise else frame_rows(fold.train)
         np.testing.assert_array_equal(fold.mean_image, mean_image(clips.frames[row] for row in rows))
 
 
 def test_folds_depend_on_the_seed_alone(clips, folds):
-    same, again, other = (clip_folds(clips, folds, seed)[0].valid for seed in (7, 7, 8))
+    same, again, other = (leaking_fold(clips, folds, "clip", 1, seed).valid for seed in (7, 7, 8))
     assert same.tolist() == again.tolist() != other.tolist()
 
 
@@ -88,34 +95,41 @@ def trained(monkeypatch, clips, folds):
         "shuffled": shuffled(PREDICTIONS),
     }
 
-    def run_experiment(settings, clips, folds, inputs):
+    def end_experiment(settings, clips, folds, inputs, jobs, tasks):
         name = settings.experiment.rsplit("/", 1)[1]
         if not write_experiment(settings, arms[name], inputs):
-            calls.append((name, settings, folds, None))
+            calls.append((name, settings))
 
-    def run_folds(settings, clips, folds, labels, maps=True):
-        name = settings.experiment.rsplit("/", 1)[1]
-        assert not maps
-        calls.append((name, settings, folds, labels))
-        write_predictions(settings.experiment, arms[name])
+    class Tasks:
+        def expect(self, jobs):
+            assert {job.split for job in jobs} <= {"clip", "frame"}
+
+        def finish(self, jobs):
+            calls.extend((job.split, job.settings) for job in jobs)
+
+    def undone(settings, inputs, run, split, maps):
+        assert not maps and settings.experiment.endswith(split)
+        return [SimpleNamespace(split=split, settings=settings)]
+
+    @contextmanager
+    def fold_tasks(settings):
+        yield Tasks()
 
     hurry(monkeypatch)
     monkeypatch.setattr(stage, "open_folds", lambda folder: (clips, folds, INPUTS))
-    monkeypatch.setattr(stage, "run_experiment", run_experiment)
-    monkeypatch.setattr(stage, "run_folds", run_folds)
+    monkeypatch.setattr(stage, "begin_experiment", lambda settings, clips, inputs: [])
+    monkeypatch.setattr(stage, "end_experiment", end_experiment)
+    monkeypatch.setattr(stage, "undone", undone)
+    monkeypatch.setattr(stage, "gather", lambda folder, names: write_predictions(folder, arms[folder.name]))
+    monkeypatch.setattr(stage, "fold_tasks", fold_tasks)
     return calls
 
 
-def test_only_the_folds_and_the_shuffled_labels_differ(trained, clips, folds, tmp_path):
+def test_only_the_folds_and_the_shuffled_labels_differ(trained, tmp_path):
     audit(training_settings("smoke", experiment=str(tmp_path), inner_share=0.2))
-    assert [name for name, *_ in trained] == list(ARMS)
-    assert [settings.shuffle_labels for _, settings, *_ in trained] == [False, False, False, True]
-    assert {settings.inner_share for _, settings, *_ in trained} == {0.0}, "equal shares to train on"
-    by_name = {name: (used, labels) for name, _, used, labels in trained}
-    assert by_name["patient"][0] is folds and by_name["shuffled"][0] is folds
-    assert [fold.frame_wise for fold in by_name["frame"][0]] == [True] * 5
-    assert [fold.frame_wise for fold in by_name["clip"][0]] == [False] * 5
-    assert by_name["clip"][1] is clips.labels and by_name["frame"][1] is clips.labels
+    assert [name for name, _ in trained] == list(ARMS)
+    assert [settings.shuffle_labels for _, settings in trained] == [False, False, False, True]
+    assert {settings.inner_share for _, settings in trained} == {0.0}, "equal shares to train on"
 
 
 def test_what_an_audit_writes(trained, tmp_path, capsys):
@@ -140,19 +154,20 @@ def test_what_an_audit_writes(trained, tmp_path, capsys):
 
 def test_a_finished_audit_is_left_alone_and_an_interrupted_one_goes_on(trained, tmp_path, monkeypatch):
     settings = training_settings("smoke", experiment=str(tmp_path))
-    run = stage.run_folds
+    gather = stage.gather
 
-    def interrupted(own, *rest, **more):
-        if own.experiment.endswith("frame"):
+    def interrupted(folder, names):
+        if folder.name == "frame":
             raise KeyboardInterrupt
-        run(own, *rest, **more)
+        gather(folder, names)
 
-    monkeypatch.setattr(stage, "run_folds", interrupted)
+    monkeypatch.setattr(stage, "gather", interrupted)
     with pytest.raises(KeyboardInterrupt):
         audit(settings)
-    monkeypatch.setattr(stage, "run_folds", run)
+    trained.pop()  # it trained, and was stopped before it kept that
+    monkeypatch.setattr(stage, "gather", gather)
     audit(settings)
-    assert [name for name, *_ in trained] == list(ARMS), "none was trained twice"
+    assert [name for name, _ in trained] == list(ARMS), "none was trained twice"
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     audit(settings)
     assert len(trained) == len(ARMS)

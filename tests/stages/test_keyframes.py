@@ -60,9 +60,10 @@ def test_without_labels_there_is_no_next_step(clips, tmp_path, capsys):
     assert ClipSet.open(tmp_path / "out").labels.shape == (3, 0)
 
 
-def test_a_killed_worker_costs_its_clip_alone(clips, tmp_path, monkeypatch):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_worker_costs_its_clip_alone(clips, tmp_path, monkeypatch, workers):
     monkeypatch.setattr(keyframes, "process", crash)
-    table = run(clips, tmp_path, workers=2)
+    table = run(clips, tmp_path, workers=workers)
     assert table["clip_id"].tolist() == ["A/a__b/x", "N/p/1"]
     intake = pd.read_csv(tmp_path / "out" / "intake.csv", index_col="clip_id")
     assert intake["status"].to_dict() == {"A/a/b": "quarantined", "A/a__b/x": "ok", "N/p/1": "ok"}

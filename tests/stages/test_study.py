@@ -22,13 +22,14 @@ def trained(monkeypatch):
     """Settings of every arm that was asked for, and whether there was anything to train."""
     calls = []
 
-    def run_experiment(settings, clips, folds, inputs):
+    def end_experiment(settings, clips, folds, inputs, jobs, tasks):
         arm = settings.experiment.rsplit("/", 1)[1]
         calls.append((settings, write_experiment(settings, better(PREDICTIONS, GAIN[arm]), inputs)))
 
     hurry(monkeypatch)
     monkeypatch.setattr(stage, "open_folds", lambda folder: (None, [], INPUTS))
-    monkeypatch.setattr(stage, "run_experiment", run_experiment)
+    monkeypatch.setattr(stage, "begin_experiment", lambda settings, clips, inputs: [])
+    monkeypatch.setattr(stage, "end_experiment", end_experiment)
     return calls
 
 
@@ -88,18 +89,18 @@ def test_a_finished_study_is_left_alone(trained, tmp_path, capsys):
 
 
 def test_an_interrupted_study_goes_on(trained, tmp_path, monkeypatch):
-    settings, run = settings_in(tmp_path), stage.run_experiment
+    settings, end = settings_in(tmp_path), stage.end_experiment
 
     def interrupted(arm, *rest):
         if arm.experiment.endswith("/augmentation"):
             raise KeyboardInterrupt
-        run(arm, *rest)
+        end(arm, *rest)
 
-    monkeypatch.setattr(stage, "run_experiment", interrupted)
+    monkeypatch.setattr(stage, "end_experiment", interrupted)
     with pytest.raises(KeyboardInterrupt):
         study(settings)
     assert not (tmp_path / "s" / "study.csv").exists()
-    monkeypatch.setattr(stage, "run_experiment", run)
+    monkeypatch.setattr(stage, "end_experiment", end)
     study(settings)
     assert [already for _, already in trained] == [False, False, True, True, False, False]
     other = tmp_path / "other"

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stenoscope import provenance
 from stenoscope.errors import DatasetError
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.settings import training_settings
-from stenoscope.stages.train import open_folds, predictions_table, run_folds, train
+from stenoscope.stages import train as stage
+from stenoscope.stages.train import gather, train
+from stenoscope.stages.train_worker import open_folds, predictions_table, train_fold
 
 
 @pytest.fixture
@@ -31,8 +34,8 @@ def test_folds_open_with_their_clips(data):
 def test_folds_of_other_clips_are_refused(data):
     path = data / "keyframes" / "manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["clips"]["sha256"] = "0" * 64
-    path.write_text(json.dumps(manifest))
+    clips = {**manifest["clips"], "sha256": "0" * 64}
+    provenance.write_manifest(path.parent, "keyframes", {}, {}, {}, clips=clips)
     with pytest.raises(DatasetError, match="other key frames") as caught:
         open_folds(data / "folds")
     assert "data_loader_kfold.py --overwrite" in caught.value.fix
@@ -78,9 +81,16 @@ def two_folds(prepared, tmp_path_factory):
         heatmap_layer="block2_add",
         narrowings=False,
         inner_share=0.3,
-        experiment=str(tmp_path_factory.mktemp("two") / "experiment"),
+        experiment=str(tmp_path_factory.mktemp("two")),
     )
-    table = run_folds(small, clips, [folds[0], frame_wise], clips.labels, maps=False)
+    for fold in (folds[0], frame_wise):
+        folder = Path(small.experiment) / f"fold_{fold.number}"
+        folder.mkdir()
+        train_fold(fold, clips, clips.labels, small, folder, folder / "c", maps=False)
+        (folder / "c").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "NUM_FOLDS", 2)
+        table = gather(Path(small.experiment), clips.label_names)
     return clips, folds[0], frame_wise, small, table
 
 
@@ -122,7 +132,7 @@ def test_a_frame_wise_fold_tests_frames(two_folds):
 
 def test_a_finished_fold_leaves_its_network_and_history_alone(two_folds):
     _, _, _, settings, _ = two_folds
-    names = {"history.csv", "model.keras", "predictions.csv", "predictions_calcified.csv"}
+    names = {"SHA256SUMS", "history.csv", "model.keras", "predictions.csv", "predictions_calcified.csv"}
     for number, more in ((1, {"inner.csv"}), (2, set())):
         folder = Path(settings.experiment) / f"fold_{number}"
         assert {path.name for path in folder.iterdir()} == names | more

@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from stenoscope import provenance
 from stenoscope.cli import parse
 from stenoscope.errors import DatasetError, SettingsError
+from stenoscope.executors import concurrency
 from stenoscope.settings import TrainingSettings, TuningSettings, training_settings
 from stenoscope.stages import tune
 from tests.tuning import fakes
@@ -239,6 +240,6 @@ def test_dask_workers_do_the_trainings(tmp_path, space, faked):
         settings = TuningSettings(
             study=str(tmp_path / "study"), space=space, trials=4, dask_scheduler=cluster.scheduler_address
         )
-        assert tune._workers(settings) == (2, 1)
+        assert concurrency(1, cluster.scheduler_address) == (2, 1)
         tune.tune(settings)
     assert trials(tmp_path / "study")["trial"].tolist() == [1, 2, 3, 4]

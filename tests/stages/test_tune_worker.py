@@ -7,7 +7,7 @@ from stenoscope.errors import DatasetError
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.folds.split import make_folds
 from stenoscope.settings import TrainingSettings, TuningSettings
-from stenoscope.stages import tune, tune_worker
+from stenoscope.stages import train_worker, tune, tune_worker
 from stenoscope.tuning.fits import OUTER, Job
 from tests.tuning import fakes
 
@@ -33,22 +33,24 @@ class Notes:
 def world(monkeypatch):
     """Fresh clips whose frames note which of them were looked at."""
     opened = fakes.open_folds.__wrapped__()
-    for module in (tune, tune_worker):
+    for module in (tune, train_worker):
         monkeypatch.setattr(module, "open_folds", lambda folder: opened)
+    monkeypatch.setattr(train_worker, "await_file", lambda path: None)
     monkeypatch.setattr("stenoscope.training.fold.Trainer", Notes)
     Notes.made, Notes.fitted = [], []
-    for cache in (tune_worker._opened, tune_worker._inner):
+    for cache in (train_worker.opened, tune_worker._inner):
         cache.cache_clear()
-    tune_worker._trainers.clear()
+    train_worker._trainers.clear()
     yield opened
-    for cache in (tune_worker._opened, tune_worker._inner):
+    for cache in (train_worker.opened, tune_worker._inner):
         cache.cache_clear()
-    tune_worker._trainers.clear()
+    train_worker._trainers.clear()
 
 
 def fit(outer, inner, **settings):
     job = Job(TrainingSettings(**settings), outer, inner)
-    return tune_worker.fit_job(job, "x", inner_folds=3, seed=7, threads=1)
+    named = tuple(sorted(fakes.open_folds()[2].items()))
+    return tune_worker.fit_job(job, "x", named, inner_folds=3, seed=7, threads=1)
 
 
 def patients(clips, indices) -> set[str]:
@@ -116,7 +118,8 @@ def test_a_network_is_traced_once_for_the_folds_of_a_trial(world):
     fit(1, OUTER)
     fit(1, OUTER, epochs=5)
     fit(1, OUTER)
-    assert [settings.epochs for settings in Notes.made] == [10, 5, 10]
+    usual = TrainingSettings().epochs
+    assert [settings.epochs for settings in Notes.made] == [usual, 5, usual]
 
 
 def test_shuffled_labels_are_shuffled_here_too(world):

@@ -1,9 +1,11 @@
 """Going on after a whole epoch as if nothing had happened."""
 
+import keras
 import numpy as np
 import pytest
 
 from stenoscope.errors import DatasetError
+from stenoscope.training import checkpoint
 from stenoscope.training.fold import Trainer
 from tests.training.small import LABELS, MEAN, TEST, TRAIN, settings, seven_clips
 
@@ -64,3 +66,31 @@ def test_a_checkpoint_that_does_not_fit_is_refused(trainers, frames, tmp_path):
     with pytest.raises(DatasetError, match="another network") as caught:
         trainers[0].fit(frames, TRAIN, LABELS, MEAN, 2, checkpoint=file)
     assert "delete it" in caught.value.fix
+
+
+def test_any_byte_of_a_checkpoint_that_is_another_is_noticed_or_does_not_matter(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    optimizer = keras.optimizers.SGD(momentum=0.9)
+    optimizer.build(model.trainable_variables)
+    values = [*model.variables, *optimizer.variables]
+    file = tmp_path / "checkpoint.npz"
+    checkpoint.save(file, model, optimizer, [{"epoch": 1, "loss": 0.5}])
+    whole, expected = file.read_bytes(), [np.array(value) for value in values]
+    noticed = 0
+    for position in range(0, len(whole), 3):
+        file.write_bytes(
+            whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1 :]
+        )
+        try:
+            history = checkpoint.restore(file, model, optimizer)
+        except DatasetError as problem:
+            assert str(file) in problem.received
+            noticed += 1
+        else:
+            assert history == [{"epoch": 1, "loss": 0.5}]
+            for value, was in zip(values, expected, strict=True):
+                np.testing.assert_array_equal(value, was)
+    assert noticed > len(whole) // 6
+    file.write_bytes(whole[:-1])
+    with pytest.raises(DatasetError):
+        checkpoint.restore(file, model, optimizer)

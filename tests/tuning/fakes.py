@@ -24,12 +24,12 @@ from stenoscope.tuning.space import parse_space
 SPACE = parse_space(
     {
         "learning_rate": {"low": 1e-5, "high": 3e-3, "log": True},
-        "epochs": [5, 10, 20],
+        "epochs": [5, 10, 24],
         "attention": ["none", "self_attention"],
         "label_smoothing": {"low": 0.0, "high": 0.2, "step": 0.05},
     }
 )
-SPACE_YAML = "learning_rate: {low: 1e-5, high: 3e-3, log: true}\nepochs: [5, 10, 20]\n"
+SPACE_YAML = "learning_rate: {low: 1e-5, high: 3e-3, log: true}\nepochs: [5, 10, 24]\n"
 COLUMNS = ["fold", "patient_id", "clip_id", "frame_index", "label", "probability"]
 
 
@@ -61,7 +61,7 @@ class Clips:
 
 @functools.cache
 def open_folds(folder=""):
-    """Stands for `stages.train.open_folds`."""
+    """Stands for `stages.train_worker.open_folds`."""
     clips = Clips()
     folds = make_folds(clips.labels, clips.patient_ids, seed=7)
     mean = np.zeros((500, 500), np.float32)
@@ -99,7 +99,12 @@ def predict(settings, fold_number: int, clips: Clips, tested) -> pd.DataFrame:
 
 
 def fit(
-    job: Job, input_folder: str = "", inner_folds: int = 3, seed: int = 7, threads: int = 1
+    job: Job,
+    input_folder: str = "",
+    clips_and_folds: tuple = (),
+    inner_folds: int = 3,
+    seed: int = 7,
+    threads: int = 1,
 ) -> pd.DataFrame:
     """Stands for `tune_worker.fit_job`; notes each call as a file in `input_folder`/calls if that exists."""
     clips, folds, _ = open_folds()
@@ -112,11 +117,11 @@ def fit(
     return predict(job.settings, fold.number, clips, fold.valid)
 
 
-def crash(job: Job, input_folder: str, inner_folds: int, seed: int, threads: int) -> pd.DataFrame:
+def crash(job: Job, **how) -> pd.DataFrame:
     """Stands for `fit_job`; a process that meets 5 epochs dies as if out of memory."""
     if job.settings.epochs == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-    return fit(job, input_folder, inner_folds, seed, threads)
+    return fit(job, **how)
 
 
 def install(stand_in=fit) -> None:

@@ -163,17 +163,17 @@ def test_a_space_without_the_default_draws_every_trial(tmp_path):
 
 def diverges(job):
     found = fakes.fit(job)
-    return found.assign(probability=np.nan) if job.settings.epochs == 20 else found
+    return found.assign(probability=np.nan) if job.settings.epochs == 10 else found
 
 
 def starves(job):
-    if job.settings.epochs == 20:
+    if job.settings.epochs == 10:
         raise MemoryError("no room")
     return fakes.fit(job)
 
 
 def contradicts(job):
-    if job.settings.epochs == 20:
+    if job.settings.epochs == 10:
         raise SettingsError("epochs do not fit.", "fewer", "set 10.")
     return fakes.fit(job)
 
@@ -190,9 +190,9 @@ def test_settings_that_can_not_be_scored_fail_their_trial_only(tmp_path, fit, sa
     study = run(tmp_path, 12, fit=fit)
     rows = table(study)
     failed = rows[rows["state"] == "failed"]
-    assert len(rows) == 12 and len(failed) and (failed["epochs"] == 20).all()
+    assert len(rows) == 12 and len(failed) and (failed["epochs"] == 10).all()
     assert failed["problem"].str.contains(says).all() and failed["score"].isna().all()
-    assert study.settings_of(study.best()).epochs != 20
+    assert study.settings_of(study.best()).epochs != 10
 
 
 def test_a_study_in_which_nothing_worked_says_why(tmp_path):

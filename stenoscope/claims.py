@@ -1,0 +1,149 @@
+"""The claim of a run on its output folder: fresh, to be resumed, or finished already.
+
+A folder never mixes two runs: one after the other, because each notes its settings and inputs before it
+begins; at the same time, because it holds the folder's lock.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from stenoscope import locks, provenance
+from stenoscope.errors import DatasetError
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")  # names that `atomic_path` gives
+_CLEARING = "clearing"  # in the note of a run that removes what it replaces
+
+# Settings that say where or how fast, not what; what is read from a path is compared by its hash.
+_WHERE_NOT_WHAT = {
+    "input", "output", "experiment", "labels", "labels_from", "layout_found", "truth", "pseudonym_key",
+    "executor", "workers", "dask_scheduler", "threads", "tensorboard", "overwrite",
+}  # fmt: skip
+
+
+def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrite: bool = False) -> bool:
+    """Take `folder` for a run: fresh, to be resumed, or already finished.
+
+    A run notes its settings and inputs in `.unfinished.json` and removes the note when its manifest is
+    written, so a folder never mixes two runs one after the other; a lock (see `locks`) keeps out a second one
+    at the same time until the manifest is written.
+
+    Parameters
+    ----------
+    folder : path
+    kind : str
+        Kind of artifact, as in `write_manifest`.
+    settings : dataclass or dict
+        Settings of the present run; those that only say where or how fast are not compared.
+    inputs : dict
+        Names of inputs and their SHA-256.
+    overwrite : bool
+        Remove what another run of this kind left in `folder`.
+
+    Returns
+    -------
+    bool
+        True if `folder` holds exactly the finished result, its files undamaged; False if there is work to do.
+
+    Raises
+    ------
+    DatasetError
+        If it holds a run with other settings or inputs, or a damaged result, and `overwrite` is False; or a
+        run that is under way.
+    """
+    folder = Path(folder)
+    if _is_finished(folder, kind, settings, inputs, overwrite):  # also where nothing may be written
+        return True
+    locks.hold(folder)
+    try:
+        return _claim(folder, kind, settings, inputs, overwrite)
+    except BaseException:
+        locks.release(folder)
+        raise
+
+
+def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool) -> bool:
+    note = folder / provenance.UNFINISHED
+    if _is_finished(folder, kind, settings, inputs, overwrite):  # by a run that ended just now
+        locks.release(folder)
+        return True
+    content = {"schema": f"stenoscope/{kind}", "settings": settings, "inputs": inputs}
+    finished = (folder / provenance.MANIFEST).exists() and not note.exists()
+    clear = False
+    if finished or note.exists():
+        record = folder / (provenance.MANIFEST if finished else provenance.UNFINISHED)
+        changed = _difference(record, kind, settings, inputs)
+        being_cleared = not finished and _is_being_cleared(note)
+        if changed and not overwrite and not being_cleared:
+            raise DatasetError(
+                f"{folder} holds {'a' if finished else 'an unfinished'} {kind} run made with another "
+                f"{', '.join(changed)}.",
+                "the same settings and inputs, so that the run can be resumed or skipped",
+                "name another folder, or add --overwrite to replace it.",
+            )
+        clear = bool(changed) or being_cleared or finished  # finished, yet not returned above: damaged
+    if clear:
+        # A kill from here on must not leave parts that could be taken for this run's.
+        provenance.write_json(note, {**content, _CLEARING: True})
+        for path in folder.iterdir():
+            if path.name in (locks.LOCK, provenance.UNFINISHED):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    tidy(folder)
+    provenance.write_json(note, content)
+    return False
+
+
+def tidy(folder: str | os.PathLike) -> None:
+    """Remove half-written files that a killed run, or a killed worker of this run, has left."""
+    for path in Path(folder).rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _is_finished(folder: Path, kind: str, settings, inputs: dict, overwrite: bool) -> bool:
+    """Whether the folder holds this very run, finished; with `overwrite`, only if it is also undamaged."""
+    if not (folder / provenance.MANIFEST).exists() or (folder / provenance.UNFINISHED).exists():
+        return False
+    if _difference(folder / provenance.MANIFEST, kind, settings, inputs):
+        return False
+    try:
+        manifest = provenance.read_manifest(folder, kind, "the same command with --overwrite")
+        provenance.check_outputs(folder, manifest)
+    except DatasetError:
+        if overwrite:
+            return False
+        raise
+    return True
+
+
+def _is_being_cleared(note: Path) -> bool:
+    try:
+        return json.loads(note.read_text(encoding="utf-8")).get(_CLEARING, False)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _difference(path: Path, kind: str, settings, inputs: dict) -> list[str]:
+    """Names of the settings and inputs in which the record at `path` differs from the present run."""
+    try:
+        record = provenance.parse_manifest(path.read_text(encoding="utf-8"))
+        then, before = record["settings"], record["inputs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [f"content (its {path.name} can't be read)"]
+    if record.get("schema") != f"stenoscope/{kind}":
+        raise DatasetError(
+            f"{path} belongs to {record.get('schema')!r}.",
+            f"a folder for {kind}",
+            "name another output folder.",
+        )
+    now = provenance.plain(settings)
+    names = [
+        n for n in sorted(now.keys() | then.keys()) if n not in _WHERE_NOT_WHAT and now.get(n) != then.get(n)
+    ]
+    return names + [f"input ({n})" for n in sorted(inputs) if before.get(n) != inputs[n]]

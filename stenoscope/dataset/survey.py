@@ -1,0 +1,373 @@
+"""What is wrong with a cohort as a whole: labels, patients, repeated clips, shortcuts.
+
+Everything here works on the rows of `intake.csv`, one a source, and lists all problems together.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from stenoscope.imaging.intake import IntakeRow
+from stenoscope.records import KEYFRAMES_PER_CLIP
+
+SEVERITIES = ("leak", "stop", "warning", "note")
+"""Kinds of problems, the worst first: the test of a model would be void; step 1 would stop; look at it; good
+to know."""
+
+BLOCKING = frozenset(("leak", "stop"))
+
+_UID = re.compile(r"\d+(\.\d+){5,}")
+_DATE = re.compile(r"(?<!\d)(19|20)\d\d-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+_MIN_CLIPS = 20  # labelled clips from which a shortcut is looked for
+_SHORTCUT_P = 0.001  # chance of a false alarm for each trait
+_STRENGTH = 0.3  # Cramer's V of a trait and the label, or |2 AUC - 1|, from which it is worth a warning
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyRow(IntakeRow):
+    """A line of the `intake.csv` that ``--check`` writes: an `IntakeRow` and what the whole cohort adds.
+
+    Attributes
+    ----------
+    contrast : str
+        ``yes`` or ``no``: whether contrast passes through vessels; empty where it was not looked for.
+    beam_share : float or None
+        Share of the frame inside the collimator's blades, as found in the pixels.
+    text_share : float or None
+        Share of the frame under burned-in text, as found in the pixels.
+    header_patient : str
+        Pseudonym of the patient that the source itself names.
+    patient_id : str
+        Patient by the labels, else by the data set, else `header_patient`.
+    label : str
+        ``0``, ``1``, or empty for unknown.
+    same_pixels_as : str
+        First clip, by id, that has the very same pixels.
+    """
+
+    contrast: str = ""
+    beam_share: float | None = None
+    text_share: float | None = None
+    header_patient: str = ""
+    patient_id: str = ""
+    label: str = ""
+    same_pixels_as: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a researcher should know or mend.
+
+    Attributes
+    ----------
+    severity : str
+        One of `SEVERITIES`.
+    title : str
+        One sentence.
+    fix : str
+        What to do about it; empty where there is nothing to do.
+    items : list of str
+        Where it is, all of them.
+    """
+
+    severity: str
+    title: str
+    fix: str = ""
+    items: list[str] = field(default_factory=list)
+
+
+def match_problems(
+    labelled: Iterable[str], found: Iterable[str], known_bad: Iterable[str] = ()
+) -> list[Problem]:
+    """Labels without a clip and clips without a label.
+
+    Parameters
+    ----------
+    labelled, found : iterable of str
+        Clip ids of the labels, and of the clips that were found.
+    known_bad : iterable of str
+        Clips that were found and are listed elsewhere, because their ids are not unique say.
+    """
+    labelled, found = set(labelled), set(found)
+    missing, unlabelled = sorted(labelled - found - set(known_bad)), sorted(found - labelled)
+    if labelled and found and not labelled & found:
+        return [
+            Problem(
+                "stop",
+                f"None of the {len(labelled)} labels belongs to any of the {len(found)} clips.",
+                "correct the column clip_id: it is the path below the input folder, without suffix.",
+                [f"label {missing[0]}" if missing else "", f"clip {unlabelled[0]}"],
+            )
+        ]
+    problems = []
+    if missing:
+        problems.append(
+            Problem(
+                "warning",
+                f"{_count(len(missing), 'label')} without a clip.",
+                "add the clips, or delete the labels.",
+                missing,
+            )
+        )
+    if unlabelled:
+        problems.append(
+            Problem(
+                "warning",
+                f"{_count(len(unlabelled), 'clip')} without a label; step 1 leaves them out.",
+                "add a line clip_id,patient_id,label for each.",
+                unlabelled,
+            )
+        )
+    return problems
+
+
+def mark_repeats(rows: Sequence[SurveyRow]) -> dict[str, str]:
+    """For each clip whose pixels another has, too, the first of them by id (for that one, itself)."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row.pixel_sha256:
+            groups[row.pixel_sha256].append(row.clip_id)
+    return {clip_id: min(same) for same in groups.values() if len(same) > 1 for clip_id in same}
+
+
+def repeat_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
+    """The same pixels twice: under two patients (a leak), with two labels, or merely twice.
+
+    Only clips that can be used count.
+    """
+    groups: dict[str, list[SurveyRow]] = defaultdict(list)
+    for row in rows:
+        if row.same_pixels_as and row.status == "ok":
+            groups[row.same_pixels_as].append(row)
+    leaks, torn, twice = [], [], []
+    for _, same in sorted(groups.items()):
+        if len(same) < 2:
+            continue
+        patients, labels = {row.patient_id for row in same} - {""}, {row.label for row in same} - {""}
+        names = ", ".join(
+            f"{row.clip_id} ({'patient ' + row.patient_id if row.patient_id else 'no patient'})"
+            for row in sorted(same, key=lambda row: row.clip_id)
+        )
+        if len(patients) > 1:
+            leaks.append(names)
+        if len(labels) > 1:
+            torn.append(names)
+        if len(patients) <= 1 and len(labels) <= 1:
+            twice.append(names)
+    found = [
+        ("leak", leaks, "the same pixels under several patients: test data would be seen in training",
+         "find out whose they are; correct patient_id, or remove all but one."),
+        ("leak", torn, "the same pixels as normal and as abnormal", "correct the label, or remove one."),
+        ("warning", twice, "the same pixels more than once: they count double", "remove all but one."),
+    ]  # fmt: skip
+    return [
+        Problem(severity, f"{_count(len(items), 'clip')} with {title}.", fix, items)
+        for severity, items, title, fix in found
+        if items
+    ]
+
+
+def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
+    """Patients of the labels held against those that the headers name, as pseudonyms.
+
+    A header that names one patient for the whole cohort was anonymised and says nothing.
+    """
+    used = [row for row in rows if row.status == "ok" and row.header_patient and row.patient_id]
+    by_header: dict[str, set[str]] = defaultdict(set)
+    by_label: dict[str, set[str]] = defaultdict(set)
+    for row in used:
+        by_header[row.header_patient].add(row.patient_id)
+        by_label[row.patient_id].add(row.header_patient)
+    if len(by_header) == 1 and len(by_label) > 1:
+        return [
+            Problem(
+                "note",
+                "All headers name the same patient: they were anonymised alike and can't vouch for the "
+                "patients of the labels.",
+            )
+        ]
+    split = [
+        f"{header} in the headers is {', '.join(sorted(names))}"
+        for header, names in by_header.items()
+        if len(names) > 1
+    ]
+    merged = [
+        f"{name} has {len(headers)} in the headers" for name, headers in by_label.items() if len(headers) > 1
+    ]
+    problems = []
+    if split:
+        problems.append(
+            Problem(
+                "leak",
+                f"{_count(len(split), 'patient')} by the headers under several patient ids: the same person "
+                "could be in training and test data.",
+                "give all clips of a person one patient_id, in the labels or by their folder.",
+                sorted(split),
+            )
+        )
+    if merged:
+        problems.append(
+            Problem(
+                "warning",
+                f"{_count(len(merged), 'patient id')} with clips of several patients by the headers.",
+                "check these patient ids; nothing leaks, but the folds count too few patients.",
+                sorted(merged),
+            )
+        )
+    return problems
+
+
+def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
+    """What the clips that can be used have in them, and file names that give something away."""
+    used = [row for row in rows if row.status == "ok"]
+    # severity, which clips, title, fix
+    found: list[tuple[str, Callable[[SurveyRow], bool], str, str]] = [
+        ("warning", lambda row: row.burned_in == "YES",
+         "burned-in annotation by their headers: names may stand in the pixels", "look at their sheets."),
+        ("note", lambda row: row.burned_in != "YES" and (row.text_share or 0) > 0,
+         "text or graphics in their pixels, of which the headers say nothing",
+         "look at their sheets: names may stand there."),
+        ("warning", lambda row: 1 < (row.num_frames or 0) < KEYFRAMES_PER_CLIP,
+         f"fewer than {KEYFRAMES_PER_CLIP} frames: key frames repeat", "export the whole runs."),
+        ("note", lambda row: row.frame_time_ms is None and (row.num_frames or 0) > 1,
+         "no time between frames", ""),
+        ("note", lambda row: (row.overlays or 0) > 0, "overlay planes, which are not drawn", ""),
+    ]  # fmt: skip
+    problems = []
+    for severity, holds, title, fix in found:
+        items = sorted(row.clip_id for row in used if holds(row))
+        if items:
+            problems.append(Problem(severity, f"{_count(len(items), 'clip')} with {title}.", fix, items))
+    telling = sorted(row.path for row in rows if _UID.search(row.path) or _DATE.search(row.path))
+    if telling:
+        problems.append(
+            Problem(
+                "warning",
+                f"{_count(len(telling), 'file name')} with what looks like a UID or a date; file names stand "
+                "in every output.",
+                "rename these files before results are passed on.",
+                telling,
+            )
+        )
+    return problems
+
+
+def shortcut_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
+    """Technical traits that tell the label: a network would learn the machine instead of the lesion.
+
+    For traits with names, Cramer's V with the label and the chi-square test [1]_; for numbers, the AUC and
+    the Mann-Whitney test. One line for each trait with p < 0.001 and V or \\|2 AUC - 1\\| of at least 0.3, if
+    there are at least 20 labelled clips. Clips of one patient are not independent, so p is too small: these
+    are places to look at, no findings.
+
+    References
+    ----------
+    .. [1] Cramér H. Mathematical Methods of Statistics. Princeton University Press, 1946, section 21.9.
+    """
+    used = [row for row in rows if row.status == "ok" and row.label]
+    label = np.array([row.label == "1" for row in used])
+    if len(used) < _MIN_CLIPS or label.all() or not label.any():
+        return []
+    items = []
+    for name, trait in NAMED_TRAITS.items():
+        values, codes = np.unique([trait(row) or "not stated" for row in used], return_inverse=True)
+        table = np.stack([np.bincount(codes[label == side], minlength=len(values)) for side in (False, True)])
+        if len(values) < 2 or len(values) > len(used) // 4:
+            continue
+        strength = float(stats.contingency.association(table, method="cramer"))
+        if strength >= _STRENGTH and stats.chi2_contingency(table).pvalue < _SHORTCUT_P:
+            shares = ", ".join(
+                f"{value} {abnormal} of {normal + abnormal} abnormal"
+                for value, normal, abnormal in zip(values[:4], *table[:, :4], strict=True)
+            )
+            items.append(f"{name} (Cramer's V {strength:.2f}: {shares})")
+    for name, column in NUMBER_TRAITS.items():
+        values = np.array([np.nan if getattr(row, column) is None else getattr(row, column) for row in used])
+        known = ~np.isnan(values)
+        low, high = values[known & ~label], values[known & label]
+        if min(len(low), len(high)) < KEYFRAMES_PER_CLIP:
+            continue
+        test = stats.mannwhitneyu(high, low)
+        area = float(test.statistic) / (len(low) * len(high))
+        if abs(2 * area - 1) >= _STRENGTH and test.pvalue < _SHORTCUT_P:
+            items.append(
+                f"{name} (AUC {max(area, 1 - area):.2f}: median {np.median(low):g} in normal, "
+                f"{np.median(high):g} in abnormal clips)"
+            )
+    if not items:
+        return []
+    title = (
+        f"{_count(len(items), 'technical trait')} that tell normal from abnormal clips: possible shortcuts."
+    )
+    return [Problem("warning", title, "balance the cohort, or test within one kind at a time.", items)]
+
+
+def _size(row: SurveyRow) -> str:
+    return f"{row.rows} x {row.cols}" if row.rows else ""
+
+
+NAMED_TRAITS: dict[str, Callable[[SurveyRow], str]] = {
+    "format": lambda row: row.transfer_syntax,
+    "size": _size,
+    "bits stored": lambda row: "" if row.bits_stored is None else str(row.bits_stored),
+    "photometric interpretation": lambda row: row.photometric,
+    "VOI": lambda row: row.voi.split(" ")[0],
+    "shutter": lambda row: row.shutter or row.collimator,
+    "modality": lambda row: row.modality,
+    "SOP class": lambda row: row.sop_class,
+}
+"""Traits with names, by what a reader is told; empty where the file does not say."""
+
+NUMBER_TRAITS = {
+    "frames": "num_frames",
+    "frame time": "frame_time_ms",
+    "primary angle": "primary_angle",
+    "secondary angle": "secondary_angle",
+    "share inside the collimator": "beam_share",
+    "share of burned-in text": "text_share",
+}
+"""Traits that are numbers, and their columns."""
+
+
+def excluded_by_reason(rows: Sequence[SurveyRow]) -> list[dict]:
+    """What is left out, grouped by reason: ``status``, ``reason``, ``fix``, ``paths``; the commonest first.
+
+    Reasons that differ in the file's name or in numbers only are one; such numbers are written as N.
+    """
+    groups: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
+    for row in rows:
+        if row.status == "ok":
+            continue
+        name = row.path or row.clip_id
+        reason, _, fix = row.reason.partition(" To fix: ")
+        reason = reason.removeprefix(f"{name} ")
+        groups[row.status, _NUMBER.sub("N", reason), fix].append((name, reason))
+    ordered = sorted(groups.items(), key=lambda item: (item[0][0] == "ignored", -len(item[1]), item[0]))
+    result = []
+    for (status, general, fix), members in ordered:
+        reason = general if len({text for _, text in members}) > 1 else members[0][1]
+        paths = sorted(name for name, _ in members)
+        result.append(
+            {"status": status, "reason": reason[:1].upper() + reason[1:], "fix": fix, "paths": paths}
+        )
+    return result
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """The worst first; within a severity as they came."""
+    return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
+
+
+def note_counts(rows: Sequence[SurveyRow]) -> Mapping[str, int]:
+    """What was done to clips that can be used (``MONOCHROME1 inverted``), and to how many."""
+    notes = Counter(note for row in rows if row.status == "ok" for note in row.reason.split("; ") if note)
+    return dict(sorted(notes.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

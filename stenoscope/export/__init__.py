@@ -1,0 +1,1 @@
+"""Outputs for other programs: DICOM for an archive, ONNX, CSV for a spreadsheet, TensorBoard."""

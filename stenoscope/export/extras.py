@@ -1,0 +1,31 @@
+"""Packages that only some outputs need (`requirements-extra.txt`), imported when one is asked for."""
+
+import importlib
+from types import ModuleType
+
+from stenoscope.errors import SettingsError
+
+
+def extra(module: str, requirements: str = "requirements-extra.txt") -> ModuleType:
+    """Import an optional module.
+
+    Parameters
+    ----------
+    module : str
+        Full name of the module.
+    requirements : str
+        File that names its package.
+
+    Raises
+    ------
+    SettingsError
+        If its package, or one that it needs, is not installed; the text has the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as problem:
+        raise SettingsError(
+            f"The package {problem.name!r} is not installed.",
+            f"the packages of {requirements}, which this output needs",
+            f"run `pip install -r {requirements} -c requirements.lock`.",
+        ) from problem

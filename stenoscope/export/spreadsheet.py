@@ -1,0 +1,72 @@
+"""clips.csv: one row a clip, safe to open in a spreadsheet."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stenoscope.evaluation.clip_vote import vote
+from stenoscope.report.panels import CLASS_NAMES
+
+CLIPS = "clips.csv"
+
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""A cell that begins with one of these is run as a formula by some spreadsheet (OWASP, CSV injection)."""
+
+
+def map_peak(heatmap: np.ndarray) -> dict[str, float | int]:
+    """Maximum of a map, float (rows, cols), and where it lies in the frame, as columns of clips.csv."""
+    row, col = np.unravel_index(np.argmax(heatmap), heatmap.shape)
+    value = round(float(heatmap[row, col]), 4)
+    return {"heatmap_maximum": value, "heatmap_row": int(row), "heatmap_col": int(col)}
+
+
+def clips_csv(
+    predictions: pd.DataFrame, maps: Iterable[Mapping[str, Any]], decisions: pd.DataFrame | None = None
+) -> str:
+    """Text of clips.csv.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        One row per key frame: clip_id, frame_index, probability, and of a cross-validation also fold,
+        patient_id and label, as `predictions.csv`.
+    maps : iterable of mapping
+        For each clip: clip_id, shown_frame (of the map), heatmap (its method) and the entries of `map_peak`.
+    decisions : DataFrame, optional
+        clip_id, calibrated and decision, as `decisions.csv`.
+
+    Returns
+    -------
+    str
+        With a header and a byte-order mark, without which Excel takes UTF-8 for another encoding. Texts are
+        quoted, so that a semicolon splits no cell, and one that a spreadsheet could run begins with an
+        apostrophe. ``called`` is the vote of the frames at 0.5, ``decision`` the calibrated one; frames, rows
+        and columns count from 0.
+    """
+    known = [name for name in ("patient_id", "fold", "label") if name in predictions]
+    votes = vote(
+        predictions.assign(**{name: 0 for name in ("patient_id", "fold", "label") if name not in known})
+    )
+    table = votes[["clip_id", *known]].assign(
+        probability=votes["probability"].round(6),
+        abnormal_frames=votes["votes"],
+        frames=votes["frames"],
+        called=[CLASS_NAMES[decision] for decision in votes["decision"]],
+    )
+    if decisions is not None:
+        table = table.merge(decisions[["clip_id", "calibrated", "decision"]], on="clip_id", how="left")
+    frames = predictions.groupby("clip_id", sort=False)["frame_index"]
+    table["key_frames"] = table["clip_id"].map(frames.agg(lambda column: " ".join(map(str, column))))
+    table = table.merge(pd.DataFrame(maps), on="clip_id", how="left")
+    for name in table.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]]:
+        table[name] = table[name].map(_harmless)
+    text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return "\ufeff" + text
+
+
+def _harmless(cell: str) -> str:
+    """The text, after an apostrophe if a spreadsheet could take it for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA) else cell

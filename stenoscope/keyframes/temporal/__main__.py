@@ -1,0 +1,163 @@
+"""``python -m stenoscope.keyframes.temporal train|evaluate``: the learned key-frame method."""
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from stenoscope import provenance
+from stenoscope.cli import finish, parse, progress, run, say
+from stenoscope.errors import SettingsError, unknown_name
+from stenoscope.keyframes.temporal.cohort import Cohort, keep, kept, recorded, simulated
+from stenoscope.keyframes.temporal.labels import LabelledClip, keyframes_of, labels_text, read_labels
+from stenoscope.phantom.cohort import plan_cohort
+from stenoscope.settings import TemporalSettings
+from stenoscope.training.machine import prepare
+
+_PROG = "python -m stenoscope.keyframes.temporal"
+_COMMANDS = {
+    "train": "train the network, or go on from weights: simulated clips, or a folder with a label file",
+    "evaluate": "score weights on clips that they were not trained on, with a figure of each clip",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and train or evaluate; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        lines = [f"  {name:10}{text}" for name, text in _COMMANDS.items()]
+        print("\n".join([f"usage: {_PROG} {{train,evaluate}} [--help]", "", *lines]))
+        return 0 if arguments else 2
+    return run(lambda: _command(arguments[0])(arguments[1:]))
+
+
+def _command(name: str):
+    if name not in _COMMANDS:
+        raise unknown_name("command", name, _COMMANDS)
+    return {"train": _train, "evaluate": _evaluate}[name]
+
+
+def _train(arguments: Sequence[str]) -> None:
+    settings = parse(TemporalSettings, TemporalSettings.__doc__, arguments, prog=f"{_PROG} train")
+    output = Path(settings.output)
+    cohort = _cohort(settings, ("training",), settings.patients, settings.seed)
+    say(f"Computing with {prepare(settings.threads, settings.seed)}.")
+    from stenoscope.keyframes.temporal import inference, train
+    from stenoscope.keyframes.temporal.network import Parts
+
+    parts = Parts(conv_lstm=settings.conv_lstm, contrast=settings.contrast)
+    start = None
+    if settings.weights:
+        network = inference.load(settings.weights)
+        parts = Parts(conv_lstm=inference.has_memory(network), contrast=settings.contrast)
+        start = network.get_weights()
+    lines = []
+    with progress("training", settings.epochs) as step:
+
+        def on_epoch(epoch: int, losses: dict) -> None:
+            lines.append({"epoch": epoch + 1, **{name: f"{value:.5f}" for name, value in losses.items()}})
+            step()
+
+        rate = settings.learning_rate
+        network = train.fit(cohort.examples, parts, settings.epochs, rate, settings.seed, start, on_epoch)
+    inference.save(network, parts, output / "weights.npz")
+    provenance.write_text(output / "history.csv", _csv(lines))
+    counts = {"clips": len(cohort.examples), "frames": sum(len(item.values) for item in cohort.examples)}
+    provenance.write_manifest(output, "temporal", settings, {}, counts)
+    rows = [
+        ("weights", f"{output}/weights.npz ({network.count_params()} parameters, float16)"),
+        ("losses", f"{output}/history.csv"),
+        ("clips", f"{counts['clips']}, {counts['frames']} frames"),
+    ]
+    finish("Trained the temporal network", rows, f"{_PROG} evaluate --weights {output}/weights.npz")
+
+
+def _evaluate(arguments: Sequence[str]) -> None:
+    settings = parse(TemporalSettings, TemporalSettings.__doc__, arguments, prog=f"{_PROG} evaluate")
+    output = Path(settings.output)
+    cohort = _cohort(settings, ("testing", "validation"), max(1, settings.patients // 10), settings.test_seed)
+    say(f"Computing with {prepare(settings.threads, 0)}.")
+    from stenoscope.keyframes.temporal import evaluate, inference
+
+    network = inference.load(settings.weights or inference.WEIGHTS)
+    (output / "figures").mkdir(parents=True, exist_ok=True)
+    answers, lines = [], []
+    with progress("evaluating", len(cohort.examples)) as step:
+        for example in cohort.examples:
+            found = evaluate.answer(network, example)
+            answers.append(found)
+            picture = output / "figures" / f"{provenance.file_name(example.clip_id)}.png"
+            provenance.write_bytes(picture, evaluate.figure(example, found))
+            lines.append(_line(example.clip_id, example.actions, found.actions))
+            step()
+    scores = evaluate.score(cohort.examples, answers)
+    pairs = zip(cohort.examples, answers, cohort.fps, strict=True)
+    found_labels = {e.clip_id: LabelledClip("testing", fps, a.actions) for e, a, fps in pairs}
+    lengths = {example.clip_id: len(example.values) for example in cohort.examples}
+    provenance.write_text(output / "found.json", labels_text(found_labels, lengths))
+    provenance.write_text(output / "clips.csv", _csv(lines))
+    summary = {**asdict(scores), "clips": len(answers)}
+    provenance.write_json(output / "scores.json", summary)
+    low, high = scores.deviation_interval.bounds or (np.nan, np.nan)
+    average = scores.mean_average_precision
+    rows = [
+        ("mAP", f"{average.mean():.3f} (tIoU 0.3 to 0.7: {', '.join(f'{value:.3f}' for value in average)})"),
+        ("frames", f"precision {scores.precision:.3f}, recall {scores.recall:.3f}, F {scores.f:.3f}"),
+        ("deviation", f"{scores.deviation:.2f} frames ({low:.2f} to {high:.2f})"),
+        ("start, apex, end", ", ".join(f"{value:.2f}" for value in scores.errors) + " frames off"),
+        ("not found", ", ".join(map(str, scores.missed)) + " starts, apices, ends"),
+        ("files", f"{output}/scores.json, clips.csv, found.json, figures/*.png"),
+    ]
+    finish(f"{len(answers)} clips", rows, None)
+
+
+def _cohort(settings: TemporalSettings, subsets: Sequence[str], patients: int, seed: int) -> Cohort:
+    """The labelled clips that the settings name; simulated ones are kept in the output folder."""
+    if bool(settings.input) != bool(settings.labels):
+        raise SettingsError(
+            f"input is {settings.input!r} and labels is {settings.labels!r}.",
+            "both, a folder of clips and its label file, or neither, for simulated clips",
+            "give the other one too.",
+        )
+    output = Path(settings.output)
+    output.mkdir(parents=True, exist_ok=True)
+    if settings.input:
+        labels = read_labels(settings.labels)
+        count = sum(label.subset in subsets for label in labels.values())
+        with progress("reading clips", count) as step:
+            cohort = recorded(settings.input, labels, subsets, settings.workers, step)
+        for line in cohort.refused:
+            say(f"Left out: {line}")
+        return cohort
+    path = output / f"features_{patients}_{seed}.npz"
+    if path.exists():
+        return kept(path)
+    with progress("simulating clips", len(plan_cohort(patients, seed))) as step:
+        cohort = simulated(patients, seed, settings.workers, step)
+    keep(cohort, path)
+    return cohort
+
+
+def _line(clip_id: str, true: np.ndarray, found: np.ndarray) -> dict:
+    names = ("start", "apex", "end")
+    line = {"clip_id": clip_id}
+    for kind, actions in (("true", true), ("found", found)):
+        for name, frame in zip(names, keyframes_of(actions), strict=True):
+            line[f"{kind}_{name}"] = f"{frame:.1f}" if np.isfinite(frame) else ""
+    return line
+
+
+def _csv(lines: Sequence[dict]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

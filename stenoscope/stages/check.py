@@ -1,0 +1,262 @@
+"""``pickle_generator.py --check``: verify a whole cohort before any work, and say everything that is wrong.
+
+Sources are read and measured in worker processes (`check_worker`). The row of each good clip is kept in
+`.check/` of the output folder as soon as it is known. A run that was stopped, or is run again after a fault
+was mended, therefore reads only what is new, has changed, or failed. No key frames are written.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, fields, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from stenoscope import __version__, locks, provenance
+from stenoscope.cli import finish, progress, say
+from stenoscope.dataset.catalogue import Catalogue
+from stenoscope.dataset.labels import LabelsError, LabelTable
+from stenoscope.dataset.layouts import LAYOUTS, open_layout
+from stenoscope.dataset.survey import (
+    BLOCKING,
+    Problem,
+    SurveyRow,
+    content_problems,
+    in_order,
+    mark_repeats,
+    match_problems,
+    patient_problems,
+    repeat_problems,
+    shortcut_problems,
+)
+from stenoscope.errors import DatasetError, writing
+from stenoscope.executors import crashed, executor, map_ordered
+from stenoscope.folds.split import make_folds
+from stenoscope.imaging.intake import Source, discover, missing_clip, refuse, to_csv
+from stenoscope.imaging.pseudonyms import Pseudonymizer
+from stenoscope.imaging.readers import READERS
+from stenoscope.report.intake_page import write_intake_page
+from stenoscope.settings import FoldSettings, KeyframeSettings
+from stenoscope.stages.check_worker import survey
+from stenoscope.stages.keyframes import CRASHED, UNLABELLED, _labels, _method
+
+INTAKE, PAGE = "intake.csv", "intake.html"
+
+_WORK = ".check"
+_JOURNAL = "rows.jsonl"
+
+
+@locks.released()
+def check(settings: KeyframeSettings) -> int:
+    """Write `intake.csv` and `intake.html` to the output folder, and nothing else.
+
+    Returns
+    -------
+    int
+        Exit status: 1 if something would stop step 1 or void the test of a model, else 0.
+
+    Raises
+    ------
+    DatasetError
+        If there is no clip at all, or another check of the same output is under way.
+    """
+    problems: list[Problem] = []
+    layout, data = _open(settings, problems)
+    pseudonym = Pseudonymizer(settings.pseudonym_key)
+    method = _method(settings, layout, data)
+    labels = _find_labels(settings, layout, data, pseudonym, problems)
+    rows = _rows(settings, data, pseudonym, method)
+    rows = _with_cohort(rows, data, labels)
+    problems += _problems(rows, data, labels)
+    problems = in_order(problems)
+    output = Path(settings.output)
+    provenance.write_text(output / INTAKE, to_csv(rows, SurveyRow))
+    blocked = any(problem.severity in BLOCKING for problem in problems)
+    command = _next_command(settings, blocked)
+    write_intake_page(output / PAGE, Path(settings.input).resolve().name, rows, problems, command)
+    _show(output, rows, problems, command)
+    return int(blocked)
+
+
+def _open(settings: KeyframeSettings, problems: list[Problem]) -> tuple[str, Catalogue]:
+    """The cohort; where a published data set's own tables are damaged, its clips without them."""
+    try:
+        layout, data = open_layout(Path(settings.input), settings.layout)
+    except DatasetError as problem:
+        with suppress(DatasetError):
+            data = Catalogue(discover(settings.input))
+            problems.append(Problem("stop", problem.received, problem.fix))
+            return "clips", data
+        raise
+    if settings.layout == "auto":
+        say(f"{settings.input} is laid out as {LAYOUTS[layout].title}.")
+    return layout, data
+
+
+def _find_labels(
+    settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym, problems: list[Problem]
+) -> LabelTable | None:
+    """The labels as step 1 finds them; with faults, what can be read of them."""
+    try:
+        return _labels(settings, layout, data, pseudonym)[0]
+    except LabelsError as problem:
+        title = f"{len(problem.faults)} fault{'' if len(problem.faults) == 1 else 's'} in the labels."
+        problems.append(Problem("stop", title, problem.fix, problem.faults))
+        return problem.table
+    except DatasetError as problem:
+        problems.append(Problem("stop", problem.received, problem.fix))
+        return None
+
+
+def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -> list[SurveyRow]:
+    """One row a source, and the rows of what is no source, in the order of their paths."""
+    rows = [SurveyRow(**asdict(row)) for row in data.inventory.rows]
+    work = Path(settings.output) / _WORK
+    locks.hold(work)
+    how = [method, pseudonym.fingerprint, __version__, [field.name for field in fields(SurveyRow)]]
+    keys = {
+        source.clip_id: provenance.sha256_json(
+            [source.clip_id, source.relative, _stamp(source), data.keyframes.get(source.clip_id), *how]
+        )
+        for source in data.inventory.sources
+    }
+    known = _read_journal(work / _JOURNAL, set(keys.values()))
+    missing = [source for source in data.inventory.sources if keys[source.clip_id] not in known]
+    if len(missing) < len(keys):
+        say(f"{len(keys) - len(missing)} of {len(keys)} clips are as they were; {len(missing)} to read.")
+    jobs = ((source, data.keyframes.get(source.clip_id, ())) for source in missing)
+    with (
+        writing(work / _JOURNAL, only_full=True),
+        (work / _JOURNAL).open("a", encoding="utf-8") as journal,
+        executor(settings.workers, settings.dask_scheduler, isolated=True, kind=settings.executor) as pool,
+        progress("intake", len(missing)) as step,
+    ):
+        for (source, _), future in map_ordered(
+            pool, partial(survey, pseudonym=pseudonym, method=method), jobs
+        ):
+            row = SurveyRow(**asdict(refuse(source, CRASHED))) if crashed(future) else future.result()
+            known[keys[source.clip_id]] = row
+            if (
+                row.status == "ok"
+            ):  # what failed is tried again: permissions and crashes leave files as they are
+                journal.write(_line(keys[source.clip_id], row))
+                journal.flush()
+            step()
+    return sorted([*rows, *known.values()], key=lambda row: (row.path, row.clip_id))
+
+
+def _stamp(source: Source) -> list:
+    """Names, sizes and times of change of a source's files: what tells that it is as it was."""
+    files: Iterator[Path] | list[Path] = READERS[source.reader].files(source.path)
+    if source.path.is_dir():
+        files = sorted(item for item in source.path.iterdir() if item.is_file())
+    return [[path.name, (about := path.stat()).st_size, about.st_mtime_ns] for path in files]
+
+
+def _line(key: str, row: SurveyRow) -> str:
+    return json.dumps({"key": key, "row": asdict(row)}) + "\n"
+
+
+def _read_journal(path: Path, wanted: set[str]) -> dict[str, SurveyRow]:
+    """Rows of earlier runs that still hold, by key; the journal is written anew without the others.
+
+    A line that a killed run left half-written is dropped.
+    """
+    known = {}
+    if path.exists():
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                with suppress(ValueError, TypeError, KeyError):
+                    entry = json.loads(line)
+                    if entry["key"] in wanted:
+                        known[entry["key"]] = SurveyRow(**entry["row"])
+    with provenance.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as journal:
+        journal.writelines(_line(key, row) for key, row in known.items())
+    return known
+
+
+def _with_cohort(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None) -> list[SurveyRow]:
+    """The rows with their labels and patients; as in step 1, a clip without a label can't be used."""
+    row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)} if labels else {}
+    repeats = mark_repeats(rows)
+    result = []
+    for row in rows:
+        patient = data.patients.get(row.clip_id) or row.header_patient
+        label = ""
+        if row.clip_id in row_of:
+            patient = labels.patient_ids[row_of[row.clip_id]]
+            value = labels.labels[row_of[row.clip_id], 0]
+            label = "" if np.isnan(value) else str(int(value))
+        elif labels and row.status == "ok":
+            row = replace(row, status="quarantined", reason=UNLABELLED)
+        result.append(
+            replace(row, patient_id=patient, label=label, same_pixels_as=repeats.get(row.clip_id, ""))
+        )
+    if labels:
+        found = {row.clip_id for row in rows}
+        result += [SurveyRow(**asdict(missing_clip(name))) for name in labels.clip_ids if name not in found]
+    return sorted(result, key=lambda row: (row.path, row.clip_id))
+
+
+def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None) -> list[Problem]:
+    """Everything that the rows show, in the order in which a reader wants it."""
+    problems = []
+    usable = [row for row in rows if row.status == "ok"]
+    if labels:
+        sources = [source.clip_id for source in data.inventory.sources]
+        problems += match_problems(labels.clip_ids, sources, [row.clip_id for row in data.inventory.rows])
+    if not usable:
+        problems.append(Problem("stop", "No clip can be used.", "see what is excluded, and why."))
+    elif labels:
+        try:
+            values = [float(row.label) if row.label else np.nan for row in usable]
+            make_folds(np.array(values), [row.patient_id for row in usable], FoldSettings().seed)
+        except DatasetError as problem:
+            problems.append(Problem("warning", f"Step 2 would stop. {problem.received}", problem.fix))
+    else:
+        title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
+        problems.append(Problem("note", title, "give labels with --labels to train."))
+    return [
+        *problems,
+        *repeat_problems(rows),
+        *patient_problems(rows),
+        *shortcut_problems(rows),
+        *content_problems(rows),
+    ]
+
+
+def _next_command(settings: KeyframeSettings, blocked: bool) -> str:
+    """The command to run next, with the flags of this run."""
+    changed = []
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if value != item.default and item.name != "overwrite":
+            changed += [f"--{item.name}", str(value)]
+    return shlex.join(["python", "pickle_generator.py", *(["--check"] if blocked else []), *changed])
+
+
+def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command: str) -> None:
+    usable = [row for row in rows if row.status == "ok"]
+    excluded, ignored = (sum(row.status == status for row in rows) for status in ("quarantined", "ignored"))
+    normal, abnormal = (sum(row.label == value for row in usable) for value in "01")
+    patients = {row.patient_id for row in usable} - {""}
+    shown = [
+        ("can be used", f"{_count(len(usable), 'clip')} of {_count(len(patients), 'patient')}"),
+        ("labels", f"{normal} normal, {abnormal} abnormal, {len(usable) - normal - abnormal} without"),
+        ("excluded", f"{_count(excluded, 'clip')}; {_count(ignored, 'other file')}"),
+    ]
+    for problem in problems:
+        if problem.severity != "note":
+            where = f" ({', '.join(problem.items[:3])}{', ...' if len(problem.items) > 3 else ''})"
+            shown.append((problem.severity.upper(), problem.title + (where if problem.items else "")))
+    shown += [("table", str(output / INTAKE)), ("look at", str(output / PAGE))]
+    blocked = any(problem.severity in BLOCKING for problem in problems)
+    title = "Check: mend what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
+    finish(title, shown, command)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,53 @@
+"""What a worker process does with a source in ``--check``: read it as step 1 would, and measure it.
+
+Only a row travels back. It imports only what this takes: each worker process pays for its imports.
+"""
+
+from dataclasses import asdict
+
+import cv2
+
+from stenoscope.dataset.survey import SurveyRow
+from stenoscope.errors import DicomError
+from stenoscope.imaging.intake import Source, admit, quarantine
+from stenoscope.keyframes.published import PUBLISHED, choose_published
+from stenoscope.keyframes.registry import choose
+from stenoscope.stages.keyframe_worker import LEFT_OUT
+from stenoscope.vesselness.overlays import burned_in, field_of_view
+
+_JUDGE = "opacification"  # the only method that says whether there is contrast at all
+
+
+def survey(job: tuple[Source, tuple[int, ...]], pseudonym, method: str) -> SurveyRow:
+    """The row of one source, with the status that step 1 would give it; never raises for a bad file.
+
+    Parameters
+    ----------
+    job : (Source, tuple of int)
+        The clip; the key frames that its data set publishes.
+    pseudonym : callable, str to str
+    method : str
+        Key-frame method of step 1.
+    """
+    source, published = job
+    cv2.setNumThreads(1)
+    clip, row = admit(source, pseudonym)
+    if clip is None:
+        return SurveyRow(**asdict(row))
+    contrast = ""
+    if len(clip.frames) > 1:
+        contrast = "yes" if choose(clip.frames, _JUDGE).contrast else "no"
+    if method == PUBLISHED:
+        try:
+            choose_published(published, len(clip.frames))
+        except DicomError as problem:
+            row = quarantine(row, problem.one_line)
+    elif method == _JUDGE and contrast == "no":
+        row = quarantine(row, LEFT_OUT)
+    return SurveyRow(
+        **asdict(row),
+        contrast=contrast,
+        beam_share=round(float(field_of_view(clip.frames).mean()), 4),
+        text_share=round(float(burned_in(clip.frames).mean()), 4),
+        header_patient=clip.patient_id or "",
+    )

@@ -1,0 +1,36 @@
+"""What a worker process does with a clip for a prediction: decode it and choose its key frames.
+
+It runs in a process of its own because native decoders can crash on damaged files; it imports only what this
+takes.
+"""
+
+import cv2
+
+from stenoscope.errors import DicomError
+from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
+from stenoscope.keyframes.registry import choose
+from stenoscope.records import Clip, KeyframeChoice
+from stenoscope.stages.keyframe_worker import NO_CONTRAST
+
+
+def read_clip(source: Source, pseudonym, method: str) -> tuple[Clip | None, KeyframeChoice | None, IntakeRow]:
+    """A clip with its key frames, or the reason why it can't be used; never raises for a bad file.
+
+    Parameters
+    ----------
+    source : Source
+    pseudonym : callable, str to str
+    method : str
+        Key-frame method.
+    """
+    cv2.setNumThreads(1)
+    clip, row = admit(source, pseudonym)
+    if clip is None:
+        return None, None, row
+    try:
+        choice = choose(clip.frames, method)
+    except DicomError as problem:
+        return None, None, quarantine(row, problem.one_line)
+    if not choice.contrast:
+        return None, None, quarantine(row, NO_CONTRAST)
+    return clip, choice, row

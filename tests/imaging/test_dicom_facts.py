@@ -1,0 +1,58 @@
+import pytest
+from pydicom.uid import RLELossless
+
+from stenoscope.errors import DicomError
+from stenoscope.imaging.dicom_facts import read_facts
+from tests.imaging.make_dicom import lut, make_dicom, ramp
+
+
+def facts(tmp_path, frames=None, **elements):
+    return read_facts(make_dicom(tmp_path / "clip.dcm", ramp() if frames is None else frames, **elements))
+
+
+def test_a_plain_clip(tmp_path):
+    found = facts(tmp_path)
+    assert found.sop_class == "X-Ray Angiographic Image Storage" and found.photometric == "MONOCHROME2"
+    assert (found.bits_allocated, found.bits_stored, found.overlays) == (8, 8, 0)
+    assert (found.primary_angle, found.secondary_angle) == (-30.0, 25.5)
+    assert (found.voi, found.collimator, found.shutter, found.burned_in) == ("none", "", "", "")
+
+
+def test_bits_windows_shutters_overlays_and_annotation(tmp_path):
+    found = facts(
+        tmp_path, ramp(dtype="u2", top=4095), BitsStored=12, WindowCenter="2048", WindowWidth="4096",
+        VOILUTFunction="SIGMOID", ShutterShape=["CIRCULAR", "RECTANGULAR"], CollimatorShape="POLYGONAL",
+        BurnedInAnnotation="YES", compress=RLELossless,
+    )  # fmt: skip
+    assert (found.bits_allocated, found.bits_stored, found.voi) == (16, 12, "SIGMOID 2048/4096")
+    assert (found.shutter, found.collimator) == ("CIRCULAR+RECTANGULAR", "POLYGONAL")
+    assert found.burned_in == "YES" and found.transfer_syntax == "RLE Lossless"
+    assert facts(tmp_path, VOILUTSequence=lut(0, range(256), 8)).voi == "LUT"
+
+
+def test_overlay_planes_are_counted(tmp_path):
+    from pydicom import dcmread
+
+    path = make_dicom(tmp_path / "clip.dcm", ramp())
+    dataset = dcmread(path)
+    for group in (0x6000, 0x6004):
+        dataset.add_new((group, 0x0010), "US", 16)
+    dataset.save_as(path)
+    assert read_facts(path).overlays == 2
+
+
+def test_text_of_the_header_never_passes(tmp_path):
+    found = facts(
+        tmp_path, SOPClassUID="1.2.826.0.1.3680043.99.7", ShutterShape="MUELLER", CollimatorShape="",
+        BurnedInAnnotation="MUELLER", PhotometricInterpretation="MUELLER",
+    )  # fmt: skip
+    assert (found.sop_class, found.shutter, found.burned_in) == ("unknown", "unknown", "unknown")
+    assert (found.photometric, found.collimator) == ("unknown", "")
+
+
+def test_a_file_that_cannot_be_used_has_facts_all_the_same(tmp_path):
+    found = facts(tmp_path, Modality="RF", ShutterShape="CIRCULAR")
+    assert (found.modality, found.shutter, found.bits_stored, found.voi) == ("RF", "CIRCULAR", 8, "")
+    (tmp_path / "no.dcm").write_text("no DICOM")
+    with pytest.raises(DicomError):
+        read_facts(tmp_path / "no.dcm")

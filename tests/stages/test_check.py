@@ -1,0 +1,203 @@
+import csv
+import json
+import os
+from concurrent.futures import BrokenExecutor, Future
+from dataclasses import replace as replaced
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stenoscope import locks
+from stenoscope.errors import DatasetError
+from stenoscope.imaging.pseudonyms import Pseudonymizer
+from stenoscope.report import intake_page
+from stenoscope.settings import KeyframeSettings
+from stenoscope.stages import check as stage
+from stenoscope.stages import check_worker
+from stenoscope.stages.check import check
+from stenoscope.stages.keyframes import make_keyframes
+from tests.imaging.make_dicom import make_dicom
+from tests.imaging.test_sequences import write_video
+
+LABELS = """clip_id,patient_id,label
+a,p1,0
+b,p2,1
+copy,p9,0
+cut,p3,1
+ct,p4,perhaps
+twice,p5,1
+twice,p5,0
+nobody,,1
+gone,p6,1
+"""
+
+
+def frames(seed, count=2, size=64):
+    return np.random.default_rng(seed).integers(90, 160, (count, size, size), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A cohort with one fault of each kind."""
+    root = tmp_path / "in"
+    (root / "deep").mkdir(parents=True)
+    make_dicom(root / "a.dcm", frames(1), PatientID="A")
+    make_dicom(root / "b", frames(2), PatientID="B")  # no suffix
+    make_dicom(root / "copy.dcm", frames(1), PatientID="C")
+    content = make_dicom(root / "cut.dcm", frames(3)).read_bytes()
+    (root / "cut.dcm").write_bytes(content[: len(content) // 2])
+    make_dicom(root / "ct.dcm", frames(4), Modality="CT")
+    write_video(root / "twice.avi", frames(5))
+    make_dicom(root / "nobody.dcm", frames(6), PatientID=None)
+    make_dicom(root / "deep" / "new.dcm", frames(7), PatientID="D")
+    (root / "notes.txt").write_text("notes")
+    (root / "labels.csv").write_text(LABELS)
+    return root
+
+
+@pytest.fixture
+def settings(folder, tmp_path):
+    return KeyframeSettings(
+        input=str(folder),
+        output=str(tmp_path / "out"),
+        method="moon2021",
+        executor="serial",
+        sheets=False,
+        pseudonym_key=str(tmp_path / "key"),
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    monkeypatch.setattr(intake_page, "_drawings", lambda usable: [])  # they take a second a page
+
+
+def table(settings):
+    rows = csv.DictReader((Path(settings.output) / "intake.csv").read_text(encoding="utf-8").splitlines())
+    return {row["clip_id"] or row["path"]: row for row in rows}
+
+
+def outputs(settings):
+    return {name: (Path(settings.output) / name).read_bytes() for name in ("intake.csv", "intake.html")}
+
+
+def test_all_faults_are_told_at_once(settings, capsys):
+    assert check(settings) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    for part in (
+        "LEAK 1 clip with the same pixels under several patients",
+        "(a (patient p1), copy (patient p9))",
+        "STOP 3 faults in the labels. (line 9: no patient_id, lines 7, 8: clip_id twice more than once,",
+        "WARNING 1 label without a clip. (gone)",
+        "WARNING 1 clip without a label; step 1 leaves them out. (deep/new)",
+        "can be used 5 clips of 4 patients",
+        "excluded 4 clips; 1 other file",
+        "next: python pickle_generator.py --check --input",
+    ):
+        assert part in said, part
+    rows = table(settings)
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "a": "ok", "b": "ok", "copy": "ok", "cut": "quarantined", "ct": "quarantined", "twice": "ok",
+        "nobody": "ok", "gone": "quarantined", "deep/new": "quarantined", "notes.txt": "ignored",
+    }  # fmt: skip
+    assert [rows[name]["same_pixels_as"] for name in ("copy", "a", "b")] == ["a", "a", ""]
+    assert (rows["a"]["label"], rows["a"]["patient_id"], rows["ct"]["label"]) == ("0", "p1", "")
+    assert rows["a"]["header_patient"] == Pseudonymizer(settings.pseudonym_key)("A")
+    assert rows["a"]["contrast"] in ("yes", "no") and 0 < float(rows["a"]["beam_share"]) <= 1
+    assert {path.name for path in Path(settings.output).iterdir()} == {".check", "intake.csv", "intake.html"}
+
+
+def test_mended_it_is_ready_and_agrees_with_step_one(settings, folder, capsys):
+    for name in ("copy.dcm", "nobody.dcm", "twice.avi"):
+        (folder / name).unlink()
+    lines = ["a,p1,0", "b,p2,1", "deep/new,p8,", "cut,p3,1"]
+    (folder / "labels.csv").write_text("clip_id,patient_id,label\n" + "\n".join(lines) + "\n")
+    assert check(settings) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "step 1 can run" in said and "Step 2 would stop" in said
+    following = said.partition("next: ")[2]
+    assert following.startswith("python pickle_generator.py --input") and "--method moon2021" in following
+    checked = table(settings)
+    make_keyframes(settings)
+    made = table(settings)
+    assert {name: row["status"] for name, row in made.items()} == {
+        name: row["status"] for name, row in checked.items()
+    }
+    for name in ("a", "b", "deep/new"):
+        assert made[name].items() <= checked[name].items()
+
+
+def test_only_what_changed_is_read_again_and_the_bytes_are_the_same(settings, folder, monkeypatch):
+    check(settings)
+    before, read, admit = outputs(settings), [], check_worker.admit
+
+    def watched(source, pseudonym):
+        read.append(source.clip_id)
+        return admit(source, pseudonym)
+
+    monkeypatch.setattr(check_worker, "admit", watched)
+    check(settings)
+    assert outputs(settings) == before and read == ["ct", "cut"]
+    read.clear()
+    journal = Path(settings.output) / ".check" / "rows.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join(lines[:3]) + "\n" + lines[3][:40])  # killed in the middle of a line
+    check(settings)
+    assert outputs(settings) == before and len(read) == 8 - 3
+    assert sorted(journal.read_text().splitlines()) == sorted(lines)
+    read.clear()
+    make_dicom(folder / "a.dcm", frames(8), PatientID="A")
+    os.utime(folder / "a.dcm", ns=(1, 1))
+    assert check(settings) == 1 and read == ["a", "ct", "cut"]
+    assert table(settings)["copy"]["same_pixels_as"] == ""
+
+
+def test_processes_give_the_same_bytes(settings, tmp_path):
+    check(settings)
+    other = replaced(settings, executor="processes", workers=2, output=str(tmp_path / "other"))
+    check(other)
+    assert outputs(other)["intake.csv"] == outputs(settings)["intake.csv"]
+
+
+def test_a_second_check_at_once_is_refused(settings):
+    work = Path(settings.output) / ".check"
+    locks.hold(work)
+    held = json.loads((work / locks.LOCK).read_text())
+    locks.release(work)
+    (work / locks.LOCK).write_text(json.dumps({**held, "host": "elsewhere"}))
+    with pytest.raises(DatasetError, match="elsewhere"):
+        check(settings)
+
+
+def test_without_labels_or_with_none_that_fit(settings, folder, capsys):
+    (folder / "labels.csv").write_text("clip_id,patient_id,label\nA,p,1\nB,q,0\n")
+    assert check(settings) == 1
+    assert "None of the 2 labels belongs to any" in " ".join(capsys.readouterr().out.split())
+    (folder / "labels.csv").unlink()
+    assert check(settings) == 1
+    assert "has no labels.csv" in " ".join(capsys.readouterr().out.split())
+    (folder / "copy.dcm").unlink()
+    assert check(replaced(settings, labels="none")) == 0
+
+
+def test_a_clip_whose_decoder_crashes_is_one_line(settings, monkeypatch):
+    def kill_one(pool, work, jobs):
+        for job in jobs:
+            future = Future()
+            if job[0].clip_id == "b":
+                future.set_exception(BrokenExecutor())
+            else:
+                future.set_result(work(job))
+            yield job, future
+
+    monkeypatch.setattr(stage, "map_ordered", kill_one)
+    check(settings)
+    rows = table(settings)
+    assert "killed, twice" in rows["b"]["reason"] and rows["a"]["status"] == "ok"
+
+
+def test_a_folder_without_a_clip_is_one_error(settings, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="holds no clip"):
+        check(replaced(settings, input=str(tmp_path / "empty")))
