@@ -1,7 +1,7 @@
 """Read damaged DICOM files: each must end, within its time and memory, in a clip or in one DicomError.
 
     python benchmarks/fuzz.py --cases 10000
-    python benchmarks/fuzz.py --first 4711 --cases 1 --keep /tmp/cases      # one case again, its file kept
+    python benchmarks/fuzz.py --first 4711 --cases 1 --keep cases           # one case again, its file kept
 
 The files are made by `damage.py`: valid clips in every transfer syntax with mutated headers, lengths,
 fragments, offset tables, codestreams and promised sizes. They are read as step 1 reads them, in a child

@@ -312,20 +312,25 @@ def quick_hash(path: str | os.PathLike) -> str:
     """Hash of a source's name, size and first and last 64 KiB (for a folder: of its files).
 
     Cheap enough to notice changed inputs among 100,000 clips before any work; the full content hash of
-    each clip is in `intake.csv`.
+    each clip is in `intake.csv`. A file that can't be read (a link to nothing, say) counts by its name:
+    reading it as a clip tells what is wrong with it.
     """
     path = Path(path)
     digest = hashlib.sha256()
     files = sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else [path]
     ends = {files[0], files[-1]} if files else set()
     for item in files:
-        size = item.stat().st_size
-        digest.update(f"{item.name}\0{size}\0".encode())
-        if item in ends:
-            with item.open("rb") as stream:
-                digest.update(stream.read(65536))
-                stream.seek(max(0, size - 65536))
-                digest.update(stream.read(65536))
+        digest.update(f"{item.name}\0".encode())
+        try:
+            size = item.stat().st_size
+            digest.update(f"{size}\0".encode())
+            if item in ends:
+                with item.open("rb") as stream:
+                    digest.update(stream.read(65536))
+                    stream.seek(max(0, size - 65536))
+                    digest.update(stream.read(65536))
+        except OSError:
+            digest.update(b"unreadable")
     return digest.hexdigest()
 
 

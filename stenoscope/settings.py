@@ -283,7 +283,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "mirrored_test": False,
         "heatmap": "cam",
     },
-    # The baseline of CADICA's authors (Jimenez-Partinen et al. 2024, doi 10.1111/exsy.13708; details: preprint
+    # The baseline of CADICA's authors (Jimenez-Partinen et al. 2024, doi 10.1111/exsy.13708; preprint
     # arXiv 2402.00570, section 4.2, Tables 7 and 8): MobileNet-V2 on 224 px, batch 64, Adam 1e-5, 10 epochs,
     # no layer frozen, shifts of 25 px, classes balanced, 2.8 views of a frame an epoch. It goes with
     # `pickle_generator.py --method published`. Not here: rotation by 25 degrees and scaling by 0.8 to 1.7.

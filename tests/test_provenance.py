@@ -317,3 +317,12 @@ def test_an_error_of_something_else_keeps_its_name(tmp_path):
 def test_git_commit_names_the_checkout():
     commit = provenance.git_commit()
     assert commit is None or len(commit.removesuffix("-dirty")) == 40
+
+
+def test_a_link_to_nothing_counts_by_its_name(tmp_path):
+    link = tmp_path / "clip.dcm"
+    link.symlink_to(tmp_path / "nothing")
+    first = provenance.quick_hash(link)
+    assert provenance.quick_hash(link) == first
+    (tmp_path / "nothing").write_bytes(b"")
+    assert provenance.quick_hash(link) != first

@@ -127,7 +127,10 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
     missing = [source for source in data.inventory.sources if keys[source.clip_id] not in known]
     if len(missing) < len(keys):
         say(f"{len(keys) - len(missing)} of {len(keys)} clips are as they were; {len(missing)} to read.")
-    jobs = ((source, data.keyframes.get(source.clip_id, ())) for source in missing)
+    jobs = (  # a worker may have been started in another folder
+        (replace(source, path=source.path.absolute()), data.keyframes.get(source.clip_id, ()))
+        for source in missing
+    )
     with (
         writing(work / _JOURNAL, only_full=True),
         (work / _JOURNAL).open("a", encoding="utf-8") as journal,
@@ -139,9 +142,8 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
         ):
             row = SurveyRow(**asdict(refuse(source, CRASHED))) if crashed(future) else future.result()
             known[keys[source.clip_id]] = row
-            if (
-                row.status == "ok"
-            ):  # what failed is tried again: permissions and crashes leave files as they are
+            # What failed is tried again: permissions and crashes leave files as they are.
+            if row.status == "ok":
                 journal.write(_line(keys[source.clip_id], row))
                 journal.flush()
             step()
@@ -153,7 +155,15 @@ def _stamp(source: Source) -> list:
     files: Iterator[Path] | list[Path] = READERS[source.reader].files(source.path)
     if source.path.is_dir():
         files = sorted(item for item in source.path.iterdir() if item.is_file())
-    return [[path.name, (about := path.stat()).st_size, about.st_mtime_ns] for path in files]
+    stamps = []
+    for path in files:
+        try:
+            about = path.stat()
+        except OSError:  # a link to nothing, say: reading it tells
+            stamps.append([path.name])
+        else:
+            stamps.append([path.name, about.st_size, about.st_mtime_ns])
+    return stamps
 
 
 def _line(key: str, row: SurveyRow) -> str:

@@ -111,7 +111,8 @@ def test_all_faults_are_told_at_once(settings, capsys):
 def test_mended_it_is_ready_and_agrees_with_step_one(settings, folder, capsys):
     for name in ("copy.dcm", "nobody.dcm", "twice.avi"):
         (folder / name).unlink()
-    lines = ["a,p1,0", "b,p2,1", "deep/new,p8,", "cut,p3,1"]
+    (folder / "link.dcm").symlink_to(folder / "nothing")
+    lines = ["a,p1,0", "b,p2,1", "deep/new,p8,", "cut,p3,1", "link,p4,1"]
     (folder / "labels.csv").write_text("clip_id,patient_id,label\n" + "\n".join(lines) + "\n")
     assert check(settings) == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -124,6 +125,7 @@ def test_mended_it_is_ready_and_agrees_with_step_one(settings, folder, capsys):
     assert {name: row["status"] for name, row in made.items()} == {
         name: row["status"] for name, row in checked.items()
     }
+    assert checked["link"]["status"] == "quarantined"
     for name in ("a", "b", "deep/new"):
         assert made[name].items() <= checked[name].items()
 
