@@ -37,16 +37,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SMOKE = ("--preset", "smoke", "--epochs", "2", "--threads", "1")
 COHORT = ("-m", "stenoscope.phantom", "--patients", "12", "--output")
 TUNING = (
-    "hyper_parameter_kfold.py",
-    "--preset",
-    "smoke",
-    "--trials",
-    "1",
-    "--inner-folds",
-    "2",
-    "--threads",
-    "1",
-)
+    "hyper_parameter_kfold.py", "--preset", "smoke", "--trials", "1", "--inner-folds", "2", "--threads", "1",
+    "--study",
+)  # fmt: skip
 ORDER = ("cohort", "1", "2", "3")
 PATIENCE = 600
 DIFFERS = re.compile(
