@@ -45,8 +45,12 @@ def _dataset(batch: Callable[[int], tuple], example: tuple, count: int, threads:
     arrays = tf.nest.flatten(example)
 
     def load(number):
+        # Not stateful: with deterministic kernels a stateful function is never run ahead.
         values = tf.numpy_function(
-            lambda n: tf.nest.flatten(batch(int(n))), [number], [array.dtype for array in arrays]
+            lambda n: tf.nest.flatten(batch(int(n))),
+            [number],
+            [array.dtype for array in arrays],
+            stateful=False,
         )
         for value, array in zip(values, arrays, strict=True):
             value.set_shape(array.shape)

@@ -1,10 +1,13 @@
 """Batches come in order, once each, without a pause at the end."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
 
 from stenoscope.training.feed import feed
+from stenoscope.training.machine import prepare
 
 
 def batch(number):
@@ -24,3 +27,21 @@ def test_nothing_tunes_the_data_set():
     """Its tuner is woken by no end of the data: an epoch of 6 s took 10."""
     with feed(batch, 5) as data:
         assert data.options().autotune.enabled is False
+
+
+def test_batches_are_made_ahead_with_deterministic_kernels():
+    """Those of `machine.prepare`, with which TensorFlow runs what has a state only when it is asked for it."""
+    prepare(threads=0, seed=7)
+    made = [threading.Event() for _ in range(5)]
+
+    def noted(number):
+        made[number].set()
+        return batch(number)
+
+    with feed(noted, 5) as data:
+        if isinstance(data, keras.utils.PyDataset):
+            data[0]
+        else:
+            iterator = iter(data)
+            next(iterator)
+        assert made[2].wait(60), "the third batch, while the first one is learnt from"
