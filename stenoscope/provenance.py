@@ -31,7 +31,10 @@ SUMS = "SHA256SUMS"
 _OWN_HASH = "sha256"  # of a manifest's other entries
 _SUM = re.compile(r"[0-9a-f]{64}  \S.*")
 _MAX_NAME = 200  # bytes of a clip's part of a file name; file systems allow 255 in all
-_PACKAGES = ("numpy", "scipy", "scikit-learn", "opencv-python-headless", "pydicom", "keras", "tensorflow")
+_PACKAGES = (
+    "numpy", "scipy", "scikit-learn", "opencv-python-headless", "pydicom", "keras", "tensorflow", "torch",
+    "jax",
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -130,6 +133,18 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found["tensorflow"] = metadata.version("tensorflow-cpu")
     return found
+
+
+def keras_backend() -> str:
+    """Library that Keras computes with (KERAS_BACKEND, else its own configuration), without importing it."""
+    named = os.environ.get("KERAS_BACKEND")
+    if named:
+        return named
+    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
+    try:
+        return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
 
 
 def git_commit() -> str | None:

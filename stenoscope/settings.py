@@ -149,7 +149,8 @@ class TrainingSettings:
     seed: int = 7
     """Seed of weights, order and augmentation."""
     shuffle_labels: bool = False
-    """Shuffle the labels over patients before training: an honest pipeline then lands on AUC 0.5."""
+    """Shuffle the labels among the clips of each test fold before training: an honest pipeline then lands on
+    AUC 0.5."""
     overwrite: bool = False
     """Replace an experiment that was run with other settings."""
 
@@ -196,7 +197,7 @@ class TrainingSettings:
     label_smoothing: float = 0.0
     """Labels 0 and 1 become half of this and 1 minus half of this."""
     augmentation: bool = True
-    """Train on variants, flips and shifts; false = the centre crop alone, unchanged."""
+    """Train on variants, flips and shifts; false = the centre crop alone (`narrowings` is another switch)."""
     variants_per_epoch: int = 1
     """Variants of each frame that one epoch visits, drawn with the seed; 25 = all."""
     frames_per_epoch: int = 3

@@ -326,3 +326,13 @@ def test_a_link_to_nothing_counts_by_its_name(tmp_path):
     assert provenance.quick_hash(link) == first
     (tmp_path / "nothing").write_bytes(b"")
     assert provenance.quick_hash(link) != first
+
+
+def test_the_keras_backend_is_known_without_keras(tmp_path, monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert provenance.keras_backend() == "tensorflow", "Keras' own default"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert provenance.keras_backend() == "jax"
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert provenance.keras_backend() == "torch", "the variable comes first"

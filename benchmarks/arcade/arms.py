@@ -161,13 +161,14 @@ def measure(arms: Arms, task: Task, which: list[str]) -> tuple[dict, pd.DataFram
         if arm == "frozen":
             crossed, score = arms.frozen()
         else:
-            crossed, score = arms.cross_validated(arm), arms.scores(arm, task.val, points)
+            crossed = arms.cross_validated(arm) if arms.options.cross_validate else []
+            score = arms.scores(arm, task.val, points)
         table[arm] = score
         draws[arm] = auc_draws(task, score)
         result[arm] = {
             "auc": float(roc_auc_score(label, score)),
             "ci95": percentile_interval(draws[arm]).bounds,
-            "cross-validated": float(np.mean(crossed)),
+            "cross-validated": float(np.mean(crossed)) if crossed else None,
             "folds": crossed,
         }
     if {"real", "both"} <= set(which):
@@ -175,7 +176,11 @@ def measure(arms: Arms, task: Task, which: list[str]) -> tuple[dict, pd.DataFram
         result["both - real"] = {
             "auc": result["both"]["auc"] - result["real"]["auc"],
             "ci95": difference.bounds,
-            "cross-validated": result["both"]["cross-validated"] - result["real"]["cross-validated"],
+            "cross-validated": (
+                result["both"]["cross-validated"] - result["real"]["cross-validated"]
+                if arms.options.cross_validate
+                else None
+            ),
         }
     return result, table
 

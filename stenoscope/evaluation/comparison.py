@@ -10,7 +10,7 @@ from stenoscope.evaluation.summary import paired_difference, summarise
 STUDY_FIGURES = ("clip_auc", "frame_auc", "clip_accuracy", "frame_accuracy")
 """What a study compares: AUC, clip-wise and frame-wise accuracy, as Moon et al. 2021 report them."""
 
-AUDIT_FIGURES = ("clip_auc", "frame_auc")
+AUDIT_FIGURES = (*STUDY_FIGURES, "frame_balanced_accuracy")
 """What an audit compares."""
 
 _KEPT = ("mean", "std", "pooled", "ci95", "per_fold", "reason")

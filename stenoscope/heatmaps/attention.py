@@ -6,7 +6,18 @@ import numpy as np
 from stenoscope.errors import SettingsError
 from stenoscope.heatmaps.cam import part_of, predict
 
+POOLED = "attention_mil"
+"""The pooling that attends."""
 _LAYERS = ("attention", "gated_attention")
+
+
+def nothing_attends() -> SettingsError:
+    """The error of a network without attention."""
+    return SettingsError(
+        "The network has no attention block, so there is no attention to draw.",
+        f"a network with attention: self_attention, cbam or arl, or with pooling: {POOLED}",
+        "choose another heatmap method, or train with an attention block.",
+    )
 
 
 def attention(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -36,11 +47,7 @@ def attention(model: keras.Model, images: np.ndarray) -> np.ndarray:
     names = [layer.name for layer in model.layers]
     found = [name for name in _LAYERS if name in names]
     if not found:
-        raise SettingsError(
-            "The network has no attention block, so there is no attention to draw.",
-            "a network with attention: self_attention, cbam or arl, or with pooling: attention_mil",
-            "choose another heatmap method, or train with an attention block.",
-        )
+        raise nothing_attends()
     layer = model.get_layer(found[0])
     weights = part_of(
         model, "attention", lambda: keras.Model(model.input, layer.spatial_attention(layer.input))

@@ -7,10 +7,11 @@ import keras
 import numpy as np
 
 from stenoscope.errors import unknown_name
-from stenoscope.heatmaps.attention import attention
+from stenoscope.heatmaps.attention import POOLED, attention, nothing_attends
 from stenoscope.heatmaps.cam import cam
 from stenoscope.heatmaps.gradients import gradcam, gradcam_plus_plus, hirescam
 from stenoscope.heatmaps.occlusion import occlusion
+from stenoscope.settings import TrainingSettings
 
 METHODS: dict[str, Callable[..., np.ndarray]] = {
     "cam": lambda model, images, layer, label: cam(model, images, label),
@@ -24,6 +25,20 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
 
 SLOW = ("occlusion",)
 """Methods of hundreds of passes an image, which nobody wants of every key frame."""
+
+
+def check_method(settings: TrainingSettings) -> None:
+    """Check, before a network is trained, that `settings.heatmap` can be drawn of it.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name, or 'attention' where the network has none.
+    """
+    if settings.heatmap not in METHODS:
+        raise unknown_name("heatmap method", settings.heatmap, METHODS)
+    if settings.heatmap == "attention" and settings.attention == "none" and settings.pooling != POOLED:
+        raise nothing_attends()
 
 
 def evidence(model: keras.Model, images: np.ndarray, method: str, layer: str, label: int = 0) -> np.ndarray:

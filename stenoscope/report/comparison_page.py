@@ -1,6 +1,7 @@
 """The pages of several experiments beside each other: a study, and a leakage audit."""
 
 import shlex
+from collections.abc import Container
 from os import PathLike
 from pathlib import Path
 
@@ -46,6 +47,8 @@ _MEANING = {
     "nothing to learn.",
 }
 
+_LEAKY = ("clip_auc", "frame_auc")  # what the audit's figure shows: by chance both are 0.5
+
 
 def write_study_report(folder: str | PathLike) -> Path:
     """Write `report.html` and `figures/study.png` of a finished study.
@@ -70,7 +73,7 @@ def write_study_report(folder: str | PathLike) -> Path:
     )  # fmt: skip
     write_figures(folder, {"study": drawing})
     settings = manifest.get("settings", {})
-    varied = ("attention", "augmentation")
+    varied = ("attention", "augmentation", "narrowings", "mirrored_test")
     changed = [row for row in changed_settings(settings) if row["name"] not in varied]
     page = render(
         "study.html",
@@ -79,6 +82,8 @@ def write_study_report(folder: str | PathLike) -> Path:
         counts=study["counts"],
         bootstrap=study["bootstrap"],
         attention=settings.get("attention"),
+        narrowings=bool(settings.get("narrowings")),
+        mirrored=bool(settings.get("mirrored_test")),
         shuffled=bool(settings.get("shuffle_labels")),
         groups=comparison_rows(study["arms"], STUDY_ARMS),
         figure=drawing.page,
@@ -111,7 +116,7 @@ def write_audit_report(folder: str | PathLike) -> Path:
     drawing = Drawing.of(
         "Leakage audit",
         "Pooled AUC with 95 % intervals over patients. Dotted line: 0.5, nothing learnt.",
-        figures.forest_figure, _named(audit["arms"], AUDIT_ARMS), FIGURE_NAMES, True,
+        figures.forest_figure, _named(audit["arms"], AUDIT_ARMS, _LEAKY), FIGURE_NAMES, True,
         shape="broad",
     )  # fmt: skip
     write_figures(folder, {"audit": drawing})
@@ -170,8 +175,11 @@ def _command(mode: str, folder: Path) -> str:
     return f"python main.py --{mode} --config {shlex.quote((folder / 'config.yaml').as_posix())}"
 
 
-def _named(compared: dict, names: dict[str, str]) -> dict:
-    return {names[arm]: figures_of_arm for arm, figures_of_arm in compared.items()}
+def _named(compared: dict, names: dict[str, str], only: Container[str] = FIGURE_NAMES) -> dict:
+    return {
+        names[arm]: {name: value for name, value in figures_of_arm.items() if name in only}
+        for arm, figures_of_arm in compared.items()
+    }
 
 
 def _links(folder: Path, below: str, names: dict[str, str]) -> list[dict]:

@@ -43,6 +43,9 @@ class Experiment:
         return sorted(found, key=lambda name: (name != self.settings.get("heatmap"), name))
 
 
+_HASH_LENGTH = 64  # hexadecimal digits of SHA-256; other inputs are named by what they are
+
+
 def read_experiment(folder: str | PathLike) -> Experiment:
     """Read what a finished experiment left in its folder.
 
@@ -93,7 +96,10 @@ def provenance_rows(manifest: dict) -> list[dict]:
         "command": shlex.join(manifest["command"]) if "command" in manifest else None,
         "seed": manifest.get("seed"),
         "commit": manifest.get("git_commit"),
-        **{f"SHA-256 of {name}": value for name, value in manifest.get("inputs", {}).items()},
+        **{
+            f"SHA-256 of {name}" if len(value) == _HASH_LENGTH else name: value
+            for name, value in manifest.get("inputs", {}).items()
+        },
         "versions": ", ".join(f"{name} {value}" for name, value in manifest.get("versions", {}).items()),
     }
     return [{"name": name, "value": value} for name, value in entries.items() if value not in (None, "")]

@@ -34,7 +34,7 @@ def study(settings: TrainingSettings) -> None:
     Raises
     ------
     SettingsError
-        If the attention is 'none'.
+        If the attention is 'none', or the heatmap is 'attention'.
     DatasetError
         If the folds or key frames are missing or damaged, or the folder holds something else.
     """
@@ -43,6 +43,12 @@ def study(settings: TrainingSettings) -> None:
             "A study with attention 'none'.",
             "the attention block of the arms that have one",
             "leave --attention at its default, or name a block.",
+        )
+    if settings.heatmap == "attention" and settings.pooling != "attention_mil":
+        raise SettingsError(
+            "A study with heatmap 'attention'.",
+            "a heatmap that all arms can draw; two of them have no attention",
+            "leave --heatmap at its default.",
         )
     clips, folds, inputs = open_folds(settings.input)
     folder = Path(settings.experiment)
@@ -73,12 +79,18 @@ def study(settings: TrainingSettings) -> None:
 
 
 def arm_settings(settings: TrainingSettings, arm: str) -> TrainingSettings:
-    """Settings of one arm of a study."""
+    """Settings of one arm of a study.
+
+    An arm without augmentation learns from the key frames alone: no twins with synthetic narrowings either,
+    and its test frames are not mirrored, since it has never learnt from a mirrored one.
+    """
     augmentation, attention = ARMS[arm]
     return replace(
         settings,
         experiment=(Path(settings.experiment) / "arms" / arm).as_posix(),
         augmentation=augmentation,
+        narrowings=augmentation and settings.narrowings,
+        mirrored_test=augmentation and settings.mirrored_test,
         attention=settings.attention if attention else "none",
     )
 

@@ -297,10 +297,10 @@ def _check_same_inputs(config: Path, settings: TrainingSettings, inputs: dict[st
     if changed:
         hashes = "; ".join(f"{n} {then.get(n, 'none')[:12]}, now {inputs[n][:12]}" for n in changed)
         raise DatasetError(
-            f"{settings.input} is not what {config.parent} was made from (SHA-256 of {hashes}).",
-            "the clips and folds of that experiment",
-            "name them with --input, draw them again with the same seed, or use a copy of config.yaml that "
-            "lies elsewhere.",
+            f"{settings.input} is not what {config.parent} was made from ({hashes}).",
+            "the clips and folds of that experiment, and its Keras backend",
+            "name them with --input, draw them again with the same seed (manifest.json has "
+            "it), set KERAS_BACKEND, or use a copy of config.yaml that lies elsewhere.",
         )
 
 

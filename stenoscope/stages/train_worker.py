@@ -182,8 +182,10 @@ def train_fold(
     dict
         As of `run_fold`, without host.
     """
+    from stenoscope.heatmaps.registry import check_method
     from stenoscope.stages.explain import write_maps
 
+    check_method(settings)  # a wrong name should fail now, not after the training
     part, inner = fold.train, fold.train[:0]
     if not fold.frame_wise:
         seed = settings.seed * 1000 + fold.number
@@ -270,15 +272,16 @@ def opened(folder: str, inputs: tuple[tuple[str, str], ...]) -> tuple[ClipSet, l
     clips, folds, found = open_folds(folder)
     if tuple(sorted(found.items())) != inputs:
         raise ClusterError(
-            f"{platform.node()} sees other clips or folds in {folder} than the run began with.",
-            "one file system that all machines share, and input that stays as it is",
+            f"{platform.node()} sees other clips or folds in {folder}, or has another Keras backend, "
+            "than the run began with.",
+            "one file system and environment that all machines share, and input that stays as it is",
             "run the same command again.",
         )
     return clips, folds
 
 
 def open_folds(folder: str | Path) -> tuple[ClipSet, list[FoldData], dict[str, str]]:
-    """Open what step 2 wrote: the clips, the five folds and the hashes that name them."""
+    """Open what step 2 wrote: the clips, the five folds, and what names them and the library that learns."""
     folder = Path(folder)
     manifest = provenance.read_manifest(folder, "folds", "python data_loader_kfold.py")
     provenance.check_outputs(folder, manifest, [n for n in manifest["outputs"] if n.endswith(".pickle")])
@@ -290,7 +293,13 @@ def open_folds(folder: str | Path) -> tuple[ClipSet, list[FoldData], dict[str, s
             "run `python data_loader_kfold.py --overwrite`.",
         )
     folds = [read_fold(folder, number, clips.sha256) for number in range(1, NUM_FOLDS + 1)]
-    return clips, folds, {"clips.pickle": clips.sha256, "folds": provenance.sha256_json(manifest["outputs"])}
+    named = {
+        "clips.pickle": clips.sha256,
+        "folds": provenance.sha256_json(manifest["outputs"]),
+        "seed of the folds": str(manifest["seed"]),  # to draw them again
+        "Keras backend": provenance.keras_backend(),  # an experiment has one
+    }
+    return clips, folds, named
 
 
 def shuffled_labels(labels: np.ndarray, folds, seed: int) -> np.ndarray:

@@ -48,7 +48,9 @@ def test_the_arms_differ_in_attention_and_augmentation_alone(trained, tmp_path):
     assert varied == [(False, "none"), (False, "cbam"), (True, "none"), (True, "cbam")]
     names = [arm.experiment for arm, _ in trained]
     assert names == [f"{tmp_path}/s/arms/{name}" for name in STUDY_ARMS], "in the order of the report"
-    ours = {"augmentation", "attention", "experiment"}
+    more = [(arm.narrowings, arm.mirrored_test) for arm, _ in trained]
+    assert more == [(False, False)] * 2 + [(True, True)] * 2, "the original sees the key frames alone"
+    ours = {"augmentation", "narrowings", "mirrored_test", "attention", "experiment"}
     for arm, _ in trained:
         assert {k: v for k, v in asdict(arm).items() if k not in ours} == {
             k: v for k, v in asdict(settings).items() if k not in ours
@@ -128,3 +130,9 @@ def test_without_attention_there_is_nothing_to_study(trained, tmp_path):
     with pytest.raises(SettingsError, match="none"):
         study(training_settings("smoke", experiment=str(tmp_path), attention="none"))
     assert trained == [] and not list(tmp_path.iterdir())
+
+
+def test_a_heatmap_that_two_arms_cannot_draw_is_refused(trained, tmp_path):
+    with pytest.raises(SettingsError, match="attention"):
+        study(settings_in(tmp_path, heatmap="attention"))
+    assert not trained and not (tmp_path / "s").exists()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from stenoscope import provenance
-from stenoscope.errors import DatasetError
+from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.settings import training_settings
 from stenoscope.stages import train as stage
@@ -145,6 +145,31 @@ def test_repeating_with_other_folds_is_refused(data, tmp_path):
     manifest = {"schema": "stenoscope/experiment", "inputs": {**inputs, "folds": "ab" * 32}}
     (made / "manifest.json").write_text(json.dumps(manifest))
     settings = training_settings("smoke", input=str(data / "folds"), experiment=str(tmp_path / "again"))
-    with pytest.raises(DatasetError, match=r"is not what .*of folds abababababab, now") as caught:
+    with pytest.raises(DatasetError, match=r"is not what .*folds abababababab, now") as caught:
         train(settings, config=str(made / "config.yaml"))
     assert "--input" in caught.value.fix and not (tmp_path / "again").exists()
+
+
+def test_another_library_is_refused_like_other_folds(data, tmp_path, monkeypatch):
+    _, _, inputs = open_folds(data / "folds")
+    made = tmp_path / "made"
+    made.mkdir()
+    manifest = {"schema": "stenoscope/experiment", "inputs": inputs}
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    settings = training_settings("smoke", input=str(data / "folds"), experiment=str(tmp_path / "again"))
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    with pytest.raises(DatasetError, match=r"is not what .*Keras backend \w+, now numpy"):
+        train(settings, config=str(made / "config.yaml"))
+    assert inputs["seed of the folds"].isdigit(), "to draw them again"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"heatmap": "gradcamm"}, "gradcam_plus_plus"), ({"heatmap": "attention", "attention": "none"}, "cbam")],
+)
+def test_a_heatmap_that_cannot_be_drawn_is_told_before_the_training(two_folds, tmp_path, changes, told):
+    clips, fold, _, settings, _ = two_folds
+    settings = replace(settings, experiment=str(tmp_path / "e"), **changes)
+    with pytest.raises(SettingsError) as caught:
+        train_fold(fold, clips, clips.labels, settings, tmp_path, tmp_path / "checkpoint.npz")
+    assert told in str(caught.value) and not list(tmp_path.iterdir())

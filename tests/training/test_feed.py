@@ -30,7 +30,7 @@ def test_nothing_tunes_the_data_set():
 
 
 def test_batches_are_made_ahead_with_deterministic_kernels():
-    """Those of `machine.prepare`, with which TensorFlow runs what has a state only when it is asked for it."""
+    """`machine.prepare` asks for them, and TensorFlow then runs nothing that has a state ahead of time."""
     prepare(threads=0, seed=7)
     made = [threading.Event() for _ in range(5)]
 
