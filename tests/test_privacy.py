@@ -14,13 +14,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from stenoscope.cli import run
-from stenoscope.settings import (
-    AugmentSettings,
-    FoldSettings,
-    KeyframeSettings,
-    PredictSettings,
-    training_settings,
-)
+from stenoscope.presets import training_settings
+from stenoscope.settings import AugmentSettings, FoldSettings, KeyframeSettings, PredictSettings
 from stenoscope.stages.augment import draw_variants
 from stenoscope.stages.check import check
 from stenoscope.stages.folds import make_folds

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from stenoscope.dataset import plain_pickle
-from stenoscope.settings import TrainingSettings, training_settings
+from stenoscope.presets import training_settings
+from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.fits import settings_key
 from tests.journey import PHANTOM
 

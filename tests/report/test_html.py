@@ -10,12 +10,12 @@ import yaml
 from stenoscope import provenance
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.summary import evaluation_levels, summarise
+from stenoscope.presets import training_settings
 from stenoscope.report import page as pages
 from stenoscope.report.html import write_report
 from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
 from stenoscope.report.predict_page import write_predict_report
 from stenoscope.report.results import read_experiment
-from stenoscope.settings import training_settings
 from tests.evaluation.helpers import make_predictions
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import frame_rows, mean_image
-from stenoscope.settings import training_settings
+from stenoscope.presets import training_settings
 from stenoscope.stages import audit as stage
 from stenoscope.stages.audit import ARMS, audit
 from stenoscope.stages.leaks import leaking_fold
