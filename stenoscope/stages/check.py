@@ -19,7 +19,6 @@ from stenoscope import __version__, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import LabelsError, LabelTable
-from stenoscope.dataset.layouts import LAYOUTS, open_layout
 from stenoscope.dataset.survey import (
     BLOCKING,
     Problem,
@@ -41,7 +40,14 @@ from stenoscope.imaging.readers import READERS
 from stenoscope.report.intake_page import write_intake_page
 from stenoscope.settings import FoldSettings, KeyframeSettings
 from stenoscope.stages.check_worker import survey
-from stenoscope.stages.keyframes import CRASHED, UNLABELLED, _labels, _method
+from stenoscope.stages.cohort import (
+    CRASHED,
+    UNLABELLED,
+    check_method,
+    choose_method,
+    find_labels,
+    open_cohort,
+)
 
 INTAKE, PAGE = "intake.csv", "intake.html"
 
@@ -62,12 +68,15 @@ def check(settings: KeyframeSettings) -> int:
     ------
     DatasetError
         If there is no clip at all, or another check of the same output is under way.
+    SettingsError
+        If there is no such key-frame method or layout.
     """
+    check_method(settings.method)
     problems: list[Problem] = []
     layout, data = _open(settings, problems)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
-    method = _method(settings, layout, data)
-    labels = _find_labels(settings, layout, data, pseudonym, problems)
+    method = choose_method(settings.method, layout, data)
+    labels = _labels(settings, layout, data, pseudonym, problems)
     rows = _rows(settings, data, pseudonym, method)
     rows = _with_cohort(rows, data, labels)
     problems += _problems(rows, data, labels)
@@ -84,24 +93,21 @@ def check(settings: KeyframeSettings) -> int:
 def _open(settings: KeyframeSettings, problems: list[Problem]) -> tuple[str, Catalogue]:
     """The cohort; where a published data set's own tables are damaged, its clips without them."""
     try:
-        layout, data = open_layout(Path(settings.input), settings.layout)
+        return open_cohort(settings.input, settings.layout)
     except DatasetError as problem:
         with suppress(DatasetError):
             data = Catalogue(discover(settings.input))
             problems.append(Problem("stop", problem.received, problem.fix))
             return "clips", data
         raise
-    if settings.layout == "auto":
-        say(f"{settings.input} is laid out as {LAYOUTS[layout].title}.")
-    return layout, data
 
 
-def _find_labels(
+def _labels(
     settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym, problems: list[Problem]
 ) -> LabelTable | None:
     """The labels as step 1 finds them; with faults, what can be read of them."""
     try:
-        return _labels(settings, layout, data, pseudonym)[0]
+        return find_labels(settings, layout, data, pseudonym)[0]
     except LabelsError as problem:
         title = f"{len(problem.faults)} fault{'' if len(problem.faults) == 1 else 's'} in the labels."
         problems.append(Problem("stop", title, problem.fix, problem.faults))

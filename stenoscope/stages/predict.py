@@ -22,6 +22,7 @@ from stenoscope.records import Clip, KeyframeChoice
 from stenoscope.report.panels import Case, draw_panel, encode_gif, encode_png, panel_name
 from stenoscope.report.predict_page import write_predict_report
 from stenoscope.settings import PredictSettings, TrainingSettings
+from stenoscope.stages.cohort import CRASHED
 from stenoscope.stages.decide import decide_new_clips
 from stenoscope.stages.dicom_objects import DicomFolder
 from stenoscope.stages.ensemble import (
@@ -32,7 +33,6 @@ from stenoscope.stages.ensemble import (
     read_experiment,
 )
 from stenoscope.stages.explain import drawn_methods
-from stenoscope.stages.keyframes import CRASHED
 from stenoscope.stages.predict_worker import read_clip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stenoscope import locks
-from stenoscope.errors import DatasetError
+from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.report import intake_page
 from stenoscope.settings import KeyframeSettings
@@ -203,3 +203,9 @@ def test_a_folder_without_a_clip_is_one_error(settings, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="holds no clip"):
         check(replaced(settings, input=str(tmp_path / "empty")))
+
+
+def test_an_unknown_method_is_refused_as_in_step_one(settings):
+    with pytest.raises(SettingsError, match="moon2022"):
+        check(replaced(settings, method="moon2022"))
+    assert not Path(settings.output).exists()
