@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from stenoscope import locks, provenance
@@ -23,7 +24,14 @@ _WHERE_NOT_WHAT = {
 }  # fmt: skip
 
 
-def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrite: bool = False) -> bool:
+def claim(
+    folder: str | os.PathLike,
+    kind: str,
+    settings,
+    inputs: dict,
+    overwrite: bool = False,
+    spare: Collection[str] = (),
+) -> bool:
     """Take `folder` for a run: fresh, to be resumed, or already finished.
 
     A run notes its settings and inputs in `.unfinished.json` and removes the note when its manifest is
@@ -41,6 +49,8 @@ def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrit
         Names of inputs and their SHA-256.
     overwrite : bool
         Remove what another run of this kind left in `folder`.
+    spare : collection of str
+        Names in `folder` that are no run's result and stay there all the same.
 
     Returns
     -------
@@ -58,13 +68,13 @@ def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrit
         return True
     locks.hold(folder)
     try:
-        return _claim(folder, kind, settings, inputs, overwrite)
+        return _claim(folder, kind, settings, inputs, overwrite, spare)
     except BaseException:
         locks.release(folder)
         raise
 
 
-def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool) -> bool:
+def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spare: Collection[str]) -> bool:
     note = folder / provenance.UNFINISHED
     if _is_finished(folder, kind, settings, inputs, overwrite):  # by a run that ended just now
         locks.release(folder)
@@ -88,7 +98,7 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool) -> 
         # A kill from here on must not leave parts that could be taken for this run's.
         provenance.write_json(note, {**content, _CLEARING: True})
         for path in folder.iterdir():
-            if path.name in (locks.LOCK, provenance.UNFINISHED):
+            if path.name in (locks.LOCK, provenance.UNFINISHED, *spare):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

@@ -178,6 +178,15 @@ def test_another_run_is_refused_or_replaced(tmp_path, finished, change):
     assert everything(folder) == [".lock.json", ".unfinished.json"]
 
 
+def test_what_is_spared_stays_when_a_run_is_replaced(tmp_path):
+    claim(tmp_path)
+    for name in ("old", "mine.csv"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "mine").mkdir()
+    claim(tmp_path, Some(seed=8), overwrite=True, spare=("mine", "mine.csv", "not there"))
+    assert everything(tmp_path) == [".lock.json", ".unfinished.json", "mine", "mine.csv"]
+
+
 def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
     provenance.write_manifest(tmp_path, "phantom", Some(), {}, {})
     with pytest.raises(DatasetError, match="phantom"):

@@ -20,7 +20,7 @@ from stenoscope.provenance import write_text
 from stenoscope.report.figures import _ABNORMAL, _NORMAL, _render
 from stenoscope.report.page import Drawing, render
 
-_MAX_FILES = 400  # lines of the page's table; all of them are in intake.csv
+_MAX_FILES = 400  # lines of the page's table; all of them are in check.csv
 _MAX_ITEMS = 200  # of one problem or reason
 _MAX_VALUES = 12  # of one trait
 _GROUPS = (("normal", "0", _NORMAL), ("abnormal", "1", _ABNORMAL), ("label unknown", "", None))

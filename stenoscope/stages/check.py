@@ -41,6 +41,7 @@ from stenoscope.report.intake_page import write_intake_page
 from stenoscope.settings import FoldSettings, KeyframeSettings
 from stenoscope.stages.check_worker import survey
 from stenoscope.stages.cohort import (
+    CHECK,
     CRASHED,
     UNLABELLED,
     check_method,
@@ -49,15 +50,13 @@ from stenoscope.stages.cohort import (
     open_cohort,
 )
 
-INTAKE, PAGE = "intake.csv", "intake.html"
-
-_WORK = ".check"
+_WORK, TABLE, PAGE = CHECK
 _JOURNAL = "rows.jsonl"
 
 
 @locks.released()
 def check(settings: KeyframeSettings) -> int:
-    """Write `intake.csv` and `intake.html` to the output folder, and nothing else.
+    """Write `check.csv` and `check.html` to the output folder, and nothing else; step 1 leaves them alone.
 
     Returns
     -------
@@ -82,7 +81,7 @@ def check(settings: KeyframeSettings) -> int:
     problems += _problems(rows, data, labels)
     problems = in_order(problems)
     output = Path(settings.output)
-    provenance.write_text(output / INTAKE, to_csv(rows, SurveyRow))
+    provenance.write_text(output / TABLE, to_csv(rows, SurveyRow))
     blocked = any(problem.severity in BLOCKING for problem in problems)
     command = _next_command(settings, blocked)
     write_intake_page(output / PAGE, Path(settings.input).resolve().name, rows, problems, command)
@@ -268,7 +267,7 @@ def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command:
         if problem.severity != "note":
             where = f" ({', '.join(problem.items[:3])}{', ...' if len(problem.items) > 3 else ''})"
             shown.append((problem.severity.upper(), problem.title + (where if problem.items else "")))
-    shown += [("table", str(output / INTAKE)), ("look at", str(output / PAGE))]
+    shown += [("table", str(output / TABLE)), ("look at", str(output / PAGE))]
     blocked = any(problem.severity in BLOCKING for problem in problems)
     title = "Check: mend what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
     finish(title, shown, command)

@@ -18,6 +18,9 @@ AUTO = "auto"
 USUAL = "opacification"
 """Key-frame method where nothing else is asked for."""
 
+CHECK = (".check", "check.csv", "check.html")
+"""What ``--check`` keeps in the output folder of step 1, which leaves it alone: work, table, page."""
+
 UNLABELLED = "No label for this clip. To fix: add a line clip_id,patient_id,label."
 CRASHED = (
     "The process that read this clip was killed, twice: by a crash of the decoder, or for want of memory. To "

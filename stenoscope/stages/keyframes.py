@@ -38,6 +38,7 @@ from stenoscope.keyframes.published import PUBLISHED
 from stenoscope.records import KeyframeChoice
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages.cohort import (
+    CHECK,
     CRASHED,
     UNLABELLED,
     check_method,
@@ -85,7 +86,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     }
     if method == PUBLISHED:
         inputs["published key frames"] = provenance.sha256_json(data.keyframes)
-    if claims.claim(output, "keyframes", settings, inputs, settings.overwrite):
+    if claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare=CHECK):
         say(f"{output} is up to date; nothing to do.")
     else:
         rows = list(found.rows)
