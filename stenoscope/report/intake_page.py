@@ -8,10 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from stenoscope.dataset.problems import BLOCKING, Problem
 from stenoscope.dataset.survey import (
-    BLOCKING,
     NAMED_TRAITS,
-    Problem,
     SurveyRow,
     excluded_by_reason,
     note_counts,

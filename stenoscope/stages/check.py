@@ -19,16 +19,13 @@ from stenoscope import __version__, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import LabelsError, LabelTable
+from stenoscope.dataset.problems import BLOCKING, Problem, count_of, in_order
+from stenoscope.dataset.repeats import mark_repeats, repeat_problems
 from stenoscope.dataset.survey import (
-    BLOCKING,
-    Problem,
     SurveyRow,
     content_problems,
-    in_order,
-    mark_repeats,
     match_problems,
     patient_problems,
-    repeat_problems,
     shortcut_problems,
 )
 from stenoscope.errors import DatasetError, writing
@@ -196,9 +193,8 @@ def _read_journal(path: Path, wanted: set[str]) -> dict[str, SurveyRow]:
 def _with_cohort(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None) -> list[SurveyRow]:
     """The rows with their labels and patients; as in step 1, a clip without a label can't be used."""
     row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)} if labels else {}
-    repeats = mark_repeats(rows)
     result = []
-    for row in rows:
+    for row in mark_repeats(rows):
         patient = data.patients.get(row.clip_id) or row.header_patient
         label = ""
         if row.clip_id in row_of:
@@ -207,9 +203,7 @@ def _with_cohort(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | No
             label = "" if np.isnan(value) else str(int(value))
         elif labels and row.status == "ok":
             row = replace(row, status="quarantined", reason=UNLABELLED)
-        result.append(
-            replace(row, patient_id=patient, label=label, same_pixels_as=repeats.get(row.clip_id, ""))
-        )
+        result.append(replace(row, patient_id=patient, label=label))
     if labels:
         found = {row.clip_id for row in rows}
         result += [SurveyRow(**asdict(missing_clip(name))) for name in labels.clip_ids if name not in found]
@@ -234,9 +228,10 @@ def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None)
     else:
         title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
         problems.append(Problem("note", title, "give labels with --labels to train."))
+    patients = {row.clip_id: row.patient_id for row in rows}
     return [
         *problems,
-        *repeat_problems(rows),
+        *repeat_problems(rows, patients, {row.clip_id: row.label for row in rows}),
         *patient_problems(rows),
         *shortcut_problems(rows),
         *content_problems(rows),
@@ -259,19 +254,14 @@ def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command:
     normal, abnormal = (sum(row.label == value for row in usable) for value in "01")
     patients = {row.patient_id for row in usable} - {""}
     shown = [
-        ("can be used", f"{_count(len(usable), 'clip')} of {_count(len(patients), 'patient')}"),
+        ("can be used", f"{count_of(len(usable), 'clip')} of {count_of(len(patients), 'patient')}"),
         ("labels", f"{normal} normal, {abnormal} abnormal, {len(usable) - normal - abnormal} without"),
-        ("excluded", f"{_count(excluded, 'clip')}; {_count(ignored, 'other file')}"),
+        ("excluded", f"{count_of(excluded, 'clip')}; {count_of(ignored, 'other file')}"),
     ]
     for problem in problems:
         if problem.severity != "note":
-            where = f" ({', '.join(problem.items[:3])}{', ...' if len(problem.items) > 3 else ''})"
-            shown.append((problem.severity.upper(), problem.title + (where if problem.items else "")))
+            shown.append((problem.severity.upper(), problem.told))
     shown += [("table", str(output / TABLE)), ("look at", str(output / PAGE))]
     blocked = any(problem.severity in BLOCKING for problem in problems)
     title = "Check: mend what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
     finish(title, shown, command)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -22,6 +22,8 @@ from stenoscope.cli import finish, progress, say
 from stenoscope.cluster import Run, UnseenError, await_file
 from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.labels import LabelTable, match_labels
+from stenoscope.dataset.problems import Problem
+from stenoscope.dataset.repeats import mark_repeats, repeat_problems
 from stenoscope.dataset.truth import keyframe_lesions, truth_text
 from stenoscope.errors import DatasetError
 from stenoscope.executors import crashed, executor, map_ordered
@@ -122,6 +124,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
                 )
                 writer.add(source.clip_id, patient, values, outcome.choice, outcome.frames, lesions, **meta)
                 table.append(_line(source.clip_id, patient, values, outcome.choice))
+            rows = mark_repeats(rows)
             provenance.write_text(output / "intake.csv", to_csv(rows))
             if not table:
                 raise _nothing_usable(settings.input, rows)
@@ -134,6 +137,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             {**asdict(settings), "labels_from": str(labels_from), "layout_found": layout},
             inputs,
             _counts(rows, table),
+            repeats=[asdict(problem) for problem in _repeats(rows, table)],
             clips=writer.entry,
             outputs={
                 "clips.pickle": writer.entry["sha256"],
@@ -268,6 +272,12 @@ def _counts(rows: list[IntakeRow], table: list[dict]) -> dict:
     }
 
 
+def _repeats(rows: list[IntakeRow], table: list[dict]) -> list[Problem]:
+    """Clips with the same pixels, as the cohort's labels and patients make them harmless or a leak."""
+    patients = {line["clip_id"]: line["patient_id"] for line in table}
+    return repeat_problems(rows, patients, {line["clip_id"]: str(line["label"]) for line in table})
+
+
 def _nothing_usable(folder: str, rows: list[IntakeRow]) -> DatasetError:
     reasons = [f"{row.path or row.clip_id}: {row.reason}" for row in rows if row.status == "quarantined"]
     shown = "\n  ".join(reasons[:10]) + (f"\n  ... and {len(reasons) - 10} more" if len(reasons) > 10 else "")
@@ -287,7 +297,8 @@ def _notes(intake: Path) -> str:
 
 
 def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
-    counts = provenance.read_manifest(output, "keyframes", "python pickle_generator.py")["counts"]
+    manifest = provenance.read_manifest(output, "keyframes", "python pickle_generator.py")
+    counts = manifest["counts"]
     shown = [("key frames", f"{output / 'clips.pickle'} ({counts['ok']} clips)")]
     if labelled:
         shown.append(
@@ -304,6 +315,9 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
     shown.append(("intake", f"{output / 'intake.csv'} ({note})"))
     if notes := _notes(output / "intake.csv"):
         shown.append(("clips read", notes))
+    for found in manifest.get("repeats", []):  # folders of earlier versions have none
+        problem = Problem(**found)
+        shown.append((problem.severity.upper(), f"{problem.told} To fix: {problem.fix}"))
     if labelled and not (counts["normal"] and counts["abnormal"]):
         shown.append(("note", "one class: no folds can be drawn and nothing trained on these clips alone"))
         labelled = False

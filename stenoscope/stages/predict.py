@@ -11,6 +11,7 @@ import pandas as pd
 
 from stenoscope import locks, provenance
 from stenoscope.cli import finish, progress, say
+from stenoscope.dataset.repeats import mark_repeats
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.executors import crashed, executor, map_ordered
@@ -84,7 +85,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
                     mean, method = probabilities.mean(axis=0), trained.heatmap
                     dicom.write(source, clip, choice, mean, shown, scales[method], method)
             step()
-    provenance.write_text(output / "intake.csv", to_csv(rows))
+    provenance.write_text(output / "intake.csv", to_csv(mark_repeats(rows)))
     if not tables:
         reasons = "\n  ".join(f"{row.path}: {row.reason}" for row in rows[:10])
         raise DatasetError(f"None of the clips can be used:\n  {reasons}", "at least one readable clip")

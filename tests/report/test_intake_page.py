@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from stenoscope.dataset.survey import Problem, SurveyRow
+from stenoscope.dataset.problems import Problem
+from stenoscope.dataset.survey import SurveyRow
 from stenoscope.report import intake_page
 from stenoscope.report.intake_page import write_intake_page
 
