@@ -32,7 +32,7 @@ def main() -> None:
             PredictSettings,
             "Apply a finished experiment to new clips.",
             sys.argv[2:],
-            positional=("paths", "Clips, or folders of clips."),
+            positional=("paths", "Clips, or folders of clips, in any layout that step 1 takes."),
             prog="main.py predict",
         )
         from stenoscope.stages.predict import predict

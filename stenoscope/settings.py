@@ -268,8 +268,12 @@ class PredictSettings:
     """Folder of a finished experiment."""
     output: str = ""
     """Folder to write to; empty = EXPERIMENT/predict."""
-    method: str = "opacification"
-    """Key-frame method."""
+    layout: str = "auto"
+    """Layout of the folders, as in step 1: 'cadica', 'arcade', 'kemerovo', 'angiodata', 'folders', 'clips';
+    'auto' finds out for each path."""
+    method: str = "auto"
+    """Key-frame method, as in step 1: 'opacification', 'temporal', 'moon2021' or 'published'; 'auto' is
+    'published' for data sets of single or selected frames (ARCADE, Kemerovo) and else 'opacification'."""
     dicom: bool = False
     """Also write DICOM objects that refer to the source (key frames, heatmap overlay) for the archive it came
     from. They carry the source's patient and study: NOT pseudonymised. Wants requirements-extra.txt."""
