@@ -18,7 +18,7 @@ MODES = {
     ),
     "audit": (
         "Train the same arm under patient-wise, clip-wise and frame-wise folds and with shuffled labels, to "
-        "measure what leaks are worth; written to EXPERIMENT/audit.",
+        "measure what leaks are worth; written to EXPERIMENT/audit. --inner_share does not apply.",
         {},
     ),
 }

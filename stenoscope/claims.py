@@ -12,6 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from stenoscope import locks, provenance
+from stenoscope.cli import say
 from stenoscope.errors import DatasetError
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")  # names that `atomic_path` gives
@@ -48,7 +49,8 @@ def claim(
     inputs : dict
         Names of inputs and their SHA-256.
     overwrite : bool
-        Remove what another run of this kind left in `folder`.
+        Remove what another run of this kind left in `folder`, also the results of other runs in folders
+        below it (the audit of an experiment, its predictions), which is said.
     spare : collection of str
         Names in `folder` that are no run's result and stay there all the same.
 
@@ -61,7 +63,7 @@ def claim(
     ------
     DatasetError
         If it holds a run with other settings or inputs, or a damaged result, and `overwrite` is False; or a
-        run that is under way.
+        run that is under way, in the folder itself or in one that would be removed.
     """
     folder = Path(folder)
     if _is_finished(folder, kind, settings, inputs, overwrite):  # also where nothing may be written
@@ -95,6 +97,12 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
             )
         clear = bool(changed) or being_cleared or finished  # finished, yet not returned above: damaged
     if clear:
+        inside = _runs_inside(folder, spare)
+        for part in inside:
+            locks.hold(part)  # refuses while that run is under way
+        if inside:
+            names = ", ".join(f"{part}/ ({kind})" for part, kind in inside.items())
+            say(f"Replacing what {folder} holds, with the runs that lie in it: {names}.")
         # A kill from here on must not leave parts that could be taken for this run's.
         provenance.write_json(note, {**content, _CLEARING: True})
         for path in folder.iterdir():
@@ -104,6 +112,8 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
                 shutil.rmtree(path)
             else:
                 path.unlink()
+        for part in inside:
+            locks.release(part)
     tidy(folder)
     provenance.write_json(note, content)
     return False
@@ -130,6 +140,27 @@ def _is_finished(folder: Path, kind: str, settings, inputs: dict, overwrite: boo
             return False
         raise
     return True
+
+
+def _runs_inside(folder: Path, spare: Collection[str]) -> dict[Path, str]:
+    """Folders in `folder` that are results of runs of their own, finished or not, and what they hold."""
+    found = {}
+    for part in sorted(folder.iterdir()):
+        if part.name in spare or part.is_symlink() or not part.is_dir():
+            continue
+        records = [part / name for name in (provenance.MANIFEST, provenance.UNFINISHED, locks.LOCK)]
+        kinds = [_kind_of(record) for record in records if record.exists()]
+        if kinds:
+            found[part] = next(filter(None, kinds), "a run")
+    return found
+
+
+def _kind_of(record: Path) -> str:
+    """What a manifest or note says that its folder holds; empty if it can't be read."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))["schema"].partition("/")[2]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
 
 
 def _is_being_cleared(note: Path) -> bool:

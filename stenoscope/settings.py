@@ -151,7 +151,7 @@ class TrainingSettings:
     shuffle_labels: bool = False
     """Shuffle the labels over patients before training: an honest pipeline then lands on AUC 0.5."""
     overwrite: bool = False
-    """Replace an experiment that was run with other settings."""
+    """Replace an experiment that was run with other settings, with its audit/, predict/ and export/."""
 
     # Network
     backbone: str = "efficientnet_lite0"

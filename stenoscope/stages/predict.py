@@ -181,7 +181,10 @@ def _table(clip_id: str, choice: KeyframeChoice, probabilities: np.ndarray) -> p
 def _draw(
     output: Path, clip: Clip, choice: KeyframeChoice, keyframe: int, maps: dict, table, scales: dict
 ) -> None:
-    """The sheet, and a heatmap PNG and GIF per method, on the experiment's scale."""
+    """The sheet, and a heatmap PNG and GIF per method, on the experiment's scale.
+
+    In the GIF the map of the shown key frame lies over all frames.
+    """
     sheet = draw_sheet(clip.frames, choice, clip.clip_id)
     provenance.write_image(output / "sheets" / f"{provenance.file_name(clip.clip_id)}.png", sheet)
     call = vote(table.assign(fold=0, patient_id="", label=0)).iloc[0]
@@ -213,7 +216,7 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
         rows.append(("...", f"{len(calls) - 30} more in {output / 'predictions.csv'}"))
     rows += [
         ("report", str(output / "report.html")),
-        ("heatmaps", f"{output / 'heatmaps'}/ (PNG and GIF per clip)"),
+        ("heatmaps", f"{output / 'heatmaps'}/ (PNG and GIF per clip; the GIF lays one frame's map over all)"),
         ("spreadsheet", str(output / CLIPS)),
         ("intake", f"{output / 'intake.csv'} ({refused} quarantined)"),
     ]

@@ -230,6 +230,7 @@ def test_the_page_of_new_clips(tmp_path):
     assert "Calibrated" not in page.text
     assert "cut short" in page.text and "not a clip" not in page.text and "NA" in page.text
     assert "heatmaps/Patient_1__Coro_1.cam.gif" in page.links
+    assert "this one key frame lies over all of its frames" in page.text
     assert all(source.startswith("data:image/") for source in page.loads) and page.open == []
 
     decisions = (
