@@ -18,7 +18,7 @@ MODES = {
     ),
     "audit": (
         "Train the same arm under patient-wise, clip-wise and frame-wise folds and with shuffled labels, to "
-        "measure what leaks are worth; written to EXPERIMENT/audit.",
+        "measure what leaks are worth; written to EXPERIMENT/audit. --inner_share does not apply.",
         {},
     ),
 }
@@ -32,7 +32,7 @@ def main() -> None:
             PredictSettings,
             "Apply a finished experiment to new clips.",
             sys.argv[2:],
-            positional=("paths", "Clips, or folders of clips."),
+            positional=("paths", "Clips, or folders of clips, in any layout that step 1 takes."),
             prog="main.py predict",
         )
         from stenoscope.stages.predict import predict

@@ -93,7 +93,7 @@ def measure(given: argparse.Namespace, size: int, precision: str, jit: str, clip
     """Images a second of training and of the bare pass, a list of rounds each."""
     import keras
 
-    from stenoscope.settings import training_settings
+    from stenoscope.presets import training_settings
     from stenoscope.training.fold import Trainer
 
     keras.utils.clear_session()

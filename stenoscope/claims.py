@@ -8,9 +8,11 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from stenoscope import locks, provenance
+from stenoscope.cli import say
 from stenoscope.errors import DatasetError
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")  # names that `atomic_path` gives
@@ -23,7 +25,14 @@ _WHERE_NOT_WHAT = {
 }  # fmt: skip
 
 
-def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrite: bool = False) -> bool:
+def claim(
+    folder: str | os.PathLike,
+    kind: str,
+    settings,
+    inputs: dict,
+    overwrite: bool = False,
+    spare: Collection[str] = (),
+) -> bool:
     """Take `folder` for a run: fresh, to be resumed, or already finished.
 
     A run notes its settings and inputs in `.unfinished.json` and removes the note when its manifest is
@@ -40,7 +49,10 @@ def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrit
     inputs : dict
         Names of inputs and their SHA-256.
     overwrite : bool
-        Remove what another run of this kind left in `folder`.
+        Remove what another run of this kind left in `folder`, also the results of other runs in folders
+        below it (the audit of an experiment, its predictions), which is said.
+    spare : collection of str
+        Names in `folder` that are no run's result and stay there all the same.
 
     Returns
     -------
@@ -51,20 +63,20 @@ def claim(folder: str | os.PathLike, kind: str, settings, inputs: dict, overwrit
     ------
     DatasetError
         If it holds a run with other settings or inputs, or a damaged result, and `overwrite` is False; or a
-        run that is under way.
+        run that is under way, in the folder itself or in one that would be removed.
     """
     folder = Path(folder)
     if _is_finished(folder, kind, settings, inputs, overwrite):  # also where nothing may be written
         return True
     locks.hold(folder)
     try:
-        return _claim(folder, kind, settings, inputs, overwrite)
+        return _claim(folder, kind, settings, inputs, overwrite, spare)
     except BaseException:
         locks.release(folder)
         raise
 
 
-def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool) -> bool:
+def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spare: Collection[str]) -> bool:
     note = folder / provenance.UNFINISHED
     if _is_finished(folder, kind, settings, inputs, overwrite):  # by a run that ended just now
         locks.release(folder)
@@ -85,15 +97,23 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool) -> 
             )
         clear = bool(changed) or being_cleared or finished  # finished, yet not returned above: damaged
     if clear:
+        inside = _runs_inside(folder, spare)
+        for part in inside:
+            locks.hold(part)  # refuses while that run is under way
+        if inside:
+            names = ", ".join(f"{part}/ ({kind})" for part, kind in inside.items())
+            say(f"Replacing what {folder} holds, with the runs that lie in it: {names}.")
         # A kill from here on must not leave parts that could be taken for this run's.
         provenance.write_json(note, {**content, _CLEARING: True})
         for path in folder.iterdir():
-            if path.name in (locks.LOCK, provenance.UNFINISHED):
+            if path.name in (locks.LOCK, provenance.UNFINISHED, *spare):
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
+        for part in inside:
+            locks.release(part)
     tidy(folder)
     provenance.write_json(note, content)
     return False
@@ -120,6 +140,27 @@ def _is_finished(folder: Path, kind: str, settings, inputs: dict, overwrite: boo
             return False
         raise
     return True
+
+
+def _runs_inside(folder: Path, spare: Collection[str]) -> dict[Path, str]:
+    """Folders in `folder` that are results of runs of their own, finished or not, and what they hold."""
+    found = {}
+    for part in sorted(folder.iterdir()):
+        if part.name in spare or part.is_symlink() or not part.is_dir():
+            continue
+        records = [part / name for name in (provenance.MANIFEST, provenance.UNFINISHED, locks.LOCK)]
+        kinds = [_kind_of(record) for record in records if record.exists()]
+        if kinds:
+            found[part] = next(filter(None, kinds), "a run")
+    return found
+
+
+def _kind_of(record: Path) -> str:
+    """What a manifest or note says that its folder holds; empty if it can't be read."""
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))["schema"].partition("/")[2]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
 
 
 def _is_being_cleared(note: Path) -> bool:

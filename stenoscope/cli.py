@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stenoscope.errors import SettingsError, StenoscopeError, not_written
-from stenoscope.settings import PRESETS, TrainingSettings, preset
+from stenoscope.presets import PRESETS, preset
+from stenoscope.settings import TrainingSettings
 
 Settings = TypeVar("Settings")
 

@@ -4,10 +4,10 @@ One frozen dataclass per step. The scripts turn the fields into flags (``--varia
 them as YAML (``--config FILE``, ``--print_config``). The comment under each field is its help text.
 """
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from stenoscope.errors import SettingsError, unknown_name
+from stenoscope.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class TrainingSettings:
     """Shuffle the labels among the clips of each test fold before training: an honest pipeline then lands on
     AUC 0.5."""
     overwrite: bool = False
-    """Replace an experiment that was run with other settings."""
+    """Replace an experiment that was run with other settings, with its audit/, predict/ and export/."""
 
     # Network
     backbone: str = "efficientnet_lite0"
@@ -261,62 +261,6 @@ class TrainingSettings:
             raise SettingsError(f"learning_rate is {self.learning_rate}.", "a number above 0", "try 5e-4.")
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "cpu": {},  # the defaults above
-    "paper": {
-        "backbone": "inception_v3",
-        "cut": "top",
-        "image_size": 500,
-        "enhance": "none",
-        "pooling": "average",
-        "frozen_layers": 0.0,
-        "freeze_batch_norm": False,
-        "epochs": 10,
-        "optimizer": "adam",
-        "learning_rate": 1e-5,
-        "schedule": "constant",
-        "variants_per_epoch": 25,
-        "frames_per_epoch": 5,
-        "flip": False,
-        "shift": 0,
-        "narrowings": False,
-        "class_weights": False,
-        "mirrored_test": False,
-        "heatmap": "cam",
-    },
-    # The baseline of CADICA's authors (Jimenez-Partinen et al. 2024, doi 10.1111/exsy.13708; preprint
-    # arXiv 2402.00570, section 4.2, Tables 7 and 8): MobileNet-V2 on 224 px, batch 64, Adam 1e-5, 10 epochs,
-    # no layer frozen, shifts of 25 px, classes balanced, 2.8 views of a frame an epoch. It goes with
-    # `pickle_generator.py --method published`. Not here: rotation by 25 degrees and scaling by 0.8 to 1.7.
-    "cadica": {
-        "backbone": "mobilenet_v2",
-        "cut": "top",
-        "image_size": 224,
-        "enhance": "none",
-        "subtract_mean": False,
-        "attention": "none",
-        "pooling": "average",
-        "frozen_layers": 0.0,
-        "freeze_batch_norm": False,
-        "epochs": 10,
-        "batch_size": 64,
-        "learning_rate": 1e-5,
-        "schedule": "constant",
-        "variants_per_epoch": 3,
-        "frames_per_epoch": 5,
-        "flip": False,
-        "shift": 25,
-        "narrowings": False,
-        "mirrored_test": False,
-    },
-    # What `make demo` trains: `cpu` in less than half of its time, somewhat below its AUC.
-    "quick": {"epochs": 10},
-    # Seconds instead of minutes, to see that an installation works; its accuracy means nothing.
-    "smoke": {"image_size": 64, "epochs": 1, "frames_per_epoch": 1},
-}
-"""Named sets of settings: each lists what differs from the defaults."""
-
-
 @dataclass(frozen=True)
 class PredictSettings:
     """Apply a finished experiment to new clips: the ensemble of its five folds."""
@@ -325,8 +269,12 @@ class PredictSettings:
     """Folder of a finished experiment."""
     output: str = ""
     """Folder to write to; empty = EXPERIMENT/predict."""
-    method: str = "opacification"
-    """Key-frame method."""
+    layout: str = "auto"
+    """Layout of the folders, as in step 1: 'cadica', 'arcade', 'kemerovo', 'angiodata', 'folders', 'clips';
+    'auto' finds out for each path."""
+    method: str = "auto"
+    """Key-frame method, as in step 1: 'opacification', 'temporal', 'moon2021' or 'published'; 'auto' is
+    'published' for data sets of single or selected frames (ARCADE, Kemerovo) and else 'opacification'."""
     dicom: bool = False
     """Also write DICOM objects that refer to the source (key frames, heatmap overlay) for the archive it came
     from. They carry the source's patient and study: NOT pseudonymised. Wants requirements-extra.txt."""
@@ -401,28 +349,6 @@ class TuningSettings:
         _check_range(self, "inner_folds", 2, 20)
         _check_range(self, "workers", 1, 1024)
         _check_range(self, "seed", 0, 2**32 - 1)
-
-
-def preset(name: str) -> dict[str, Any]:
-    """Settings of the preset `name` that differ from the defaults of `TrainingSettings`.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such preset.
-    """
-    if name not in PRESETS:
-        raise unknown_name("preset", name, PRESETS)
-    return dict(PRESETS[name])
-
-
-def training_settings(preset_name: str = "cpu", **changes) -> TrainingSettings:
-    """`TrainingSettings` of a preset with some changes; unknown names are refused."""
-    known = {item.name for item in fields(TrainingSettings)}
-    for name in changes:
-        if name not in known:
-            raise unknown_name("setting", name, known)
-    return TrainingSettings(**{**preset(preset_name), **changes})
 
 
 def _check_range(settings, name: str, low: float, high: float) -> None:

@@ -4,13 +4,13 @@ import yaml
 from main import MODES
 from stenoscope.cli import config_file, finish, parse, run
 from stenoscope.errors import DatasetError
+from stenoscope.presets import training_settings
 from stenoscope.settings import (
     FoldSettings,
     KeyframeSettings,
     PredictSettings,
     TrainingSettings,
     TuningSettings,
-    training_settings,
 )
 
 CLASSES = (KeyframeSettings, FoldSettings, PredictSettings, TrainingSettings, TuningSettings)

@@ -9,8 +9,9 @@ import pytest
 
 from stenoscope import provenance
 from stenoscope.errors import DatasetError
+from stenoscope.presets import training_settings
 from stenoscope.report.results import read_experiment as read_results
-from stenoscope.settings import FoldSettings, KeyframeSettings, training_settings
+from stenoscope.settings import FoldSettings, KeyframeSettings
 from stenoscope.stages import ensemble, keyframe_worker
 from stenoscope.stages.folds import make_folds
 from stenoscope.stages.keyframes import make_keyframes

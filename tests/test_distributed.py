@@ -1,5 +1,6 @@
 """Steps 1 and 3 on a Dask scheduler and two workers, processes of this machine; one of them is killed."""
 
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,9 @@ from stenoscope import cluster, locks
 from stenoscope.cluster import Run, UnseenError, about_this_process, await_file, connect
 from stenoscope.errors import ClusterError, SettingsError
 from stenoscope.executors import concurrency, executor
+from stenoscope.settings import KeyframeSettings
+from stenoscope.stages.keyframes import make_keyframes
+from tests.imaging.make_dicom import write_repeats
 from tests.journey import ROOT, Workspace
 
 SECONDS = 120
@@ -90,6 +94,18 @@ def test_step_one_outlives_a_worker(prepared, dask, tmp_path):
     begun = lambda: len(list(output.glob(".work/*.pickle"))) >= 3  # noqa: E731
     run_and_kill(prepared, dask, begun, "pickle_generator.py", "--output", str(output))
     same_files(prepared, str(output), "data/keyframes")
+
+
+def test_repeated_clips_are_the_same_on_dask(dask, tmp_path):
+    dask.work()
+    found = []
+    common = {"input": str(write_repeats(tmp_path / "in")), "method": "midpoint", "sheets": False}
+    for output, scheduler in ((tmp_path / "here", None), (tmp_path / "there", dask.address)):
+        place = {"output": str(output), "pseudonym_key": str(tmp_path / "key"), "dask_scheduler": scheduler}
+        make_keyframes(KeyframeSettings(**common, **place, workers=1))
+        manifest = json.loads((output / "manifest.json").read_text())
+        found.append(((output / "intake.csv").read_bytes(), manifest["repeats"]))
+    assert found[0] == found[1] and len(found[0][1]) == 2
 
 
 def test_step_three_outlives_a_worker(journey, dask, tmp_path):

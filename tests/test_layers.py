@@ -11,6 +11,7 @@ LEVELS = {
     "errors": 0,
     "records": 0,
     "settings": 0.5,
+    "presets": 0.6,
     "cli": 0.7,
     "locks": 0.8,
     "provenance": 1,
@@ -115,7 +116,7 @@ def test_scripts_import_only_the_command_line_settings_and_stages(root, script):
 
 def test_no_module_is_longer_than_a_sitting(root):
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in modules(root)}
-    assert {str(path): lines for path, lines in lengths.items() if lines > 430} == {}
+    assert {str(path): lines for path, lines in lengths.items() if lines > 400} == {}
 
 
 def test_steps_one_and_two_load_no_tensor_library(root):

@@ -8,7 +8,7 @@ import pytest
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.folds.files import read_fold, read_part
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows, mean_image
-from stenoscope.settings import training_settings
+from stenoscope.presets import training_settings
 from stenoscope.stages import tune_worker
 from stenoscope.stages.train_worker import open_folds, shuffled_labels
 from stenoscope.training.fold import Trainer

@@ -11,13 +11,13 @@ from benchmarks.kill_test import contents, small_disk
 from stenoscope import locks
 from stenoscope.cli import run
 from stenoscope.phantom.cohort import write_cohort
+from stenoscope.presets import training_settings
 from stenoscope.settings import (
     FoldSettings,
     KeyframeSettings,
     PhantomSettings,
     PredictSettings,
     TuningSettings,
-    training_settings,
 )
 from stenoscope.stages.folds import make_folds
 from stenoscope.stages.keyframes import make_keyframes

@@ -5,8 +5,10 @@ that `predict --dicom` makes for the archive carry the patient by design, and ar
 """
 
 import base64
+import json
 import shutil
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -14,18 +16,22 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from stenoscope.cli import run
+from stenoscope.presets import training_settings
 from stenoscope.settings import (
     AugmentSettings,
+    ExportSettings,
     FoldSettings,
     KeyframeSettings,
     PredictSettings,
-    training_settings,
+    TuningSettings,
 )
 from stenoscope.stages.augment import draw_variants
 from stenoscope.stages.check import check
 from stenoscope.stages.folds import make_folds
 from stenoscope.stages.keyframes import make_keyframes
+from stenoscope.stages.train import to_repeat
 from tests.sentinels import found_in, like, plant, search, spoil
+from tests.stages.fakes import hurry
 
 TEXT = b"ZQ00000001 "
 BROKEN = {
@@ -114,10 +120,50 @@ def test_every_fault_has_its_line_and_none_quotes_the_header(broken, tmp_path, m
     assert found_in(tmp_path) == []
 
 
-def test_the_whole_pipeline_lets_no_header_text_out(cohort, broken, tmp_path, monkeypatch, capfd):
+def copied(settings, *_):
+    """Stands for `end_experiment`: an arm of a study or an audit that came out as the experiment did."""
+    shutil.copytree("results/demo", settings.experiment, ignore=shutil.ignore_patterns("audit", "predict"))
+
+
+@pytest.fixture
+def few_trainings(monkeypatch):
+    """Honest arms are copies of the experiment; of the leaking ones one fold is trained."""
+    from stenoscope.stages import audit, study
+
+    hurry(monkeypatch)
+    undone = audit.undone
+    monkeypatch.setattr(audit, "undone", lambda *which, **how: undone(*which, **how)[:1])
+    monkeypatch.setattr(audit, "gather", lambda arm, _: shutil.copy("results/demo/predictions.csv", arm))
+    for stage in (audit, study):
+        monkeypatch.setattr(stage, "begin_experiment", lambda *_: [])
+        monkeypatch.setattr(stage, "end_experiment", copied)
+
+
+@pytest.fixture
+def no_conversion(monkeypatch):
+    """An ONNX file of what it would say of itself, in seconds less; its results are taken for the models'."""
+    from stenoscope.export import onnx_file
+    from stenoscope.stages import export
+
+    def write(network, path, properties):
+        path.write_text(json.dumps([properties, [layer.name for layer in network.layers]]))
+
+    monkeypatch.setattr(export, "extra", lambda package: None)
+    monkeypatch.setattr(export, "_differences", lambda *_: {"probability": 0.0})
+    monkeypatch.setattr(onnx_file, "write_onnx", write)
+    monkeypatch.setattr(onnx_file, "run_onnx", lambda *_: None)
+
+
+def test_the_whole_pipeline_lets_no_header_text_out(
+    cohort, broken, tmp_path, monkeypatch, capfd, few_trainings, no_conversion
+):
     """Ten patients in the folders N/ and A/, whose ids are known from their headers alone."""
+    from stenoscope.stages.audit import audit
+    from stenoscope.stages.export import export
     from stenoscope.stages.predict import predict
+    from stenoscope.stages.study import study
     from stenoscope.stages.train import train
+    from stenoscope.stages.tune import tune
 
     monkeypatch.chdir(tmp_path)
     lines = (cohort.folder / "data/phantom/labels.csv").read_text().split()[1:]
@@ -128,6 +174,9 @@ def test_the_whole_pipeline_lets_no_header_text_out(cohort, broken, tmp_path, mo
             number = int(patient.removeprefix("PHANTOM"))
             like(broken / "good.dcm", source / f"{clip_id}.dcm", target / f"{clip_id}.dcm", number)
     trained = training_settings("smoke", threads=1, image_size=32, inner_share=0.3)
+    (tmp_path / "base.yaml").write_text(to_repeat(trained))
+    (tmp_path / "space.yaml").write_text("learning_rate: {low: 1e-4, high: 1e-3, log: true}\n")
+    tuning = TuningSettings(base="base.yaml", space="space.yaml", trials=1, inner_folds=2, threads=1)
     new = [str(broken / f"{name}.dcm") for name in ("good", "angles", "modality", "cut_pixels")]
     for stage in (
         lambda: make_keyframes(KeyframeSettings(input="in", workers=1)),
@@ -135,10 +184,19 @@ def test_the_whole_pipeline_lets_no_header_text_out(cohort, broken, tmp_path, mo
         lambda: make_folds(FoldSettings()),
         lambda: train(trained),
         lambda: predict(new, PredictSettings(threads=1)),
+        lambda: study(replace(trained, experiment="results/study")),
+        lambda: audit(trained),
+        lambda: tune(tuning),
+        lambda: export(ExportSettings(threads=1)),
     ):
         assert run(stage) == 0, capfd.readouterr()
     said = capfd.readouterr()
     shutil.rmtree(tmp_path / "in")
+    for made in (
+        "study/report.html", "demo/audit/audit.csv", "demo/audit/frame/fold_1/predictions.csv",
+        "tuning/study/report.html", "tuning/study/best.yaml", "demo/export/model.onnx",
+    ):  # fmt: skip
+        assert (tmp_path / "results" / made).exists(), made
 
     key = tmp_path / "data/pseudonym.key"
     secret = key.read_text().strip().encode()

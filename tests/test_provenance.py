@@ -178,6 +178,52 @@ def test_another_run_is_refused_or_replaced(tmp_path, finished, change):
     assert everything(folder) == [".lock.json", ".unfinished.json"]
 
 
+def test_runs_inside_a_folder_that_is_replaced_are_named(tmp_path, capsys):
+    claim(tmp_path)
+    for name in ("audit", "heatmaps", "elsewhere"):
+        (tmp_path / name).mkdir()
+    elsewhere = (tmp_path / "elsewhere").rename(tmp_path.with_name("elsewhere"))
+    provenance.write_manifest(elsewhere, "export", Some(), {}, {})
+    (tmp_path / "export").symlink_to(elsewhere)
+    claims.claim(tmp_path / "predict", "prediction", Some(), {})
+    locks.release(tmp_path / "predict")
+    provenance.write_manifest(tmp_path / "audit", "audit", Some(), {}, {})
+    finish(tmp_path)
+    capsys.readouterr()
+    claim(tmp_path, Some(seed=8), overwrite=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{tmp_path}/audit/ (audit), {tmp_path}/predict/ (prediction)." in said and "heatmaps" not in said
+    assert "export" not in said and everything(elsewhere) == ["manifest.json"], "only the link goes"
+    assert everything(tmp_path) == [".lock.json", ".unfinished.json"]
+    (tmp_path / "audit").mkdir()
+    assert locks.owner(tmp_path / "audit") is None, "nothing is held that is gone"
+    capsys.readouterr()
+    claim(tmp_path, Some(seed=8))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_under_way_inside_a_folder_keeps_it_from_being_replaced(tmp_path):
+    claim(tmp_path)
+    (tmp_path / "old").write_text("old")
+    finish(tmp_path)
+    claims.claim(tmp_path / "audit", "audit", Some(), {})
+    lock = tmp_path / "audit" / locks.LOCK
+    lock.write_text(json.dumps({**json.loads(lock.read_text()), "host": "elsewhere"}))
+    with pytest.raises(DatasetError, match=r"elsewhere is writing to .*audit"):
+        claim(tmp_path, Some(seed=8), overwrite=True)
+    assert (tmp_path / "old").exists() and lock.exists()
+    assert not (tmp_path / ".unfinished.json").exists() and not (tmp_path / locks.LOCK).exists()
+
+
+def test_what_is_spared_stays_when_a_run_is_replaced(tmp_path):
+    claim(tmp_path)
+    for name in ("old", "mine.csv"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "mine").mkdir()
+    claim(tmp_path, Some(seed=8), overwrite=True, spare=("mine", "mine.csv", "not there"))
+    assert everything(tmp_path) == [".lock.json", ".unfinished.json", "mine", "mine.csv"]
+
+
 def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
     provenance.write_manifest(tmp_path, "phantom", Some(), {}, {})
     with pytest.raises(DatasetError, match="phantom"):

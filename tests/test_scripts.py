@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from stenoscope.dataset import plain_pickle
-from stenoscope.settings import TrainingSettings, training_settings
+from stenoscope.presets import training_settings
+from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.fits import settings_key
 from tests.journey import PHANTOM
 
@@ -105,8 +106,8 @@ def test_a_check_verifies_without_making_anything_else(cohort):
     said = " ".join(cohort.run(*command).split())
     assert "step 1 can run" in said and "next: python pickle_generator.py --output data/checked" in said
     files = cohort.files("data/checked")
-    assert set(files) == {"intake.csv", "intake.html", ".check/rows.jsonl"}
-    intake = table(cohort, "data/checked/intake.csv")
+    assert set(files) == {"check.csv", "check.html", ".check/rows.jsonl"}
+    intake = table(cohort, "data/checked/check.csv")
     assert set(intake["status"]) == {"ok"} and set(intake["contrast"]) == {"yes"}
     assert intake["pixel_sha256"].is_unique and set(intake["same_pixels_as"]) == {""}
     labels = cohort.folder / "faulty.csv"

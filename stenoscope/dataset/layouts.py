@@ -63,7 +63,9 @@ LAYOUTS: dict[str, Layout] = {
     "folders": Layout("folders N/ and A/", _has_folders, _plain, "folders N/ (normal) and A/ (abnormal)"),
     "clips": Layout("folder of clips", Path.exists, _plain, "DICOM files, folders of frames, or videos"),
 }
-"""Layouts by name, in the order in which they are asked; the last one takes anything."""
+"""Layouts by name, in the order in which they are asked; the last one, `PLAIN`, takes anything."""
+
+PLAIN = "clips"
 
 
 def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
@@ -104,7 +106,7 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
     raise DatasetError(
         f"{path} has not the layout {name}.",
         LAYOUTS[name].expected,
-        "correct --input, or leave --layout out.",
+        "correct the path, or leave --layout out.",
     )
 
 

@@ -1,24 +1,19 @@
-"""What is wrong with a cohort as a whole: labels, patients, repeated clips, shortcuts.
+"""What is wrong with a cohort as a whole: labels, patients, contents, shortcuts.
 
-Everything here works on the rows of `intake.csv`, one a source, and lists all problems together.
+Everything here works on the rows of `check.csv`, one a source, and lists all problems together.
 """
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from stenoscope.dataset.problems import Problem, count_of
 from stenoscope.imaging.intake import IntakeRow
 from stenoscope.records import KEYFRAMES_PER_CLIP
-
-SEVERITIES = ("leak", "stop", "warning", "note")
-"""Kinds of problems, the worst first: the test of a model would be void; step 1 would stop; look at it; good
-to know."""
-
-BLOCKING = frozenset(("leak", "stop"))
 
 _UID = re.compile(r"\d+(\.\d+){5,}")
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -30,7 +25,7 @@ _STRENGTH = 0.3  # Cramer's V of a trait and the label, or |2 AUC - 1|, from whi
 
 @dataclass(frozen=True, slots=True)
 class SurveyRow(IntakeRow):
-    """A line of the `intake.csv` that ``--check`` writes: an `IntakeRow` and what the whole cohort adds.
+    """A line of the `check.csv` that ``--check`` writes: an `IntakeRow` and what the whole cohort adds.
 
     Attributes
     ----------
@@ -46,8 +41,6 @@ class SurveyRow(IntakeRow):
         Patient by the labels, else by the data set, else `header_patient`.
     label : str
         ``0``, ``1``, or empty for unknown.
-    same_pixels_as : str
-        First clip, by id, that has the very same pixels.
     """
 
     contrast: str = ""
@@ -56,29 +49,6 @@ class SurveyRow(IntakeRow):
     header_patient: str = ""
     patient_id: str = ""
     label: str = ""
-    same_pixels_as: str = ""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that a researcher should know or mend.
-
-    Attributes
-    ----------
-    severity : str
-        One of `SEVERITIES`.
-    title : str
-        One sentence.
-    fix : str
-        What to do about it; empty where there is nothing to do.
-    items : list of str
-        Where it is, all of them.
-    """
-
-    severity: str
-    title: str
-    fix: str = ""
-    items: list[str] = field(default_factory=list)
 
 
 def match_problems(
@@ -109,7 +79,7 @@ def match_problems(
         problems.append(
             Problem(
                 "warning",
-                f"{_count(len(missing), 'label')} without a clip.",
+                f"{count_of(len(missing), 'label')} without a clip.",
                 "add the clips, or delete the labels.",
                 missing,
             )
@@ -118,58 +88,12 @@ def match_problems(
         problems.append(
             Problem(
                 "warning",
-                f"{_count(len(unlabelled), 'clip')} without a label; step 1 leaves them out.",
+                f"{count_of(len(unlabelled), 'clip')} without a label; step 1 leaves them out.",
                 "add a line clip_id,patient_id,label for each.",
                 unlabelled,
             )
         )
     return problems
-
-
-def mark_repeats(rows: Sequence[SurveyRow]) -> dict[str, str]:
-    """For each clip whose pixels another has, too, the first of them by id (for that one, itself)."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if row.pixel_sha256:
-            groups[row.pixel_sha256].append(row.clip_id)
-    return {clip_id: min(same) for same in groups.values() if len(same) > 1 for clip_id in same}
-
-
-def repeat_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
-    """The same pixels twice: under two patients (a leak), with two labels, or merely twice.
-
-    Only clips that can be used count.
-    """
-    groups: dict[str, list[SurveyRow]] = defaultdict(list)
-    for row in rows:
-        if row.same_pixels_as and row.status == "ok":
-            groups[row.same_pixels_as].append(row)
-    leaks, torn, twice = [], [], []
-    for _, same in sorted(groups.items()):
-        if len(same) < 2:
-            continue
-        patients, labels = {row.patient_id for row in same} - {""}, {row.label for row in same} - {""}
-        names = ", ".join(
-            f"{row.clip_id} ({'patient ' + row.patient_id if row.patient_id else 'no patient'})"
-            for row in sorted(same, key=lambda row: row.clip_id)
-        )
-        if len(patients) > 1:
-            leaks.append(names)
-        if len(labels) > 1:
-            torn.append(names)
-        if len(patients) <= 1 and len(labels) <= 1:
-            twice.append(names)
-    found = [
-        ("leak", leaks, "the same pixels under several patients: test data would be seen in training",
-         "find out whose they are; correct patient_id, or remove all but one."),
-        ("leak", torn, "the same pixels as normal and as abnormal", "correct the label, or remove one."),
-        ("warning", twice, "the same pixels more than once: they count double", "remove all but one."),
-    ]  # fmt: skip
-    return [
-        Problem(severity, f"{_count(len(items), 'clip')} with {title}.", fix, items)
-        for severity, items, title, fix in found
-        if items
-    ]
 
 
 def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
@@ -204,8 +128,8 @@ def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
         problems.append(
             Problem(
                 "leak",
-                f"{_count(len(split), 'patient')} by the headers under several patient ids: the same person "
-                "could be in training and test data.",
+                f"{count_of(len(split), 'patient')} by the headers under several patient ids: the same "
+                "person could be in training and test data.",
                 "give all clips of a person one patient_id, in the labels or by their folder.",
                 sorted(split),
             )
@@ -214,7 +138,7 @@ def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
         problems.append(
             Problem(
                 "warning",
-                f"{_count(len(merged), 'patient id')} with clips of several patients by the headers.",
+                f"{count_of(len(merged), 'patient id')} with clips of several patients by the headers.",
                 "check these patient ids; nothing leaks, but the folds count too few patients.",
                 sorted(merged),
             )
@@ -242,14 +166,14 @@ def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
     for severity, holds, title, fix in found:
         items = sorted(row.clip_id for row in used if holds(row))
         if items:
-            problems.append(Problem(severity, f"{_count(len(items), 'clip')} with {title}.", fix, items))
+            problems.append(Problem(severity, f"{count_of(len(items), 'clip')} with {title}.", fix, items))
     telling = sorted(row.path for row in rows if _UID.search(row.path) or _DATE.search(row.path))
     if telling:
         problems.append(
             Problem(
                 "warning",
-                f"{_count(len(telling), 'file name')} with what looks like a UID or a date; file names stand "
-                "in every output.",
+                f"{count_of(len(telling), 'file name')} with what looks like a UID or a date; file names "
+                "stand in every output.",
                 "rename these files before results are passed on.",
                 telling,
             )
@@ -302,7 +226,7 @@ def shortcut_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
     if not items:
         return []
     title = (
-        f"{_count(len(items), 'technical trait')} that tell normal from abnormal clips: possible shortcuts."
+        f"{count_of(len(items), 'technical trait')} that tell normal from abnormal clips: possible shortcuts."
     )
     return [Problem("warning", title, "balance the cohort, or test within one kind at a time.", items)]
 
@@ -358,16 +282,7 @@ def excluded_by_reason(rows: Sequence[SurveyRow]) -> list[dict]:
     return result
 
 
-def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """The worst first; within a severity as they came."""
-    return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
-
-
 def note_counts(rows: Sequence[SurveyRow]) -> Mapping[str, int]:
     """What was done to clips that can be used (``MONOCHROME1 inverted``), and to how many."""
     notes = Counter(note for row in rows if row.status == "ok" for note in row.reason.split("; ") if note)
     return dict(sorted(notes.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

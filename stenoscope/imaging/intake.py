@@ -68,6 +68,8 @@ class IntakeRow:
         transfer syntax and whatever the header says of the patient.
     sha256 : str
         Of the source's bytes, for clips that were read.
+    same_pixels_as : str
+        First clip, by id, of those in the same table that have the very same pixels.
     """
 
     path: str
@@ -95,6 +97,7 @@ class IntakeRow:
     scale: float | None = None
     pixel_sha256: str = ""
     sha256: str = ""
+    same_pixels_as: str = ""
 
 
 _FACTS = tuple({field.name for field in fields(Facts)} & {field.name for field in fields(IntakeRow)})

@@ -8,10 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from stenoscope.dataset.problems import BLOCKING, Problem
 from stenoscope.dataset.survey import (
-    BLOCKING,
     NAMED_TRAITS,
-    Problem,
     SurveyRow,
     excluded_by_reason,
     note_counts,
@@ -20,7 +19,7 @@ from stenoscope.provenance import write_text
 from stenoscope.report.figures import _ABNORMAL, _NORMAL, _render
 from stenoscope.report.page import Drawing, render
 
-_MAX_FILES = 400  # lines of the page's table; all of them are in intake.csv
+_MAX_FILES = 400  # lines of the page's table; all of them are in check.csv
 _MAX_ITEMS = 200  # of one problem or reason
 _MAX_VALUES = 12  # of one trait
 _GROUPS = (("normal", "0", _NORMAL), ("abnormal", "1", _ABNORMAL), ("label unknown", "", None))

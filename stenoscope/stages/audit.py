@@ -18,6 +18,14 @@ ARMS = (PATIENT, *LEAKING, "shuffled")
 """Folders of the arms in `EXPERIMENT/audit/`, the honest one first."""
 
 
+_OWN = (
+    ("inner_share", 0.0,
+     "frame-wise folds leave no patients to hold out, and all arms train on equal shares"),
+    ("shuffle_labels", False, "one of its arms has shuffled labels, the others need the true ones"),
+)  # fmt: skip
+"""Settings that an audit has its own values of, and why."""
+
+
 @locks.released()
 def audit(settings: TrainingSettings) -> None:
     """Train under honest and under leaking folds, and with shuffled labels; write `EXPERIMENT/audit/`.
@@ -25,7 +33,8 @@ def audit(settings: TrainingSettings) -> None:
     ``patient``: the folds of step 2. ``clip``: clips are split without regard to patients. ``frame``: key
     frames are split without regard to clips. ``shuffled``: the folds of step 2, labels as with
     `shuffle_labels`. The arms `patient` and `shuffled` are complete experiments. Nothing is held out to
-    calibrate on, so that all arms train on equal shares. Resumes after an interrupt.
+    calibrate on, so that all arms train on equal shares: settings that say otherwise are told and not
+    followed. Resumes after an interrupt.
 
     Parameters
     ----------
@@ -38,7 +47,10 @@ def audit(settings: TrainingSettings) -> None:
     """
     clips, folds, inputs = open_folds(settings.input)
     folder = Path(settings.experiment) / "audit"
-    settings = replace(settings, inner_share=0.0, shuffle_labels=False)
+    for name, usual, why in _OWN:
+        if (value := getattr(settings, name)) != usual:
+            say(f"{name} is {value}; the audit takes {usual}: {why}.")
+    settings = replace(settings, **{name: usual for name, usual, _ in _OWN})
     if claims.claim(folder, "audit", settings, inputs, settings.overwrite):
         say(f"{folder} is finished already; nothing to do.")
     else:

@@ -19,17 +19,13 @@ from stenoscope import __version__, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import LabelsError, LabelTable
-from stenoscope.dataset.layouts import LAYOUTS, open_layout
+from stenoscope.dataset.problems import BLOCKING, Problem, count_of, in_order
+from stenoscope.dataset.repeats import mark_repeats, repeat_problems
 from stenoscope.dataset.survey import (
-    BLOCKING,
-    Problem,
     SurveyRow,
     content_problems,
-    in_order,
-    mark_repeats,
     match_problems,
     patient_problems,
-    repeat_problems,
     shortcut_problems,
 )
 from stenoscope.errors import DatasetError, writing
@@ -41,17 +37,23 @@ from stenoscope.imaging.readers import READERS
 from stenoscope.report.intake_page import write_intake_page
 from stenoscope.settings import FoldSettings, KeyframeSettings
 from stenoscope.stages.check_worker import survey
-from stenoscope.stages.keyframes import CRASHED, UNLABELLED, _labels, _method
+from stenoscope.stages.cohort import (
+    CHECK,
+    CRASHED,
+    UNLABELLED,
+    check_method,
+    choose_method,
+    find_labels,
+    open_cohort,
+)
 
-INTAKE, PAGE = "intake.csv", "intake.html"
-
-_WORK = ".check"
+_WORK, TABLE, PAGE = CHECK
 _JOURNAL = "rows.jsonl"
 
 
 @locks.released()
 def check(settings: KeyframeSettings) -> int:
-    """Write `intake.csv` and `intake.html` to the output folder, and nothing else.
+    """Write `check.csv` and `check.html` to the output folder, and nothing else; step 1 leaves them alone.
 
     Returns
     -------
@@ -62,18 +64,21 @@ def check(settings: KeyframeSettings) -> int:
     ------
     DatasetError
         If there is no clip at all, or another check of the same output is under way.
+    SettingsError
+        If there is no such key-frame method or layout.
     """
+    check_method(settings.method)
     problems: list[Problem] = []
     layout, data = _open(settings, problems)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
-    method = _method(settings, layout, data)
-    labels = _find_labels(settings, layout, data, pseudonym, problems)
+    method = choose_method(settings.method, layout, data)
+    labels = _labels(settings, layout, data, pseudonym, problems)
     rows = _rows(settings, data, pseudonym, method)
     rows = _with_cohort(rows, data, labels)
     problems += _problems(rows, data, labels)
     problems = in_order(problems)
     output = Path(settings.output)
-    provenance.write_text(output / INTAKE, to_csv(rows, SurveyRow))
+    provenance.write_text(output / TABLE, to_csv(rows, SurveyRow))
     blocked = any(problem.severity in BLOCKING for problem in problems)
     command = _next_command(settings, blocked)
     write_intake_page(output / PAGE, Path(settings.input).resolve().name, rows, problems, command)
@@ -84,24 +89,21 @@ def check(settings: KeyframeSettings) -> int:
 def _open(settings: KeyframeSettings, problems: list[Problem]) -> tuple[str, Catalogue]:
     """The cohort; where a published data set's own tables are damaged, its clips without them."""
     try:
-        layout, data = open_layout(Path(settings.input), settings.layout)
+        return open_cohort(settings.input, settings.layout)
     except DatasetError as problem:
         with suppress(DatasetError):
             data = Catalogue(discover(settings.input))
             problems.append(Problem("stop", problem.received, problem.fix))
             return "clips", data
         raise
-    if settings.layout == "auto":
-        say(f"{settings.input} is laid out as {LAYOUTS[layout].title}.")
-    return layout, data
 
 
-def _find_labels(
+def _labels(
     settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym, problems: list[Problem]
 ) -> LabelTable | None:
     """The labels as step 1 finds them; with faults, what can be read of them."""
     try:
-        return _labels(settings, layout, data, pseudonym)[0]
+        return find_labels(settings, layout, data, pseudonym)[0]
     except LabelsError as problem:
         title = f"{len(problem.faults)} fault{'' if len(problem.faults) == 1 else 's'} in the labels."
         problems.append(Problem("stop", title, problem.fix, problem.faults))
@@ -191,9 +193,8 @@ def _read_journal(path: Path, wanted: set[str]) -> dict[str, SurveyRow]:
 def _with_cohort(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None) -> list[SurveyRow]:
     """The rows with their labels and patients; as in step 1, a clip without a label can't be used."""
     row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)} if labels else {}
-    repeats = mark_repeats(rows)
     result = []
-    for row in rows:
+    for row in mark_repeats(rows):
         patient = data.patients.get(row.clip_id) or row.header_patient
         label = ""
         if row.clip_id in row_of:
@@ -202,9 +203,7 @@ def _with_cohort(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | No
             label = "" if np.isnan(value) else str(int(value))
         elif labels and row.status == "ok":
             row = replace(row, status="quarantined", reason=UNLABELLED)
-        result.append(
-            replace(row, patient_id=patient, label=label, same_pixels_as=repeats.get(row.clip_id, ""))
-        )
+        result.append(replace(row, patient_id=patient, label=label))
     if labels:
         found = {row.clip_id for row in rows}
         result += [SurveyRow(**asdict(missing_clip(name))) for name in labels.clip_ids if name not in found]
@@ -229,9 +228,10 @@ def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None)
     else:
         title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
         problems.append(Problem("note", title, "give labels with --labels to train."))
+    patients = {row.clip_id: row.patient_id for row in rows}
     return [
         *problems,
-        *repeat_problems(rows),
+        *repeat_problems(rows, patients, {row.clip_id: row.label for row in rows}),
         *patient_problems(rows),
         *shortcut_problems(rows),
         *content_problems(rows),
@@ -254,19 +254,14 @@ def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command:
     normal, abnormal = (sum(row.label == value for row in usable) for value in "01")
     patients = {row.patient_id for row in usable} - {""}
     shown = [
-        ("can be used", f"{_count(len(usable), 'clip')} of {_count(len(patients), 'patient')}"),
+        ("can be used", f"{count_of(len(usable), 'clip')} of {count_of(len(patients), 'patient')}"),
         ("labels", f"{normal} normal, {abnormal} abnormal, {len(usable) - normal - abnormal} without"),
-        ("excluded", f"{_count(excluded, 'clip')}; {_count(ignored, 'other file')}"),
+        ("excluded", f"{count_of(excluded, 'clip')}; {count_of(ignored, 'other file')}"),
     ]
     for problem in problems:
         if problem.severity != "note":
-            where = f" ({', '.join(problem.items[:3])}{', ...' if len(problem.items) > 3 else ''})"
-            shown.append((problem.severity.upper(), problem.title + (where if problem.items else "")))
-    shown += [("table", str(output / INTAKE)), ("look at", str(output / PAGE))]
+            shown.append((problem.severity.upper(), problem.told))
+    shown += [("table", str(output / TABLE)), ("look at", str(output / PAGE))]
     blocked = any(problem.severity in BLOCKING for problem in problems)
     title = "Check: mend what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
     finish(title, shown, command)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

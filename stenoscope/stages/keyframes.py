@@ -20,27 +20,35 @@ import numpy as np
 from stenoscope import __version__, claims, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.cluster import Run, UnseenError, await_file
-from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.clipset import ClipSetWriter
-from stenoscope.dataset.labels import LabelTable, labels_from_folders, match_labels, read_labels
-from stenoscope.dataset.layouts import LAYOUTS, open_layout
-from stenoscope.dataset.truth import keyframe_lesions, read_truth, truth_text
-from stenoscope.errors import DatasetError, SettingsError, unknown_name
+from stenoscope.dataset.labels import LabelTable, match_labels
+from stenoscope.dataset.problems import Problem
+from stenoscope.dataset.repeats import mark_repeats, repeat_problems
+from stenoscope.dataset.truth import keyframe_lesions, truth_text
+from stenoscope.errors import DatasetError
 from stenoscope.executors import crashed, executor, map_ordered
 from stenoscope.imaging.intake import (
     IntakeRow,
     Source,
     missing_clip,
-    patient_of,
     refuse,
     to_csv,
 )
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.imaging.readers import READERS
 from stenoscope.keyframes.published import PUBLISHED
-from stenoscope.keyframes.registry import METHODS
 from stenoscope.records import KeyframeChoice
 from stenoscope.settings import KeyframeSettings
+from stenoscope.stages.cohort import (
+    CHECK,
+    CRASHED,
+    UNLABELLED,
+    check_method,
+    choose_method,
+    find_labels,
+    find_truth,
+    open_cohort,
+)
 from stenoscope.stages.keyframe_worker import Outcome, missing_files, process, read_outcome
 
 COLUMNS = (
@@ -49,20 +57,9 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of keyframes.csv."""
 
-UNLABELLED = "No label for this clip. To fix: add a line clip_id,patient_id,label."
-CRASHED = (
-    "The process that read this clip was killed, twice: by a crash of the decoder, or for want of memory. To "
-    "fix: convert the file to an uncompressed transfer syntax."
-)
 GONE = "It was there when the run began and is gone. To fix: put it back, or run again without it."
 
-AUTO = "auto"
-
 _WORK = ".work"
-_LABELS_FROM = {
-    "folders": "Labels from the folders N/ and A/.",
-    "none": "No labels: the data set has none.",
-}
 
 
 @locks.released()
@@ -74,16 +71,13 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     DatasetError
         If there is no clip, no usable clip, or the labels are faulty.
     """
-    if settings.method not in (AUTO, PUBLISHED, *METHODS):
-        raise unknown_name("key-frame method", settings.method, (AUTO, PUBLISHED, *METHODS))
-    layout, data = open_layout(Path(settings.input), settings.layout)
-    if settings.layout == AUTO:
-        say(f"{settings.input} is laid out as {LAYOUTS[layout].title}.")
+    check_method(settings.method)
+    layout, data = open_cohort(settings.input, settings.layout)
     found = data.inventory
-    method = _method(settings, layout, data)
+    method = choose_method(settings.method, layout, data)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
-    labels, labels_from = _labels(settings, layout, data, pseudonym)
-    truth, truth_from = _truth(settings, layout, data)
+    labels, labels_from = find_labels(settings, layout, data, pseudonym)
+    truth, truth_from = find_truth(settings, layout, data)
     output = Path(settings.output)
     fingerprints = {source.clip_id: _fingerprint(source) for source in found.sources}
     inputs = {
@@ -94,7 +88,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     }
     if method == PUBLISHED:
         inputs["published key frames"] = provenance.sha256_json(data.keyframes)
-    if claims.claim(output, "keyframes", settings, inputs, settings.overwrite):
+    if claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare=CHECK):
         say(f"{output} is up to date; nothing to do.")
     else:
         rows = list(found.rows)
@@ -130,6 +124,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
                 )
                 writer.add(source.clip_id, patient, values, outcome.choice, outcome.frames, lesions, **meta)
                 table.append(_line(source.clip_id, patient, values, outcome.choice))
+            rows = mark_repeats(rows)
             provenance.write_text(output / "intake.csv", to_csv(rows))
             if not table:
                 raise _nothing_usable(settings.input, rows)
@@ -142,6 +137,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             {**asdict(settings), "labels_from": str(labels_from), "layout_found": layout},
             inputs,
             _counts(rows, table),
+            repeats=[asdict(problem) for problem in _repeats(rows, table)],
             clips=writer.entry,
             outputs={
                 "clips.pickle": writer.entry["sha256"],
@@ -150,61 +146,6 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         )
         shutil.rmtree(output / _WORK, ignore_errors=True)
     _show(settings, output, bool(labels))
-
-
-def _method(settings: KeyframeSettings, layout: str, data: Catalogue) -> str:
-    """The key-frame method; 'auto' says what it chose where that is not the usual one."""
-    if settings.method == PUBLISHED and not data.keyframes:
-        raise SettingsError(
-            f"The layout {layout} ships no key frames.", "another method", "leave --method out."
-        )
-    if settings.method != AUTO:
-        return settings.method
-    if data.stills:
-        say("It holds selected frames, no whole runs: those are the key frames (method 'published').")
-    return PUBLISHED if data.stills else "opacification"
-
-
-def _labels(
-    settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym
-) -> tuple[LabelTable | None, Path | str]:
-    """The labels and where they come from: a path, a layout or 'none'; 'auto' says what it chose."""
-    choice: Path | str = settings.labels
-    if settings.labels == AUTO:
-        root = Path(settings.input)
-        if (root / "labels.csv").is_file():
-            choice = root / "labels.csv"
-        elif data.labels or layout == "folders":
-            choice = layout
-        elif data.patients:
-            choice = "none"
-        else:
-            raise DatasetError(
-                f"{root} has no labels.csv and no folders N/ and A/.",
-                "a label for every clip",
-                "write a CSV file clip_id,patient_id,label and give it with --labels FILE, sort the clips "
-                "into N/ (normal) and A/ (abnormal), or use --labels none for key frames only.",
-            )
-        say(_LABELS_FROM.get(choice, f"Labels from {choice if choice != layout else 'the data set itself'}."))
-    if choice == "none":
-        return None, "none"
-    if choice == "folders":
-        by_id = {source.clip_id: source for source in data.inventory.sources}
-        return labels_from_folders(by_id, lambda clip_id: patient_of(by_id[clip_id], pseudonym)), "folders"
-    if choice == layout:
-        return data.labels, layout
-    return read_labels(choice), Path(choice)
-
-
-def _truth(settings: KeyframeSettings, layout: str, data: Catalogue) -> tuple[dict[str, dict], Path | str]:
-    """The lesions by clip and where they come from: a path, the layout or 'none'."""
-    choice: Path | str = settings.truth
-    if settings.truth == AUTO:
-        path = Path(settings.input) / "truth.json"
-        choice = path if path.is_file() else layout if data.truth else "none"
-    if choice == "none":
-        return {}, "none"
-    return (data.truth, layout) if choice == layout else (read_truth(choice), Path(choice))
 
 
 def _hash_of(origin: Path | str, content) -> str:
@@ -331,6 +272,12 @@ def _counts(rows: list[IntakeRow], table: list[dict]) -> dict:
     }
 
 
+def _repeats(rows: list[IntakeRow], table: list[dict]) -> list[Problem]:
+    """Clips with the same pixels, as the cohort's labels and patients make them harmless or a leak."""
+    patients = {line["clip_id"]: line["patient_id"] for line in table}
+    return repeat_problems(rows, patients, {line["clip_id"]: str(line["label"]) for line in table})
+
+
 def _nothing_usable(folder: str, rows: list[IntakeRow]) -> DatasetError:
     reasons = [f"{row.path or row.clip_id}: {row.reason}" for row in rows if row.status == "quarantined"]
     shown = "\n  ".join(reasons[:10]) + (f"\n  ... and {len(reasons) - 10} more" if len(reasons) > 10 else "")
@@ -350,7 +297,8 @@ def _notes(intake: Path) -> str:
 
 
 def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
-    counts = provenance.read_manifest(output, "keyframes", "python pickle_generator.py")["counts"]
+    manifest = provenance.read_manifest(output, "keyframes", "python pickle_generator.py")
+    counts = manifest["counts"]
     shown = [("key frames", f"{output / 'clips.pickle'} ({counts['ok']} clips)")]
     if labelled:
         shown.append(
@@ -367,6 +315,9 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
     shown.append(("intake", f"{output / 'intake.csv'} ({note})"))
     if notes := _notes(output / "intake.csv"):
         shown.append(("clips read", notes))
+    for found in manifest.get("repeats", []):  # folders of earlier versions have none
+        problem = Problem(**found)
+        shown.append((problem.severity.upper(), f"{problem.told} To fix: {problem.fix}"))
     if labelled and not (counts["normal"] and counts["abnormal"]):
         shown.append(("note", "one class: no folds can be drawn and nothing trained on these clips alone"))
         labelled = False

@@ -11,17 +11,20 @@ import pandas as pd
 
 from stenoscope import locks, provenance
 from stenoscope.cli import finish, progress, say
+from stenoscope.dataset.layouts import LAYOUTS, PLAIN, open_layout
+from stenoscope.dataset.repeats import mark_repeats
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.executors import crashed, executor, map_ordered
 from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
-from stenoscope.imaging.intake import IntakeRow, Source, discover, refuse, to_csv
+from stenoscope.imaging.intake import IntakeRow, refuse, to_csv
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import Clip, KeyframeChoice
 from stenoscope.report.panels import Case, draw_panel, encode_gif, encode_png, panel_name
 from stenoscope.report.predict_page import write_predict_report
 from stenoscope.settings import PredictSettings, TrainingSettings
+from stenoscope.stages.cohort import AUTO, CRASHED, check_method, choose_method
 from stenoscope.stages.decide import decide_new_clips
 from stenoscope.stages.dicom_objects import DicomFolder
 from stenoscope.stages.ensemble import (
@@ -32,8 +35,7 @@ from stenoscope.stages.ensemble import (
     read_experiment,
 )
 from stenoscope.stages.explain import drawn_methods
-from stenoscope.stages.keyframes import CRASHED
-from stenoscope.stages.predict_worker import read_clip
+from stenoscope.stages.predict_worker import Job, read_clip
 
 
 @locks.released()
@@ -48,29 +50,33 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     Parameters
     ----------
     paths : sequence of str
-        Clips, or folders of clips.
+        Clips, or folders of clips, in any layout that step 1 knows.
     settings : PredictSettings
 
     Raises
     ------
     DatasetError
-        If the experiment is not finished, or no clip can be read.
+        If the experiment is not finished, a folder's layout is damaged, or no clip can be read.
+    SettingsError
+        If there is no such key-frame method or layout, or nothing is published where that is asked for.
     """
+    check_method(settings.method)
     experiment = Path(settings.experiment)
     manifest, trained = read_experiment(experiment)
     output = Path(settings.output) if settings.output else experiment / "predict"
     locks.hold(output)
     dicom = DicomFolder(output / "dicom", experiment.name) if settings.dicom else None
     pseudonym = Pseudonymizer(settings.pseudonym_key)
-    sources, rows = _discover_all(paths)
+    jobs, rows, layouts = _discover_all(paths, settings)
     models = load_models(experiment, trained, settings.threads)
     tables, peaks = [], []
-    work = partial(read_clip, pseudonym=pseudonym, method=settings.method)
+    work = partial(read_clip, pseudonym=pseudonym)
     with (
         executor(1, isolated=True) as pool,  # which reads the next clip meanwhile
-        progress("predict", len(sources)) as step,
+        progress("predict", len(jobs)) as step,
     ):
-        for source, future in map_ordered(pool, work, sources, ahead=2):
+        for job, future in map_ordered(pool, work, jobs, ahead=2):
+            source = job[0]
             clip, choice, row = (None, None, refuse(source, CRASHED)) if crashed(future) else future.result()
             rows.append(row)
             if clip is not None:
@@ -84,7 +90,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
                     mean, method = probabilities.mean(axis=0), trained.heatmap
                     dicom.write(source, clip, choice, mean, shown, scales[method], method)
             step()
-    provenance.write_text(output / "intake.csv", to_csv(rows))
+    provenance.write_text(output / "intake.csv", to_csv(mark_repeats(rows)))
     if not tables:
         reasons = "\n  ".join(f"{row.path}: {row.reason}" for row in rows[:10])
         raise DatasetError(f"None of the clips can be used:\n  {reasons}", "at least one readable clip")
@@ -96,30 +102,46 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
         status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
     }
     inputs = {"experiment": provenance.sha256_json(manifest["outputs"])}
-    provenance.write_manifest(output, "prediction", asdict(settings), inputs, counts)
+    methods = sorted({method for _, method, _ in jobs})
+    provenance.write_manifest(
+        output, "prediction", asdict(settings), inputs, counts, layouts=layouts, methods=methods
+    )
     write_predict_report(output, experiment.name, trained.heatmap)
     _show(output, experiment, predictions, decisions, counts["quarantined"], dicom)
 
 
-def _discover_all(paths: Sequence[str]) -> tuple[list[Source], list[IntakeRow]]:
-    """Clips of all paths; an id that two paths share gets the path's name in front."""
-    found = [(Path(path), discover(path)) for path in paths]
-    ids = [source.clip_id for _, inventory in found for source in inventory.sources]
-    sources = [
-        replace(source, clip_id=f"{path.resolve().name}/{source.clip_id}")
-        if ids.count(source.clip_id) > 1
-        else source
-        for path, inventory in found
-        for source in inventory.sources
-    ]
-    again = {clip_id for clip_id, count in Counter(source.clip_id for source in sources).items() if count > 1}
+def _discover_all(
+    paths: Sequence[str], settings: PredictSettings
+) -> tuple[list[Job], list[IntakeRow], list[str]]:
+    """Clips of all paths, rows of what is none, and each path's layout.
+
+    A clip id that two paths share gets the path's name in front.
+    """
+    jobs: list[tuple[Path, Job]] = []
+    rows, layouts = [], []
+    for path in map(Path, paths):
+        layout, data = open_layout(path, settings.layout)
+        if settings.layout == AUTO and layout != PLAIN:
+            say(f"{path} is laid out as {LAYOUTS[layout].title}.")
+        method = choose_method(settings.method, layout, data)
+        for source in data.inventory.sources:
+            jobs.append((path, (source, method, data.keyframes.get(source.clip_id, ()))))
+        rows += data.inventory.rows
+        layouts.append(layout)
+    ids = Counter(job[0].clip_id for _, job in jobs)
+    named = []
+    for path, (source, *how) in jobs:
+        if ids[source.clip_id] > 1:
+            source = replace(source, clip_id=f"{path.resolve().name}/{source.clip_id}")
+        named.append((source, *how))
+    again = {clip_id for clip_id, count in Counter(job[0].clip_id for job in named).items() if count > 1}
     if again:
         raise DatasetError(
             f"The same clip is named twice: {', '.join(sorted(again)[:5])}.",
             "every clip once",
             "name each path once.",
         )
-    return sources, [row for _, inventory in found for row in inventory.rows]
+    return named, rows, layouts
 
 
 def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSettings, all_maps: bool):
@@ -159,7 +181,10 @@ def _table(clip_id: str, choice: KeyframeChoice, probabilities: np.ndarray) -> p
 def _draw(
     output: Path, clip: Clip, choice: KeyframeChoice, keyframe: int, maps: dict, table, scales: dict
 ) -> None:
-    """The sheet, and a heatmap PNG and GIF per method, on the experiment's scale."""
+    """The sheet, and a heatmap PNG and GIF per method, on the experiment's scale.
+
+    In the GIF the map of the shown key frame lies over all frames.
+    """
     sheet = draw_sheet(clip.frames, choice, clip.clip_id)
     provenance.write_image(output / "sheets" / f"{provenance.file_name(clip.clip_id)}.png", sheet)
     call = vote(table.assign(fold=0, patient_id="", label=0)).iloc[0]
@@ -191,7 +216,7 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
         rows.append(("...", f"{len(calls) - 30} more in {output / 'predictions.csv'}"))
     rows += [
         ("report", str(output / "report.html")),
-        ("heatmaps", f"{output / 'heatmaps'}/ (PNG and GIF per clip)"),
+        ("heatmaps", f"{output / 'heatmaps'}/ (PNG and GIF per clip; the GIF lays one frame's map over all)"),
         ("spreadsheet", str(output / CLIPS)),
         ("intake", f"{output / 'intake.csv'} ({refused} quarantined)"),
     ]

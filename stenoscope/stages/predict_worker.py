@@ -8,27 +8,33 @@ import cv2
 
 from stenoscope.errors import DicomError
 from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
+from stenoscope.keyframes.published import PUBLISHED, choose_published
 from stenoscope.keyframes.registry import choose
 from stenoscope.records import Clip, KeyframeChoice
 from stenoscope.stages.keyframe_worker import NO_CONTRAST
 
+Job = tuple[Source, str, tuple[int, ...]]
+"""A clip, its key-frame method, and the key frames that its data set publishes."""
 
-def read_clip(source: Source, pseudonym, method: str) -> tuple[Clip | None, KeyframeChoice | None, IntakeRow]:
+
+def read_clip(job: Job, pseudonym) -> tuple[Clip | None, KeyframeChoice | None, IntakeRow]:
     """A clip with its key frames, or the reason why it can't be used; never raises for a bad file.
 
     Parameters
     ----------
-    source : Source
+    job : Job
     pseudonym : callable, str to str
-    method : str
-        Key-frame method.
     """
+    source, method, published = job
     cv2.setNumThreads(1)
     clip, row = admit(source, pseudonym)
     if clip is None:
         return None, None, row
     try:
-        choice = choose(clip.frames, method)
+        if method == PUBLISHED:
+            choice = choose_published(published, len(clip.frames))
+        else:
+            choice = choose(clip.frames, method)
     except DicomError as problem:
         return None, None, quarantine(row, problem.one_line)
     if not choice.contrast:

@@ -23,7 +23,7 @@ import pandas as pd
 from stenoscope import provenance
 from stenoscope.cluster import Run, await_file
 from stenoscope.dataset.clipset import ClipSet
-from stenoscope.errors import ClusterError, DatasetError
+from stenoscope.errors import ClusterError, DatasetError, SettingsError
 from stenoscope.export.tensorboard import FOLDER as TENSORBOARD
 from stenoscope.export.tensorboard import tensorboard_log
 from stenoscope.folds.files import FoldData, read_fold
@@ -181,12 +181,23 @@ def train_fold(
     -------
     dict
         As of `run_fold`, without host.
+
+    Raises
+    ------
+    SettingsError
+        If patients are to be held out of frame-wise folds.
     """
     from stenoscope.heatmaps.registry import check_method
     from stenoscope.stages.explain import write_maps
 
     check_method(settings)  # a wrong name should fail now, not after the training
     part, inner = fold.train, fold.train[:0]
+    if fold.frame_wise and settings.inner_share:
+        raise SettingsError(
+            f"inner_share is {settings.inner_share} for frame-wise folds, which split a patient's frames.",
+            "0: no patient can be held out of training there",
+            "set inner_share to 0.",
+        )
     if not fold.frame_wise:
         seed = settings.seed * 1000 + fold.number
         part, inner = inner_split(fold.train, labels, clips.patient_ids, settings.inner_share, seed)

@@ -17,7 +17,8 @@ from stenoscope import claims, locks, provenance
 from stenoscope.cli import finish, parse, progress, say
 from stenoscope.errors import DatasetError
 from stenoscope.executors import concurrency, executor
-from stenoscope.settings import TrainingSettings, TuningSettings, training_settings
+from stenoscope.presets import training_settings
+from stenoscope.settings import TrainingSettings, TuningSettings
 from stenoscope.stages.train_worker import open_folds
 from stenoscope.stages.tune_worker import fit_job, split_training_part
 from stenoscope.tuning.fits import OUTER, Fits, Job

@@ -1,33 +1,16 @@
-import pytest
-
 from stenoscope.dataset.survey import (
     SurveyRow,
     content_problems,
     excluded_by_reason,
-    in_order,
-    mark_repeats,
     match_problems,
     note_counts,
     patient_problems,
-    repeat_problems,
     shortcut_problems,
 )
 
 
 def row(clip_id, status="ok", **more):
     return SurveyRow(path=f"{clip_id}.dcm", clip_id=clip_id, status=status, **{"frame_time_ms": 66.7, **more})
-
-
-def repeated(*rows):
-    marks = mark_repeats(rows)
-    assert marks == {row.clip_id: min(r.clip_id for r in rows) for row in rows}
-    return repeat_problems(
-        [SurveyRow(**{**as_dict(row), "same_pixels_as": marks[row.clip_id]}) for row in rows]
-    )
-
-
-def as_dict(row):
-    return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
 def test_labels_and_clips_without_each_other_come_together():
@@ -37,32 +20,6 @@ def test_labels_and_clips_without_each_other_come_together():
     assert match_problems(["a"], ["a"]) == []
     (none,) = match_problems(["A"], ["a"])
     assert none.severity == "stop" and none.items == ["label A", "clip a"]
-
-
-def test_the_same_pixels_under_two_patients_are_a_leak():
-    (leak,) = repeated(row("b", pixel_sha256="f", patient_id="q"), row("a", pixel_sha256="f", patient_id="p"))
-    assert leak.severity == "leak" and leak.items == ["a (patient p), b (patient q)"]
-
-
-@pytest.mark.parametrize(
-    "labels, severity", [(("0", "1"), "leak"), (("1", "1"), "warning"), (("1", ""), "warning")]
-)
-def test_the_same_pixels_of_one_patient_count_double_or_contradict(labels, severity):
-    rows = [
-        row(name, pixel_sha256="f", patient_id="p", label=label)
-        for name, label in zip("ab", labels, strict=True)
-    ]
-    (problem,) = repeated(*rows)
-    assert problem.severity == severity
-
-
-def test_only_clips_that_can_be_used_leak():
-    rows = [
-        row("a", pixel_sha256="f", patient_id="p", same_pixels_as="a"),
-        row("b", "quarantined", pixel_sha256="f", patient_id="q", same_pixels_as="a"),
-    ]
-    assert repeat_problems(rows) == []
-    assert mark_repeats([row("a", pixel_sha256="f"), row("b", pixel_sha256="g"), row("c"), row("d")]) == {}
 
 
 def test_patients_of_headers_and_labels_are_held_against_each_other():
@@ -144,10 +101,3 @@ def test_what_is_left_out_is_grouped_by_reason():
     }
     assert ct["reason"] == "Is of modality CT." and notes["fix"] == "" and notes["paths"] == ["notes.txt"]
     assert note_counts(rows) == {"MONOCHROME1 inverted": 2, "resampled from 1024 x 1024": 1}
-
-
-def test_the_worst_comes_first():
-    problems = match_problems(["A"], ["a"]) + repeated(
-        row("a", pixel_sha256="f", patient_id="p"), row("b", pixel_sha256="f", patient_id="q")
-    )
-    assert [problem.severity for problem in in_order(problems)] == ["leak", "stop"]

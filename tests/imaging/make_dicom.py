@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
 XA = "1.2.840.10008.5.1.4.1.1.12.1"
 
@@ -50,6 +50,20 @@ def make_dicom(
         dataset.compress(compress, generate_instance_uid=False)
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def write_repeats(root: Path) -> Path:
+    """Two clips, each there twice, with labels: of two patients, and of one; one copy is compressed."""
+    root.mkdir()
+    lines = ["clip_id,patient_id,label"]
+    for seed, name, patient in ((1, "a", "p1"), (2, "b", "p2"), (1, "copy", "p9"), (2, "twin", "p2")):
+        frames = np.random.default_rng(seed).integers(90, 160, (3, 32, 32), np.uint8)
+        make_dicom(
+            root / f"{name}.dcm", frames, compress=RLELossless if name == "copy" else "", PatientID=name
+        )
+        lines.append(f"{name},{patient},{seed - 1}")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root
 
 
 def lut(first: int, entries, bits: int) -> list[Dataset]:

@@ -2,6 +2,7 @@ import pytest
 
 from stenoscope import provenance
 from stenoscope.evaluation.comparison import AUDIT_FIGURES, compare_arms
+from stenoscope.presets import training_settings
 from stenoscope.report.comparison_page import (
     AUDIT_ARMS,
     STUDY_ARMS,
@@ -9,7 +10,6 @@ from stenoscope.report.comparison_page import (
     write_audit_report,
     write_study_report,
 )
-from stenoscope.settings import training_settings
 from tests.evaluation.helpers import make_predictions
 from tests.report.test_html import Page
 

@@ -10,12 +10,12 @@ import yaml
 from stenoscope import provenance
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.summary import evaluation_levels, summarise
+from stenoscope.presets import training_settings
 from stenoscope.report import page as pages
 from stenoscope.report.html import write_report
 from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
 from stenoscope.report.predict_page import write_predict_report
 from stenoscope.report.results import read_experiment
-from stenoscope.settings import training_settings
 from tests.evaluation.helpers import make_predictions
 
 
@@ -230,6 +230,7 @@ def test_the_page_of_new_clips(tmp_path):
     assert "Calibrated" not in page.text
     assert "cut short" in page.text and "not a clip" not in page.text and "NA" in page.text
     assert "heatmaps/Patient_1__Coro_1.cam.gif" in page.links
+    assert "this one key frame lies over all of its frames" in page.text
     assert all(source.startswith("data:image/") for source in page.loads) and page.open == []
 
     decisions = (

@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from stenoscope.dataset.survey import Problem, SurveyRow
+from stenoscope.dataset.problems import Problem
+from stenoscope.dataset.survey import SurveyRow
 from stenoscope.report import intake_page
 from stenoscope.report.intake_page import write_intake_page
 
@@ -24,8 +25,8 @@ def cohort(count=6):
 
 
 def page(tmp_path, rows, problems=()):
-    write_intake_page(tmp_path / "intake.html", "cohort", rows, problems, "python pickle_generator.py")
-    return (tmp_path / "intake.html").read_text(encoding="utf-8")
+    write_intake_page(tmp_path / "check.html", "cohort", rows, problems, "python pickle_generator.py")
+    return (tmp_path / "check.html").read_text(encoding="utf-8")
 
 
 def test_the_page_is_whole_escaped_and_the_same_again(tmp_path):

@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from stenoscope.errors import SettingsError
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import frame_rows, mean_image
-from stenoscope.settings import training_settings
+from stenoscope.presets import training_settings
 from stenoscope.stages import audit as stage
 from stenoscope.stages.audit import ARMS, audit
 from stenoscope.stages.leaks import leaking_fold
+from stenoscope.stages.train_worker import train_fold
 from tests.stages.fakes import (
     INPUTS,
     PREDICTIONS,
@@ -125,11 +127,27 @@ def trained(monkeypatch, clips, folds):
     return calls
 
 
-def test_only_the_folds_and_the_shuffled_labels_differ(trained, tmp_path):
+def test_only_the_folds_and_the_shuffled_labels_differ(trained, tmp_path, capsys):
     audit(training_settings("smoke", experiment=str(tmp_path), inner_share=0.2))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "inner_share is 0.2; the audit takes 0.0" in said and "shuffle_labels is" not in said
     assert [name for name, _ in trained] == list(ARMS)
     assert [settings.shuffle_labels for _, settings in trained] == [False, False, False, True]
     assert {settings.inner_share for _, settings in trained} == {0.0}, "equal shares to train on"
+
+
+def test_labels_that_are_to_be_shuffled_are_told_too(trained, tmp_path, capsys):
+    audit(training_settings("smoke", experiment=str(tmp_path), shuffle_labels=True))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "shuffle_labels is True; the audit takes False" in said and "inner_share is" not in said
+    assert [settings.shuffle_labels for _, settings in trained] == [False, False, False, True]
+
+
+def test_no_patient_is_held_out_of_frame_wise_folds(clips, folds, tmp_path):
+    (fold, *_) = drawn_folds("frame", clips, folds)
+    settings = training_settings("smoke", inner_share=0.2)
+    with pytest.raises(SettingsError, match=r"inner_share is 0\.2 for frame-wise folds"):
+        train_fold(fold, clips, clips.labels, settings, tmp_path, tmp_path / "checkpoint")
 
 
 def test_what_an_audit_writes(trained, tmp_path, capsys):

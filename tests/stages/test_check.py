@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stenoscope import locks
-from stenoscope.errors import DatasetError
+from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.report import intake_page
 from stenoscope.settings import KeyframeSettings
@@ -73,13 +73,13 @@ def no_figures(monkeypatch):
     monkeypatch.setattr(intake_page, "_drawings", lambda usable: [])  # they take a second a page
 
 
-def table(settings):
-    rows = csv.DictReader((Path(settings.output) / "intake.csv").read_text(encoding="utf-8").splitlines())
+def table(settings, name="check.csv"):
+    rows = csv.DictReader((Path(settings.output) / name).read_text(encoding="utf-8").splitlines())
     return {row["clip_id"] or row["path"]: row for row in rows}
 
 
 def outputs(settings):
-    return {name: (Path(settings.output) / name).read_bytes() for name in ("intake.csv", "intake.html")}
+    return {name: (Path(settings.output) / name).read_bytes() for name in ("check.csv", "check.html")}
 
 
 def test_all_faults_are_told_at_once(settings, capsys):
@@ -105,7 +105,7 @@ def test_all_faults_are_told_at_once(settings, capsys):
     assert (rows["a"]["label"], rows["a"]["patient_id"], rows["ct"]["label"]) == ("0", "p1", "")
     assert rows["a"]["header_patient"] == Pseudonymizer(settings.pseudonym_key)("A")
     assert rows["a"]["contrast"] in ("yes", "no") and 0 < float(rows["a"]["beam_share"]) <= 1
-    assert {path.name for path in Path(settings.output).iterdir()} == {".check", "intake.csv", "intake.html"}
+    assert {path.name for path in Path(settings.output).iterdir()} == {".check", "check.csv", "check.html"}
 
 
 def test_mended_it_is_ready_and_agrees_with_step_one(settings, folder, capsys):
@@ -121,13 +121,31 @@ def test_mended_it_is_ready_and_agrees_with_step_one(settings, folder, capsys):
     assert following.startswith("python pickle_generator.py --input") and "--method moon2021" in following
     checked = table(settings)
     make_keyframes(settings)
-    made = table(settings)
+    made = table(settings, "intake.csv")
     assert {name: row["status"] for name, row in made.items()} == {
         name: row["status"] for name, row in checked.items()
     }
     assert checked["link"]["status"] == "quarantined"
     for name in ("a", "b", "deep/new"):
         assert made[name].items() <= checked[name].items()
+
+
+def test_step_one_leaves_the_check_as_it_is(settings, folder):
+    for name in ("copy.dcm", "nobody.dcm", "twice.avi", "deep/new.dcm"):
+        (folder / name).unlink()
+    (folder / "labels.csv").write_text("clip_id,patient_id,label\na,p1,0\nb,p2,1\n")
+    check(settings)
+    before = outputs(settings)
+    make_keyframes(settings)
+    assert outputs(settings) == before and len(table(settings, "intake.csv")) == len(table(settings))
+    (folder / "b").unlink()
+    check(settings)
+    after = outputs(settings)
+    assert after != before
+    make_keyframes(replaced(settings, overwrite=True))
+    assert outputs(settings) == after and (Path(settings.output) / ".check").is_dir()
+    check(settings)  # which in turn leaves the table of step 1 alone
+    assert table(settings, "intake.csv")["b"]["status"] == "quarantined"
 
 
 def test_only_what_changed_is_read_again_and_the_bytes_are_the_same(settings, folder, monkeypatch):
@@ -159,7 +177,7 @@ def test_processes_give_the_same_bytes(settings, tmp_path):
     check(settings)
     other = replaced(settings, executor="processes", workers=2, output=str(tmp_path / "other"))
     check(other)
-    assert outputs(other)["intake.csv"] == outputs(settings)["intake.csv"]
+    assert outputs(other)["check.csv"] == outputs(settings)["check.csv"]
 
 
 def test_a_second_check_at_once_is_refused(settings):
@@ -203,3 +221,9 @@ def test_a_folder_without_a_clip_is_one_error(settings, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="holds no clip"):
         check(replaced(settings, input=str(tmp_path / "empty")))
+
+
+def test_an_unknown_method_is_refused_as_in_step_one(settings):
+    with pytest.raises(SettingsError, match="moon2022"):
+        check(replaced(settings, method="moon2022"))
+    assert not Path(settings.output).exists()

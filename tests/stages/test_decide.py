@@ -5,7 +5,7 @@ import pytest
 from stenoscope import provenance
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.decisions import COLUMNS
-from stenoscope.settings import training_settings
+from stenoscope.presets import training_settings
 from stenoscope.stages.decide import decide, decide_new_clips
 from tests.evaluation.helpers import make_inner, make_predictions
 from tests.stages.fakes import write_predictions

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages import keyframes
 from stenoscope.stages.keyframes import make_keyframes
+from tests.imaging.make_dicom import write_repeats
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,62 @@ def test_the_number_of_workers_changes_no_byte(clips, tmp_path):
         run(clips, tmp_path / str(workers), workers=workers)
     for name in ("clips.pickle", "keyframes.csv", "intake.csv"):
         assert (tmp_path / "1/out" / name).read_bytes() == (tmp_path / "2/out" / name).read_bytes()
+
+
+@pytest.fixture
+def repeated(tmp_path):
+    return write_repeats(tmp_path / "in")
+
+
+QUICK = {"method": "midpoint", "sheets": False}
+
+
+def test_repeated_clips_are_told_every_time_and_named_a_leak_across_patients(repeated, tmp_path, capsys):
+    for again in (False, True):
+        run(repeated, tmp_path, **QUICK)
+        said = " ".join(capsys.readouterr().out.split())
+        assert ("nothing to do" in said) == again
+        assert "LEAK 1 clip with the same pixels under several patients: a leak between folds" in said
+        assert "(a (patient p1), copy (patient p9)) To fix: find out whose they are" in said
+        assert "WARNING 1 clip with the same pixels more than once: they count double." in said
+    intake = pd.read_csv(tmp_path / "out/intake.csv", index_col="clip_id")["same_pixels_as"]
+    assert intake.to_dict() == {"a": "a", "b": "b", "copy": "a", "twin": "b"}
+    found = json.loads((tmp_path / "out/manifest.json").read_text())["repeats"]
+    assert [(problem["severity"], problem["items"]) for problem in found] == [
+        ("leak", ["a (patient p1), copy (patient p9)"]),
+        ("warning", ["b (patient p2), twin (patient p2)"]),
+    ]
+
+
+def test_without_repeats_nothing_is_told(repeated, tmp_path, capsys):
+    (repeated / "copy.dcm").unlink()
+    (repeated / "twin.dcm").unlink()
+    run(repeated, tmp_path, **QUICK)
+    said = capsys.readouterr().out
+    assert "LEAK" not in said and "same pixels" not in said
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["repeats"] == []
+
+
+def test_repeats_are_the_same_with_two_workers_and_after_a_kill(repeated, tmp_path, monkeypatch, capsys):
+    def found(output):
+        manifest = json.loads((tmp_path / output / "manifest.json").read_text())
+        return (tmp_path / output / "intake.csv").read_bytes(), manifest["repeats"], manifest["outputs"]
+
+    run(repeated, tmp_path, **QUICK)
+    run(repeated, tmp_path, **QUICK, workers=2, output=str(tmp_path / "two"))
+    with monkeypatch.context() as patch:
+        patch.setattr(keyframes, "to_csv", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(repeated, tmp_path, **QUICK, output=str(tmp_path / "resumed"))
+    next((tmp_path / "resumed/.work").glob("*.pickle")).unlink()
+    capsys.readouterr()
+    run(repeated, tmp_path, **QUICK, output=str(tmp_path / "resumed"))
+    assert "Resuming: 3 of 4" in capsys.readouterr().out
+    assert found("out") == found("two") == found("resumed")
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_spread_and_method_reach_the_choice(clips, tmp_path):

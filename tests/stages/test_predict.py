@@ -1,17 +1,21 @@
+import json
 import os
 import shutil
 import signal
+from dataclasses import replace as replaced
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from stenoscope.errors import DatasetError
-from stenoscope.settings import PredictSettings
+from stenoscope.errors import DatasetError, SettingsError
+from stenoscope.settings import KeyframeSettings, PredictSettings
 from stenoscope.stages import predict
 from stenoscope.stages.explain import drawn_methods
+from stenoscope.stages.keyframes import make_keyframes
 from stenoscope.stages.predict import _discover_all
 from stenoscope.stages.predict_worker import read_clip
+from tests.dataset.trees import TREES, write_arcade, write_kemerovo
 
 
 @pytest.fixture
@@ -24,20 +28,58 @@ def folders(cohort, tmp_path):
 
 
 def test_an_id_that_two_paths_share_gets_their_names(folders):
-    sources, rows = _discover_all([str(folders / "ward"), str(folders / "lab")])
-    assert [source.clip_id for source in sources] == ["ward/clip", "lab/clip", "other"] and rows == []
+    jobs, rows, _ = _discover_all([str(folders / "ward"), str(folders / "lab")], PredictSettings())
+    assert [source.clip_id for source, *_ in jobs] == ["ward/clip", "lab/clip", "other"] and rows == []
 
 
 def test_a_clip_named_twice_is_refused(folders):
     with pytest.raises(DatasetError, match="named twice"):
-        _discover_all([str(folders / "ward"), str(folders / "ward" / "clip.dcm"), str(folders / "ward")])
+        paths = [folders / "ward", folders / "ward" / "clip.dcm", folders / "ward"]
+        _discover_all(paths, PredictSettings())
 
 
-def fatal(source, **settings):
+@pytest.mark.parametrize("name", TREES)
+def test_folders_are_what_step_one_takes_them_for(tmp_path, name, capsys):
+    root = TREES[name](tmp_path / "in")
+    jobs, _, layouts = _discover_all([root], PredictSettings())
+    settings = KeyframeSettings(input=str(root), output=str(tmp_path / "out"), labels="none", truth="none")
+    make_keyframes(replaced(settings, sheets=False, workers=1, pseudonym_key=str(tmp_path / "key")))
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert layouts == [name] == [manifest["settings"]["layout_found"]]
+    rows = pd.read_csv(tmp_path / "out/intake.csv", dtype=str).query("reader.notna()")
+    assert [source.clip_id for source, *_ in jobs] == sorted(rows["clip_id"])
+    made = pd.read_csv(tmp_path / "out/keyframes.csv", dtype=str)
+    assert set(made["method"]) <= {method for _, method, _ in jobs}
+    assert "is laid out as" in capsys.readouterr().out
+
+
+def test_each_path_has_its_own_layout_and_method(folders, capsys):
+    arcade = write_arcade(folders / "frames")
+    jobs, rows, layouts = _discover_all([folders / "ward", arcade], PredictSettings())
+    assert [(source.clip_id, *how) for source, *how in jobs] == [
+        ("clip", "opacification", ()),
+        ("train/1", "published", (0,)),
+        ("val/1", "published", (0,)),
+    ]
+    assert layouts == ["clips", "arcade"] and [row.path for row in rows] == ["stenosis/train/images/2.png"]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "frames is laid out as ARCADE" in said and "folder of clips" not in said
+    with pytest.raises(DatasetError, match="lesionVideos"):
+        _discover_all([folders / "ward"], PredictSettings(layout="cadica"))
+    with pytest.raises(SettingsError, match="ships no key frames"):
+        _discover_all([arcade, folders / "ward"], PredictSettings(method="published"))
+
+
+def test_an_unknown_method_is_refused_before_any_work(folders):
+    with pytest.raises(SettingsError, match="moon2022"):
+        predict.predict([folders], PredictSettings(method="moon2022", experiment=str(folders / "none")))
+
+
+def fatal(job, **settings):
     """Stands for `read_clip`: the decoder of one clip kills its process."""
-    if source.clip_id == "clip":
+    if job[0].clip_id == "clip":
         os.kill(os.getpid(), signal.SIGSEGV)
-    return read_clip(source, **settings)
+    return read_clip(job, **settings)
 
 
 def undecided(models, clip, choice, trained, all_maps):
@@ -46,18 +88,41 @@ def undecided(models, clip, choice, trained, all_maps):
     return np.full((5, 5), 0.5, np.float32), 0, maps, None
 
 
-def test_a_decoder_that_kills_its_process_costs_its_clip_alone(folders, journey, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "read_clip", fatal)
+@pytest.fixture
+def unlearned(journey, monkeypatch, tmp_path):
+    """Settings of an experiment whose models know nothing."""
     monkeypatch.setattr(predict, "load_models", lambda *_: [])
     monkeypatch.setattr(predict, "_apply", undecided)
-    shutil.copy(folders / "lab" / "other.dcm", folders / "lab" / "another.dcm")
-    settings = PredictSettings(
+    return PredictSettings(
         experiment=str(journey.folder / "results/demo"),
-        output=str(folders / "out"),
-        pseudonym_key=str(folders / "key"),
+        output=str(tmp_path / "out"),
+        pseudonym_key=str(tmp_path / "key"),
         threads=1,
     )
-    predict.predict([str(folders / "lab")], settings)
+
+
+def test_stills_are_predicted_and_a_damaged_one_is_listed(unlearned, tmp_path):
+    root = write_kemerovo(tmp_path / "in")
+    damaged = root / "dataset/14_002_6_0003.bmp"
+    damaged.write_bytes(damaged.read_bytes()[:2000])  # its header is whole
+    write_arcade(tmp_path / "frames")
+    predict.predict([root, tmp_path / "frames"], unlearned)
+    table = pd.read_csv(tmp_path / "out/predictions.csv")
+    frames = table.groupby("clip_id")["frame_index"].agg(list).to_dict()
+    assert frames == {
+        "14_002_5": [0, 0, 0, 2, 2], "14_003_5": [0, 0, 0, 1, 1], "train/1": [0] * 5, "val/1": [0] * 5,
+    }  # fmt: skip
+    intake = pd.read_csv(tmp_path / "out/intake.csv", index_col="path")
+    assert intake.at["dataset/14_002_6_0003.bmp", "status"] == "quarantined"
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["layouts"] == ["kemerovo", "arcade"] and manifest["methods"] == ["published"]
+    assert (tmp_path / "out/heatmaps/train__1.cam.gif").read_bytes().startswith(b"GIF8")
+
+
+def test_a_decoder_that_kills_its_process_costs_its_clip_alone(folders, unlearned, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "read_clip", fatal)
+    shutil.copy(folders / "lab" / "other.dcm", folders / "lab" / "another.dcm")
+    predict.predict([str(folders / "lab")], unlearned)
     table = pd.read_csv(folders / "out" / "predictions.csv")
     assert table["clip_id"].unique().tolist() == ["another", "other"]
     intake = pd.read_csv(folders / "out" / "intake.csv", index_col="clip_id")

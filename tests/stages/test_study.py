@@ -8,8 +8,9 @@ from main import MODES
 from stenoscope.cli import parse
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.evaluation.comparison import STUDY_FIGURES
+from stenoscope.presets import training_settings
 from stenoscope.report.comparison_page import STUDY_ARMS
-from stenoscope.settings import TrainingSettings, training_settings
+from stenoscope.settings import TrainingSettings
 from stenoscope.stages import study as stage
 from stenoscope.stages.study import ARMS, study
 from tests.stages.fakes import INPUTS, PREDICTIONS, better, hurry, write_experiment

@@ -11,7 +11,7 @@ import pytest
 from stenoscope import provenance
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.folds.mean_image import frame_rows
-from stenoscope.settings import training_settings
+from stenoscope.presets import training_settings
 from stenoscope.stages import train as stage
 from stenoscope.stages.train import gather, train
 from stenoscope.stages.train_worker import open_folds, predictions_table, train_fold

@@ -17,7 +17,8 @@ from stenoscope import provenance
 from stenoscope.cli import parse
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.executors import concurrency
-from stenoscope.settings import TrainingSettings, TuningSettings, training_settings
+from stenoscope.presets import training_settings
+from stenoscope.settings import TrainingSettings, TuningSettings
 from stenoscope.stages import tune
 from tests.tuning import fakes
 

@@ -6,7 +6,8 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from stenoscope.errors import SettingsError
-from stenoscope.settings import PRESETS, TrainingSettings, training_settings
+from stenoscope.presets import PRESETS, training_settings
+from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.space import (
     FIXED,
     built_in_space,

@@ -3,7 +3,8 @@ from dataclasses import asdict
 import yaml
 
 from stenoscope.cli import parse
-from stenoscope.settings import TrainingSettings, training_settings
+from stenoscope.presets import training_settings
+from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.template import field_reasons, settings_yaml
 
 

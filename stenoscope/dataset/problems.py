@@ -1,0 +1,48 @@
+"""What a researcher is told of a cohort: a sentence, how bad it is, where, and what to do."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+SEVERITIES = ("leak", "stop", "warning", "note")
+"""Kinds of problems, the worst first: the test of a model would be void; step 1 would stop; look at it; good
+to know."""
+
+BLOCKING = frozenset(("leak", "stop"))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a researcher should know or mend.
+
+    Attributes
+    ----------
+    severity : str
+        One of `SEVERITIES`.
+    title : str
+        One sentence.
+    fix : str
+        What to do about it; empty where there is nothing to do.
+    items : list of str
+        Where it is, all of them.
+    """
+
+    severity: str
+    title: str
+    fix: str = ""
+    items: list[str] = field(default_factory=list)
+
+    @property
+    def told(self) -> str:
+        """The sentence and the first three places, for a terminal."""
+        where = f" ({', '.join(self.items[:3])}{', ...' if len(self.items) > 3 else ''})"
+        return self.title + (where if self.items else "")
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """The worst first; within a severity as they came."""
+    return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
+
+
+def count_of(number: int, noun: str) -> str:
+    """``1 clip``, ``2 clips``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
