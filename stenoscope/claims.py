@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from stenoscope import locks, provenance
@@ -119,6 +119,52 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
     return False
 
 
+def renew(folder: str | os.PathLike, kind: str, names: Iterable[str]) -> None:
+    """Take `folder` for a run that always begins anew: what an earlier run of its kind left is removed.
+
+    Parameters
+    ----------
+    folder : path
+    kind : str
+        Kind of artifact, as in `write_manifest`.
+    names : iterable of str
+        Files and folders in it that a run of this kind makes; nothing else is touched.
+
+    Raises
+    ------
+    DatasetError
+        If it holds a run of another kind, or one that is under way.
+    """
+    folder = Path(folder)
+    locks.hold(folder)
+    try:
+        records = [
+            path for name in (provenance.MANIFEST, provenance.UNFINISHED) if (path := folder / name).exists()
+        ]
+        for record in records:
+            try:
+                schema = json.loads(record.read_text(encoding="utf-8"))["schema"]
+            except (ValueError, KeyError, TypeError):
+                schema = "a damaged manifest"
+            if schema != f"stenoscope/{kind}":
+                raise _of_another_kind(record, schema, kind)
+        provenance.write_json(folder / provenance.UNFINISHED, {"schema": f"stenoscope/{kind}"})
+        for path in (folder / name for name in names if records):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except BaseException:
+        locks.release(folder)
+        raise
+
+
+def _of_another_kind(record: Path, schema: str, kind: str) -> DatasetError:
+    return DatasetError(
+        f"{record} belongs to {schema!r}.", f"a folder for {kind}", "name another output folder."
+    )
+
+
 def tidy(folder: str | os.PathLike) -> None:
     """Remove half-written files that a killed run, or a killed worker of this run, has left."""
     for path in Path(folder).rglob(".*"):
@@ -178,11 +224,7 @@ def _difference(path: Path, kind: str, settings, inputs: dict) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return [f"content (its {path.name} can't be read)"]
     if record.get("schema") != f"stenoscope/{kind}":
-        raise DatasetError(
-            f"{path} belongs to {record.get('schema')!r}.",
-            f"a folder for {kind}",
-            "name another output folder.",
-        )
+        raise _of_another_kind(path, record.get("schema"), kind)
     now = provenance.plain(settings)
     names = [
         n for n in sorted(now.keys() | then.keys()) if n not in _WHERE_NOT_WHAT and now.get(n) != then.get(n)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stenoscope import locks, provenance
+from stenoscope import claims, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.layouts import LAYOUTS, PLAIN, open_layout
 from stenoscope.dataset.repeats import mark_repeats
@@ -36,6 +36,12 @@ from stenoscope.stages.ensemble import (
 )
 from stenoscope.stages.explain import drawn_methods
 from stenoscope.stages.predict_worker import Job, read_clip
+
+_MADE = (
+    provenance.MANIFEST, "intake.csv", "predictions.csv", "decisions.csv", CLIPS, "report.html", "heatmaps",
+    "sheets", "dicom",
+)  # fmt: skip
+"""What a prediction writes, and what the next one in the same folder replaces."""
 
 
 @locks.released()
@@ -64,7 +70,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     experiment = Path(settings.experiment)
     manifest, trained = read_experiment(experiment)
     output = Path(settings.output) if settings.output else experiment / "predict"
-    locks.hold(output)
+    claims.renew(output, "prediction", _MADE)  # names in dicom/ must not lie beside another run's report
     dicom = DicomFolder(output / "dicom", experiment.name) if settings.dicom else None
     pseudonym = Pseudonymizer(settings.pseudonym_key)
     jobs, rows, layouts = _discover_all(paths, settings)

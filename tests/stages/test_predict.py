@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace as replaced
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -129,3 +130,23 @@ def test_a_decoder_that_kills_its_process_costs_its_clip_alone(folders, unlearne
     assert intake["status"].to_dict() == {"another": "ok", "clip": "quarantined", "other": "ok"}
     assert "crash of the decoder" in intake.at["clip", "reason"]
     assert "1 quarantined" in capsys.readouterr().out
+
+
+def test_a_prediction_leaves_nothing_of_the_one_before(folders, unlearned):
+    predict.predict([str(folders / "lab")], unlearned)
+    out = folders / "out"
+    (out / "dicom").mkdir()
+    (out / "dicom" / "clip.dcm").write_bytes(b"names")
+    (out / "notes.txt").write_text("the user's own")
+    predict.predict([str(folders / "lab" / "other.dcm")], unlearned)
+    assert not (out / "dicom").exists() and (out / "notes.txt").exists()
+    assert {path.name for path in (out / "sheets").iterdir()} == {"other.png"}
+    assert not (out / ".unfinished.json").exists()
+
+
+def test_a_prediction_never_replaces_something_else(folders, unlearned):
+    experiment = Path(unlearned.experiment)
+    before = (experiment / "manifest.json").read_bytes()
+    with pytest.raises(DatasetError, match="belongs to 'stenoscope/experiment'"):
+        predict.predict([str(folders / "lab")], replaced(unlearned, output=str(experiment)))
+    assert (experiment / "manifest.json").read_bytes() == before and (experiment / "heatmaps").exists()
