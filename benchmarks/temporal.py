@@ -9,8 +9,10 @@ the clips of all patients but the one measured. `--arms` names a folder with wei
 (`full/weights.npz`, `no conv_lstm/weights.npz`, ...), each made by
 
     python -m stenoscope.keyframes.temporal train --output DIR [--conv_lstm false] [--contrast false]
+        [--features backbone]
 
-Without it, the weights that ship are measured alone. Intervals: 95 %, bootstrap over patients.
+Each arm gets the features that its weights were trained on. Without it, the weights that ship are measured
+alone. Intervals: 95 %, bootstrap over patients.
 """
 
 import argparse
@@ -35,7 +37,7 @@ from stenoscope.keyframes.temporal.batches import Example
 from stenoscope.keyframes.temporal.decode import Detections
 from stenoscope.keyframes.temporal.features import extract
 from stenoscope.keyframes.temporal.labels import actions_of, keyframes_of
-from stenoscope.keyframes.temporal.network import Parts
+from stenoscope.keyframes.temporal.network import Parts, features_of
 from stenoscope.records import KeyframeChoice
 from stenoscope.training.machine import prepare
 
@@ -46,17 +48,17 @@ BASELINE = "opacification"
 
 @dataclass(frozen=True)
 class Change:
-    """A clip changed in time: features, what is known of it, and what `opacification` says."""
+    """A clip changed in time: features by their kind, what is known of it, what `opacification` says."""
 
     name: str
-    example: Example
+    examples: dict[str, Example]
     index: np.ndarray
     reference: Reference
     baseline: KeyframeChoice
 
 
-def read(clips, limit: int, only_as_is: bool) -> list[Change]:
-    """Clips with their changes, as features; frames are not kept."""
+def read(clips, limit: int, only_as_is: bool, kinds: set[str]) -> list[Change]:
+    """Clips with their changes, as features of these kinds; frames are not kept."""
     found = []
     for _, (frames, reference) in zip(range(limit), clips, strict=False):
         for name, index in changes(len(frames), reference).items():
@@ -70,8 +72,12 @@ def read(clips, limit: int, only_as_is: bool) -> list[Change]:
             start, end = (None if where is None or not len(where) else int(where[0]) for where in ends)
             # A start or an end that was cut off lies outside the changed clip, like one that never was in it.
             actions = actions_of(start, apex, end, len(index))
-            example = Example(reference.clip_id, reference.patient_id, extract(frames[index]).values, actions)
-            found.append(Change(name, example, index, reference, choose_opacification(frames[index])))
+            changed = frames[index]
+            examples = {
+                kind: Example(reference.clip_id, reference.patient_id, extract(changed, kind).values, actions)
+                for kind in sorted(kinds)
+            }
+            found.append(Change(name, examples, index, reference, choose_opacification(changed)))
     return found
 
 
@@ -103,23 +109,27 @@ def simulated_row(name: str, examples: list[Example], answers: list[evaluate.Ans
 
 
 def real_cells(changes: list[Change], apex_of: Callable[[Change], float]) -> list[str]:
-    """Apex distance with its interval, and in-range share."""
-    distances, inside = [], 0
+    """Apex distance with its interval, in-range share, and how much later than the reader's, likewise."""
+    later, inside = [], 0
     for change in changes:
         apex, accepted = moved(change.index, change.reference)
         said = round(apex_of(change))
-        distances.append(abs(said - apex))
+        later.append(said - apex)
         inside += said in accepted
     patients = [change.reference.patient_id for change in changes]
-    low, high = evaluate.patient_interval(patients, np.array(distances)).bounds
-    return [f"{np.mean(distances):.2f} ({low:.2f} to {high:.2f}) {inside}/{len(changes)}"]
+    means = []
+    for values, form in ((np.abs(later), ".2f"), (np.array(later), "+.2f")):
+        low, high = evaluate.patient_interval(patients, values).bounds
+        means.append(f"{values.mean():{form}} ({low:{form}} to {high:{form}})")
+    return [f"{means[0]} {inside}/{len(changes)}\n{means[1]}"]
 
 
 def apex_by(network) -> Callable[[Change], float]:
     """The apex that a network finds; the middle of the clip where it finds none."""
 
     def apex(change: Change) -> float:
-        found = keyframes_of(evaluate.answer(network, change.example).actions)[1]
+        example = change.examples[features_of(network)]
+        found = keyframes_of(evaluate.answer(network, example).actions)[1]
         return found if np.isfinite(found) else (len(change.index) - 1) / 2
 
     return apex
@@ -127,7 +137,11 @@ def apex_by(network) -> Callable[[Change], float]:
 
 def fine_tuned(network, parts: Parts, clips: list[Change], patient: str):
     """The network after a few more passes over the clips of the other patients, as they are."""
-    others = [item.example for item in clips if item.name == "as is" and item.reference.patient_id != patient]
+    others = [
+        item.examples[parts.features]
+        for item in clips
+        if item.name == "as is" and item.reference.patient_id != patient
+    ]
     start = network.get_weights()
     return train.fit(others * TUNING_REPEATS, parts, TUNING_EPOCHS, TUNING_RATE, 0, start)
 
@@ -143,10 +157,11 @@ def networks(folder: Path | None) -> Iterator[tuple[str, object]]:
 
 def frames_per_second(network, frames: np.ndarray) -> float:
     """Features and network on one clip, again and again for two seconds of this process's time."""
-    inference.localise(network, extract(frames).values)
+    kind = features_of(network)
+    inference.localise(network, extract(frames, kind).values)
     begun, seen = time.process_time(), 0
     while time.process_time() - begun < 2:
-        inference.localise(network, extract(frames).values)
+        inference.localise(network, extract(frames, kind).values)
         seen += len(frames)
     return seen / (time.process_time() - begun)
 
@@ -160,6 +175,7 @@ def main() -> None:
     parser.add_argument("--angiodata", type=Path, help="folder of AngioData with annotations.csv")
     parser.add_argument("--arms", type=Path, help="folder of arms; default: the weights that ship")
     parser.add_argument("--limit", type=int, default=100, help="simulated clips")
+    parser.add_argument("--as_is", action="store_true", help="leave out the five changes of the real clips")
     parser.add_argument("--tune", action="store_true", help="also fine-tune without the patient measured")
     arguments = parser.parse_args()
     if not (arguments.phantom or arguments.angiodata):
@@ -167,11 +183,12 @@ def main() -> None:
     prepare(threads=1, seed=0)
     console, quiet = Console(width=200), Console(stderr=True)
     arms = dict(networks(arguments.arms))
+    kinds = {features_of(network) for network in arms.values()}
     if arguments.phantom:
         clips = track(
             read_phantom(arguments.phantom), "reading", total=arguments.limit, console=quiet, transient=True
         )
-        measured = read(clips, arguments.limit, only_as_is=True)
+        measured = read(clips, arguments.limit, True, kinds)
         frames, _ = next(read_phantom(arguments.phantom))
         table = Table(title=f"{len(measured)} simulated clips", title_justify="left")
         heads = (
@@ -190,22 +207,24 @@ def main() -> None:
         )
         for name in (*heads, "frames/s"):
             table.add_column(name, no_wrap=True)
-        examples = [item.example for item in measured]
-        table.add_row(*simulated_row(BASELINE, examples, [baseline_answer(item) for item in measured], ""))
+        said = [baseline_answer(item) for item in measured]
+        examples = [next(iter(item.examples.values())) for item in measured]
+        table.add_row(*simulated_row(BASELINE, examples, said, ""))
         for name, network in arms.items():
+            examples = [item.examples[features_of(network)] for item in measured]
             answers = [evaluate.answer(network, example) for example in examples]
             rate = f"{frames_per_second(network, frames):.0f}"
             table.add_row(*simulated_row(name, examples, answers, rate))
         console.print(table)
     if arguments.angiodata:
-        measured = read(
-            track(read_angiodata(arguments.angiodata), "reading", total=23, console=quiet), 10_000, False
-        )
+        clips = track(read_angiodata(arguments.angiodata), "reading", total=23, console=quiet)
+        measured = read(clips, 10_000, arguments.as_is, kinds)
         by_change: dict[str, list[Change]] = {}
         for item in measured:
             by_change.setdefault(item.name, []).append(item)
         table = Table(
-            title="AngioData: apex distance in frames, and inside the accepted range", title_justify="left"
+            title="AngioData: apex distance in frames, inside the accepted range; apex less the reader's",
+            title_justify="left",
         )
         for name in ("arm", *by_change):
             table.add_column(name, no_wrap=True)
@@ -219,7 +238,7 @@ def main() -> None:
         for name, network in arms.items():
             row(name, apex_by(network))
             if arguments.tune:
-                parts = Parts(inference.has_memory(network), contrast="contrast" not in name)
+                parts = Parts(inference.has_memory(network), "contrast" not in name, features_of(network))
                 patients = sorted({item.reference.patient_id for item in measured})
                 tuned = {
                     patient: apex_by(fine_tuned(network, parts, measured, patient)) for patient in patients

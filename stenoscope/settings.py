@@ -87,6 +87,8 @@ class TemporalSettings:
     """Seed of the cohort to evaluate on: not the one of the training."""
     weights: str = ""
     """Weights to begin the training with (fine-tuning) or to evaluate; empty = random, those that ship."""
+    features: Literal["auto", "vesselness", "backbone"] = "auto"
+    """'backbone': features of a frozen EfficientNet-Lite0; 'auto': those of the weights, else vesselness."""
     conv_lstm: bool = True
     """Whether the network has its long-term part, the convolutional LSTM."""
     contrast: bool = True
@@ -293,8 +295,7 @@ class ExportSettings:
     output: str = ""
     """Folder to write model.onnx to; empty = EXPERIMENT/export."""
     tolerance: float = 1e-3
-    """Largest difference to the models that is accepted, of probabilities, and of heatmaps in parts of their
-    largest value."""
+    """Largest accepted difference of probabilities, and of heatmaps in parts of their largest value."""
     threads: int = 0
     """Threads of the tensor library; 0 = one per available core."""
 
@@ -312,8 +313,7 @@ class TuningSettings:
     input: str = "data/folds"
     """Folder that step 2 wrote."""
     trials: int = 0
-    """Trials that the search of each outer fold should have in all; 0 = only print every setting as YAML to
-    edit."""
+    """Trials of the search of each outer fold in all; 0 = only print every setting as YAML to edit."""
     preset: str = "cpu"
     """Preset of training settings that the trials vary; its own values are the first trial."""
     base: str = ""

@@ -41,20 +41,30 @@ def _command(name: str):
     return {"train": _train, "evaluate": _evaluate}[name]
 
 
+def _settings(arguments: Sequence[str], command: str) -> TemporalSettings:
+    settings = parse(TemporalSettings, TemporalSettings.__doc__, arguments, prog=f"{_PROG} {command}")
+    if bool(settings.input) != bool(settings.labels):
+        raise SettingsError(
+            f"input is {settings.input!r} and labels is {settings.labels!r}.",
+            "both, a folder of clips and its label file, or neither, for simulated clips",
+            "give the other one too.",
+        )
+    return settings
+
+
 def _train(arguments: Sequence[str]) -> None:
-    settings = parse(TemporalSettings, TemporalSettings.__doc__, arguments, prog=f"{_PROG} train")
+    settings = _settings(arguments, "train")
     output = Path(settings.output)
-    cohort = _cohort(settings, ("training",), settings.patients, settings.seed)
     say(f"Computing with {prepare(settings.threads, settings.seed)}.")
     from stenoscope.keyframes.temporal import inference, train
     from stenoscope.keyframes.temporal.network import Parts
 
-    parts = Parts(conv_lstm=settings.conv_lstm, contrast=settings.contrast)
-    start = None
+    parts, start = Parts(settings.conv_lstm, settings.contrast, _features(settings, None)), None
     if settings.weights:
-        network = inference.load(settings.weights)
-        parts = Parts(conv_lstm=inference.has_memory(network), contrast=settings.contrast)
-        start = network.get_weights()
+        stored = inference.read_parts(settings.weights)
+        parts = Parts(stored.conv_lstm, settings.contrast, _features(settings, stored.features))
+        start = inference.load(settings.weights).get_weights()
+    cohort = _cohort(settings, ("training",), settings.patients, settings.seed, parts.features)
     lines = []
     with progress("training", settings.epochs) as step:
 
@@ -70,6 +80,7 @@ def _train(arguments: Sequence[str]) -> None:
     provenance.write_manifest(output, "temporal", settings, {}, counts)
     rows = [
         ("weights", f"{output}/weights.npz ({network.count_params()} parameters, float16)"),
+        ("features", parts.features),
         ("losses", f"{output}/history.csv"),
         ("clips", f"{counts['clips']}, {counts['frames']} frames"),
     ]
@@ -77,13 +88,16 @@ def _train(arguments: Sequence[str]) -> None:
 
 
 def _evaluate(arguments: Sequence[str]) -> None:
-    settings = parse(TemporalSettings, TemporalSettings.__doc__, arguments, prog=f"{_PROG} evaluate")
+    settings = _settings(arguments, "evaluate")
     output = Path(settings.output)
-    cohort = _cohort(settings, ("testing", "validation"), max(1, settings.patients // 10), settings.test_seed)
     say(f"Computing with {prepare(settings.threads, 0)}.")
     from stenoscope.keyframes.temporal import evaluate, inference
 
-    network = inference.load(settings.weights or inference.WEIGHTS)
+    weights = settings.weights or inference.WEIGHTS
+    features = _features(settings, inference.read_parts(weights).features)
+    patients = max(1, settings.patients // 10)
+    cohort = _cohort(settings, ("testing", "validation"), patients, settings.test_seed, features)
+    network = inference.load(weights)
     (output / "figures").mkdir(parents=True, exist_ok=True)
     answers, lines = [], []
     with progress("evaluating", len(cohort.examples)) as step:
@@ -100,7 +114,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
     lengths = {example.clip_id: len(example.values) for example in cohort.examples}
     provenance.write_text(output / "found.json", labels_text(found_labels, lengths))
     provenance.write_text(output / "clips.csv", _csv(lines))
-    summary = {**asdict(scores), "clips": len(answers)}
+    summary = {**asdict(scores), "clips": len(answers), "features": features}
     provenance.write_json(output / "scores.json", summary)
     low, high = scores.deviation_interval.bounds or (np.nan, np.nan)
     average = scores.mean_average_precision
@@ -115,29 +129,41 @@ def _evaluate(arguments: Sequence[str]) -> None:
     finish(f"{len(answers)} clips", rows, None)
 
 
-def _cohort(settings: TemporalSettings, subsets: Sequence[str], patients: int, seed: int) -> Cohort:
-    """The labelled clips that the settings name; simulated ones are kept in the output folder."""
-    if bool(settings.input) != bool(settings.labels):
+def _features(settings: TemporalSettings, stored: str | None) -> str:
+    """The features to use: those that the weights were trained on, if there are any, and no others."""
+    if settings.features == "auto":
+        return stored or "vesselness"
+    if stored not in (None, settings.features):
         raise SettingsError(
-            f"input is {settings.input!r} and labels is {settings.labels!r}.",
-            "both, a folder of clips and its label file, or neither, for simulated clips",
-            "give the other one too.",
+            f"features is {settings.features!r}, but {settings.weights or 'the network that ships'} was "
+            f"trained on {stored!r}.",
+            "weights that were trained on the same features",
+            f"leave features out or give --features {stored}, or give --weights of a training with "
+            f"--features {settings.features}.",
         )
+    return settings.features
+
+
+def _cohort(
+    settings: TemporalSettings, subsets: Sequence[str], patients: int, seed: int, features: str
+) -> Cohort:
+    """The labelled clips that the settings name; simulated ones are kept in the output folder."""
     output = Path(settings.output)
     output.mkdir(parents=True, exist_ok=True)
     if settings.input:
         labels = read_labels(settings.labels)
         count = sum(label.subset in subsets for label in labels.values())
         with progress("reading clips", count) as step:
-            cohort = recorded(settings.input, labels, subsets, settings.workers, step)
+            cohort = recorded(settings.input, labels, subsets, settings.workers, step, features)
         for line in cohort.refused:
             say(f"Left out: {line}")
         return cohort
-    path = output / f"features_{patients}_{seed}.npz"
+    kind = "features" if features == "vesselness" else f"features_{features}"
+    path = output / f"{kind}_{patients}_{seed}.npz"
     if path.exists():
         return kept(path)
     with progress("simulating clips", len(plan_cohort(patients, seed))) as step:
-        cohort = simulated(patients, seed, settings.workers, step)
+        cohort = simulated(patients, seed, settings.workers, step, features)
     keep(cohort, path)
     return cohort
 

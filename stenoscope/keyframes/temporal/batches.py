@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stenoscope.keyframes.temporal.decode import STRIDES, points
-from stenoscope.keyframes.temporal.features import CHANNELS, SIZE, scaled
+from stenoscope.keyframes.temporal.features import get_kind, scaled
 from stenoscope.keyframes.temporal.variation import vary
 
 LENGTHS = (48, 96)
@@ -14,7 +14,7 @@ LENGTHS = (48, 96)
 PATCHES = 8
 """Background patches of each clip for the contrastive loss."""
 _LONG_SHARE = 0.15  # of the batches; the others are padded to the shorter length
-_PLACES = (SIZE // 8) ** 2
+_PLACES = 8 * 8  # of a frame, after the network's first convolutions
 _REACH = 16  # strides: the longest distance to a boundary for which the points of a level answer
 
 
@@ -25,7 +25,7 @@ class Example:
     Attributes
     ----------
     clip_id, patient_id : str
-    values : ndarray, uint8, shape (num_frames, 64, 64, 2)
+    values : ndarray, uint8, shape (num_frames, size, size, channels)
         As of `features.extract`.
     actions : ndarray, float32, shape (2, 2)
         As of `labels`.
@@ -81,10 +81,17 @@ def frame_labels(actions: np.ndarray, num_frames: int) -> np.ndarray:
     return labels
 
 
-def padded(values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scaled maps of a clip, padded: float32 (length, 64, 64, 2), and 1 for its frames, float32 (length,)."""
-    maps = np.zeros((length, SIZE, SIZE, CHANNELS), np.float32)
-    maps[: len(values)] = scaled(values)
+def padded(values: np.ndarray, length: int, kind: str = "vesselness") -> tuple[np.ndarray, np.ndarray]:
+    """Scaled maps of a clip, padded, and which frames are its own.
+
+    Returns
+    -------
+    maps : ndarray, float32, shape (length, size, size, channels)
+    seen : ndarray, float32, shape (length,)
+        1 for frames of the clip, 0 for padding.
+    """
+    maps = np.zeros((length, *get_kind(kind).shape), np.float32)
+    maps[: len(values)] = scaled(values, kind)
     return maps, (np.arange(length) < len(values)).astype(np.float32)
 
 
@@ -115,10 +122,20 @@ class Batches:
     batch_size, seed : int
     contrast : bool
         Also make the inputs and targets of the contrastive loss.
+    kind : str
+        What the examples' values are: a name in `features.KINDS`.
     """
 
-    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int, contrast: bool):
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        batch_size: int,
+        seed: int,
+        contrast: bool,
+        kind: str = "vesselness",
+    ):
         self.examples, self.batch_size, self.seed, self.contrast = examples, batch_size, seed, contrast
+        self.kind = kind
 
     def __len__(self) -> int:
         return -(-len(self.examples) // self.batch_size)
@@ -133,7 +150,7 @@ class Batches:
         for k in range(self.batch_size):
             example = self.examples[order[(index * self.batch_size + k) % len(order)]]
             values, actions = vary(example.values, example.actions, rng, length)
-            maps, seen = padded(values, length)
+            maps, seen = padded(values, length, self.kind)
             labels, patches = contrast_targets(actions, len(values), length, rng)
             inputs["maps"].append(maps)
             inputs["seen"].append(seen)

@@ -30,6 +30,7 @@ def fit(
     Parameters
     ----------
     examples : sequence of Example
+        Their values are of the features that `parts` names.
     parts : Parts
     epochs : int
     learning_rate : float
@@ -45,7 +46,7 @@ def fit(
     training, network = build(parts)
     if start is not None:
         network.set_weights(start)
-    batches = Batches(examples, BATCH, seed, parts.contrast)
+    batches = Batches(examples, BATCH, seed, parts.contrast, parts.features)
     steps = len(batches) * epochs
     warm = max(1, round(_WARMUP * steps))
     rate = keras.optimizers.schedules.CosineDecay(
