@@ -15,6 +15,17 @@ _NOT_WRITABLE = (
 )  # fmt: skip
 
 
+def printable(text: str) -> str:
+    r"""Text in which the bytes of file names that are no UTF-8 are spelled out.
+
+    Examples
+    --------
+    >>> printable(os.fsdecode(b"Gr\xfc\xdfe.dcm")) == r"Gr\xfc\xdfe.dcm"
+    True
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class StenoscopeError(Exception):
     """Base of all errors a user can cause and mend.
 
@@ -29,6 +40,7 @@ class StenoscopeError(Exception):
     """
 
     def __init__(self, received: str, expected: str = "", fix: str = ""):
+        received, expected, fix = printable(received), printable(expected), printable(fix)
         self.received, self.expected, self.fix = received, expected, fix
         parts = [received]
         if expected:

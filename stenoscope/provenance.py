@@ -320,7 +320,7 @@ def quick_hash(path: str | os.PathLike) -> str:
     files = sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else [path]
     ends = {files[0], files[-1]} if files else set()
     for item in files:
-        digest.update(f"{item.name}\0".encode())
+        digest.update(os.fsencode(item.name) + b"\0")
         try:
             size = item.stat().st_size
             digest.update(f"{size}\0".encode())

@@ -8,7 +8,7 @@ from stenoscope.dataset import angiodata, arcade, cadica, kemerovo
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import FOLDERS
 from stenoscope.errors import DatasetError, unknown_name
-from stenoscope.imaging.intake import discover
+from stenoscope.imaging.intake import check_root, discover
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
     """
     if name not in ("auto", *LAYOUTS):
         raise unknown_name("layout", name, ("auto", *LAYOUTS))
+    check_root(path)
     names = LAYOUTS if name == "auto" else (name,)
     for candidate in names:
         for root in _roots(path, candidate):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope.errors import DatasetError, DicomError
+from stenoscope.errors import DatasetError, DicomError, printable
 from stenoscope.imaging.dicomdir import is_dicomdir
 from stenoscope.imaging.facts import Facts
-from stenoscope.imaging.inventory import IntakeRow, Inventory, Source
+from stenoscope.imaging.inventory import IntakeRow, Inventory, Source, is_utf8
 from stenoscope.imaging.readers import READERS
 from stenoscope.imaging.walk import file_reader, file_source, folder_reader, indexed, walk
 from stenoscope.records import Clip
@@ -34,6 +34,7 @@ def discover(path: str | os.PathLike) -> Inventory:
         If the path does not exist or holds no clip.
     """
     root = Path(path)
+    check_root(root)
     expected = "DICOM files ({}, or without suffix), folders of numbered images ({}), or videos ({})".format(
         *(", ".join(reader.suffixes) for reader in READERS.values())
     )
@@ -57,11 +58,10 @@ def discover(path: str | os.PathLike) -> Inventory:
             "check the path; convert other formats to one of these.",
         )
     by_id: dict[str, list[Source]] = {}
-    for source in found:
+    for source in sorted(found, key=lambda source: source.clip_id):
         by_id.setdefault(source.clip_id, []).append(source)
     sources = []
-    for clip_id in sorted(by_id):
-        same = by_id[clip_id]
+    for clip_id, same in by_id.items():
         if len(same) == 1:
             sources += same
             continue
@@ -76,7 +76,21 @@ def discover(path: str | os.PathLike) -> Inventory:
             )
             for source in same
         ]
-    return Inventory(sources, sorted(rows, key=lambda row: row.path))
+    return Inventory.of(sources, rows)
+
+
+def check_root(root: Path) -> None:
+    """Refuse a path that no output could name.
+
+    Raises
+    ------
+    DatasetError
+        If its bytes are not UTF-8.
+    """
+    if not (is_utf8(str(root)) and is_utf8(root.resolve().name)):
+        raise DatasetError(
+            f"{root} has a name that is not UTF-8.", "a name that outputs can hold", "rename it."
+        )
 
 
 def read_source(source: Source, pseudonym: Callable[[str], str]) -> Clip:
@@ -105,7 +119,8 @@ def admit(source: Source, pseudonym: Callable[[str], str]) -> tuple[Clip | None,
         facts = reader.facts(source.path)
         clip = reader.read(source.path, source.clip_id, pseudonym)
     except DicomError as problem:
-        reason = problem.one_line.replace(str(source.path), source.relative)  # no paths of this machine
+        here = printable(str(source.path))  # no paths of this machine
+        reason = problem.one_line.replace(here, source.relative)
         return None, _row(source, facts, "quarantined", reason)
     row = _row(source, facts, "ok", "; ".join(facts.notes))
     return clip, replace(

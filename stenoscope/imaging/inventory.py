@@ -1,7 +1,12 @@
 """The nouns of an intake: a clip that was found, what became of it, and all of a folder together."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from stenoscope.errors import printable
+
+NOT_UTF8 = "The bytes of its name are not UTF-8, so that no output could name it. To fix: rename it."
 
 
 @dataclass(frozen=True)
@@ -93,3 +98,25 @@ class Inventory:
 
     sources: list[Source]
     rows: list[IntakeRow]
+
+    @classmethod
+    def of(cls, sources: Iterable[Source], rows: Iterable[IntakeRow]) -> "Inventory":
+        """In the order of their names; a source whose name is not UTF-8 becomes a row that says so."""
+        named, left_out = [], [_printable(row) for row in rows]
+        for source in sources:
+            if is_utf8(source.relative):
+                named.append(source)
+                continue
+            row = IntakeRow(source.relative, source.clip_id, "quarantined", NOT_UTF8, source.reader)
+            left_out.append(_printable(row))
+        return cls(named, sorted(left_out, key=lambda row: (row.path, row.clip_id)))
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file's name can be written to any output as it is."""
+    return printable(name) == name
+
+
+def _printable(row: IntakeRow) -> IntakeRow:
+    texts = {name: printable(getattr(row, name)) for name in ("path", "clip_id", "reason")}
+    return row if all(getattr(row, name) == text for name, text in texts.items()) else replace(row, **texts)

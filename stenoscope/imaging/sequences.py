@@ -161,7 +161,7 @@ def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
                 "put each run into a folder of its own.",
             )
         frames[index] = intensity.to_frame(image if table is None else intensity.apply_table(image, table))
-        digest.update(f"{path.name}\0{provenance.sha256_file(path)}\n".encode())
+        digest.update(os.fsencode(path.name) + f"\0{provenance.sha256_file(path)}\n".encode())
     return Clip(
         clip_id=clip_id,
         frames=frames,

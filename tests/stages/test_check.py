@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import replace as replaced
 from pathlib import Path
@@ -160,6 +161,33 @@ def test_processes_give_the_same_bytes(settings, tmp_path):
     other = replaced(settings, executor="processes", workers=2, output=str(tmp_path / "other"))
     check(other)
     assert outputs(other)["intake.csv"] == outputs(settings)["intake.csv"]
+
+
+@pytest.fixture
+def two_clips(tmp_path, settings):
+    """A cohort without labels, and how to run check and step 1 on it: each source's status and reason."""
+    root = tmp_path / "two"
+    root.mkdir()
+    make_dicom(root / "a.dcm", frames(1), PatientID="A")
+    make_dicom(root / "b.dcm", frames(2), PatientID="B")
+    here = replaced(settings, input=str(root), labels="none")
+
+    def both():
+        check(here)
+        checked = {name: (row["status"], row["reason"]) for name, row in table(here).items()}
+        make_keyframes(here)
+        assert {name: (row["status"], row["reason"]) for name, row in table(here).items()} == checked
+        assert checked.pop("a")[0] == checked.pop("b")[0] == "ok"
+        return checked
+
+    return root, both
+
+
+def test_names_that_are_not_utf8_stop_neither_check_nor_step_one(two_clips):
+    root, both = two_clips
+    shutil.copy(root / "a.dcm", root / os.fsdecode(b"Gr\xfc\xdfe.dcm"))
+    ((name, (status, reason)),) = both().items()
+    assert name == r"Gr\xfc\xdfe" and status == "quarantined" and reason.endswith("To fix: rename it.")
 
 
 def test_a_second_check_at_once_is_refused(settings):
