@@ -12,6 +12,7 @@ LEVELS = {
     "records": 0,
     "settings": 0.5,
     "cli": 0.7,
+    "access": 0.8,
     "locks": 0.8,
     "provenance": 1,
     "claims": 1.1,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stenoscope.access import is_dir, is_there, paths_in
 from stenoscope.dataset import angiodata, arcade, cadica, kemerovo
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import FOLDERS
@@ -38,7 +39,7 @@ def _plain(root: Path) -> Catalogue:
 
 
 def _has_folders(root: Path) -> bool:
-    return any((root / name).is_dir() for name in FOLDERS)
+    return any(is_dir(root / name) for name in FOLDERS)
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -61,7 +62,7 @@ LAYOUTS: dict[str, Layout] = {
         "Patient_N/Coro_M/ with numbered frames",
     ),
     "folders": Layout("folders N/ and A/", _has_folders, _plain, "folders N/ (normal) and A/ (abnormal)"),
-    "clips": Layout("folder of clips", Path.exists, _plain, "DICOM files, folders of frames, or videos"),
+    "clips": Layout("folder of clips", is_there, _plain, "DICOM files, folders of frames, or videos"),
 }
 """Layouts by name, in the order in which they are asked; the last one takes anything."""
 
@@ -110,5 +111,5 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
 
 
 def _roots(path: Path, layout: str) -> list[Path]:
-    inner = [item for item in path.iterdir() if item.is_dir()] if path.is_dir() else []
+    inner = [item for item in paths_in(path) if is_dir(item)] if is_dir(path) else []
     return [path, *inner] if len(inner) == 1 and layout not in ("folders", "clips") else [path]

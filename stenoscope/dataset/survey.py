@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
+from stenoscope.access import FIX, UNLISTED, UNREADABLE
 from stenoscope.imaging.intake import IntakeRow
 from stenoscope.records import KEYFRAMES_PER_CLIP
 
@@ -223,7 +224,7 @@ def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
 
 
 def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
-    """What the clips that can be used have in them, and file names that give something away."""
+    """What the clips that can be used have in them, what can't be read, and names that tell too much."""
     used = [row for row in rows if row.status == "ok"]
     # severity, which clips, title, fix
     found: list[tuple[str, Callable[[SurveyRow], bool], str, str]] = [
@@ -243,6 +244,11 @@ def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
         items = sorted(row.clip_id for row in used if holds(row))
         if items:
             problems.append(Problem(severity, f"{_count(len(items), 'clip')} with {title}.", fix, items))
+    hidden = [row.path for row in rows if f" {UNREADABLE}: " in row.reason or UNLISTED in row.reason]
+    if hidden:
+        what = _count(len(hidden), "file or folder", "files or folders")
+        title = f"{what} can't be read: clips may be missing."
+        problems.append(Problem("warning", title, FIX, sorted(hidden)))
     telling = sorted(row.path for row in rows if _UID.search(row.path) or _DATE.search(row.path))
     if telling:
         problems.append(
@@ -369,5 +375,5 @@ def note_counts(rows: Sequence[SurveyRow]) -> Mapping[str, int]:
     return dict(sorted(notes.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -25,6 +25,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from stenoscope.access import check_file, is_file
 from stenoscope.errors import DicomError
 from stenoscope.imaging import functional_groups
 from stenoscope.imaging.bounded import BoundedReader
@@ -95,7 +96,9 @@ class Header:
 
 
 def has_magic(path: str | os.PathLike) -> bool:
-    """Whether the file has ``DICM`` at byte 128 (PS3.10 7.1)."""
+    """Whether it is a file that has ``DICM`` at byte 128 (PS3.10 7.1)."""
+    if not is_file(Path(path)):  # opening a named pipe would wait without end
+        return False
     try:
         with Path(path).open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
@@ -141,8 +144,7 @@ def open_dicom(path: Path, header: bool = False) -> Iterator[tuple[BinaryIO, str
     A deflated file (PS3.5 A.5) is inflated into memory, with a bound, and then reads as an explicit one. With
     `header`, more than any header needs can't be read (see `BoundedReader`).
     """
-    if not path.is_file():
-        raise DicomError(f"{path} is not a readable file.", "a DICOM file", "check path and permissions.")
+    check_file(path)
     if not has_magic(path):
         raise DicomError(
             f"{path} is not a DICOM file.",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stenoscope.access import FIX, UNREADABLE, check_file, is_dir, is_there, paths_in
 from stenoscope.errors import DatasetError, DicomError, printable
 from stenoscope.imaging.dicomdir import is_dicomdir
 from stenoscope.imaging.facts import Facts
@@ -38,7 +39,7 @@ def discover(path: str | os.PathLike) -> Inventory:
     expected = "DICOM files ({}, or without suffix), folders of numbered images ({}), or videos ({})".format(
         *(", ".join(reader.suffixes) for reader in READERS.values())
     )
-    if not root.exists():
+    if not is_there(root):
         raise DatasetError(f"{root} does not exist.", f"a folder with {expected}", "check the path.")
     if is_dicomdir(root) and root.is_file():
         found, rows = indexed(root)
@@ -80,17 +81,28 @@ def discover(path: str | os.PathLike) -> Inventory:
 
 
 def check_root(root: Path) -> None:
-    """Refuse a path that no output could name.
+    """Refuse a path that no output could name, and a folder that can't be looked into.
 
     Raises
     ------
     DatasetError
-        If its bytes are not UTF-8.
+        If its bytes are not UTF-8, or this user may not list or enter it.
+    DicomError
+        If it is no folder and can't be read as a file.
     """
     if not (is_utf8(str(root)) and is_utf8(root.resolve().name)):
         raise DatasetError(
             f"{root} has a name that is not UTF-8.", "a name that outputs can hold", "rename it."
         )
+    try:
+        if is_dir(root):
+            paths_in(root)
+        elif is_there(root):
+            check_file(root)
+    except PermissionError as problem:
+        raise DatasetError(
+            f"{root} {UNREADABLE}: {problem.strerror}.", "a folder that you may list", FIX
+        ) from None
 
 
 def read_source(source: Source, pseudonym: Callable[[str], str]) -> Clip:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stenoscope.access import FIX, UNLISTED
 from stenoscope.errors import printable
 
 NOT_UTF8 = "The bytes of its name are not UTF-8, so that no output could name it. To fix: rename it."
@@ -110,6 +111,12 @@ class Inventory:
             row = IntakeRow(source.relative, source.clip_id, "quarantined", NOT_UTF8, source.reader)
             left_out.append(_printable(row))
         return cls(named, sorted(left_out, key=lambda row: (row.path, row.clip_id)))
+
+
+def unlisted(folder: Path, root: Path, problem: OSError) -> IntakeRow:
+    """The row of a folder below `root` that this user may not look into: it may hold clips."""
+    reason = f"{UNLISTED}: {problem.strerror}. To fix: {FIX}"
+    return IntakeRow(folder.relative_to(root).as_posix(), "", "quarantined", reason)
 
 
 def is_utf8(name: str) -> bool:

@@ -15,7 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
-from stenoscope import provenance
+from stenoscope import access, provenance
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity
 from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts
@@ -36,7 +36,10 @@ def is_numbered(path: Path) -> bool:
 
 def has_frames(folder: Path) -> bool:
     """Whether a folder holds at least two numbered images."""
-    return sum(is_numbered(path) for path in folder.iterdir() if not path.name.startswith(".")) >= 2
+    try:
+        return sum(is_numbered(path) for path in folder.iterdir() if not path.name.startswith(".")) >= 2
+    except OSError:
+        return False
 
 
 def frame_files(folder: str | os.PathLike) -> list[Path]:
@@ -52,7 +55,13 @@ def frame_files(folder: str | os.PathLike) -> list[Path]:
     folder = Path(folder)
     found: dict[int, Path] = {}
     patterns = set()
-    for path in sorted(folder.iterdir()):
+    try:
+        files = access.paths_in(folder)
+    except OSError as problem:
+        raise DicomError(
+            f"{folder} can't be listed: {problem.strerror}.", "a folder of frames", access.FIX
+        ) from None
+    for path in files:
         if path.name.startswith(".") or not is_numbered(path):
             continue
         match = _NUMBERED.fullmatch(path.stem)
@@ -262,6 +271,7 @@ def _notes(rows: int, cols: int, colour: bool) -> tuple[str, ...]:
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn what Pillow and ffmpeg raise on damaged files into a DicomError."""
+    access.check_file(path)
     try:
         yield
     except DicomError:

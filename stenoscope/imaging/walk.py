@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-from stenoscope.errors import DicomError
+from stenoscope.access import check_file, is_there
+from stenoscope.errors import DicomError, printable
 from stenoscope.imaging.dicomdir import indexed_images, is_dicomdir
-from stenoscope.imaging.inventory import IntakeRow, Source
+from stenoscope.imaging.inventory import IntakeRow, Source, unlisted
 from stenoscope.imaging.readers import READERS
 
 SIDE_FILES = frozenset({"labels.csv", "truth.json", "manifest.json"})
@@ -21,8 +22,7 @@ def walk(root: Path) -> tuple[list[Source], list[IntakeRow]]:
     seen = set()
 
     def note(problem: OSError) -> None:
-        relative = Path(problem.filename).relative_to(root).as_posix()
-        rows.append(IntakeRow(relative, "", "ignored", f"This folder can't be listed: {problem.strerror}."))
+        rows.append(unlisted(Path(problem.filename), root, problem))
 
     for folder, folders, files in os.walk(root, onerror=note, followlinks=True):
         here = Path(folder)
@@ -50,6 +50,8 @@ def walk(root: Path) -> tuple[list[Source], list[IntakeRow]]:
                 reason, absent = _read_index(path)
                 rows.append(IntakeRow(relative, "", "ignored", reason))
                 rows += [_not_there(missing, path, root) for missing in absent]
+            elif reason := _why_unreadable(path, relative):
+                rows.append(IntakeRow(relative, "", "quarantined", reason))
             else:
                 rows.append(IntakeRow(relative, "", "ignored", _why_ignored(path)))
     return sources, rows
@@ -95,6 +97,15 @@ def file_reader(path: Path) -> str:
         if suffix in reader.suffixes:
             return name
     return next((name for name, reader in readers.items() if reader.detect(path)), "")
+
+
+def _why_unreadable(path: Path, relative: str) -> str:
+    """Why a file that may be a clip can't be read; empty for a link to nothing, which is none."""
+    try:
+        check_file(path)
+    except DicomError as problem:
+        return problem.one_line.replace(printable(str(path)), relative) if is_there(path) else ""
+    return ""
 
 
 def _why_ignored(path: Path) -> str:

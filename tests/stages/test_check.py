@@ -19,7 +19,8 @@ from stenoscope.stages import check_worker
 from stenoscope.stages.check import check
 from stenoscope.stages.keyframes import make_keyframes
 from tests.imaging.make_dicom import make_dicom
-from tests.imaging.test_sequences import write_video
+from tests.imaging.test_sequences import write_images, write_video
+from tests.privileges import permissions_hold
 
 LABELS = """clip_id,patient_id,label
 a,p1,0
@@ -188,6 +189,44 @@ def test_names_that_are_not_utf8_stop_neither_check_nor_step_one(two_clips):
     shutil.copy(root / "a.dcm", root / os.fsdecode(b"Gr\xfc\xdfe.dcm"))
     ((name, (status, reason)),) = both().items()
     assert name == r"Gr\xfc\xdfe" and status == "quarantined" and reason.endswith("To fix: rename it.")
+
+
+def test_what_may_not_be_read_is_told_and_stops_nothing(two_clips, capsys):
+    root, both = two_clips
+    for name in ("barred", "locked"):  # to be listed but not entered; neither
+        (root / name).mkdir()
+        shutil.copy(root / "a.dcm", root / name / "c.dcm")
+        write_images(root / name / "run", frames(6))
+    for name in ("secret.dcm", "suffixless", "video.avi"):
+        shutil.copy(root / "a.dcm", root / name)
+        (root / name).chmod(0)
+    write_images(root / "run", frames(6))
+    next((root / "run").iterdir()).chmod(0)
+    (root / "barred").chmod(0o444)
+    (root / "locked").chmod(0)
+    try:
+        with permissions_hold():
+            rows = both()
+    finally:
+        (root / "barred").chmod(0o755)
+        (root / "locked").chmod(0o755)
+    assert set(rows) == {"barred/c", "barred/run", "locked", "secret", "suffixless", "video", "run"}
+    assert all(status == "quarantined" for status, _ in rows.values())
+    assert all("Permission denied. " in reason and "chmod" in reason for _, reason in rows.values())
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "7 files or folders can't be read: clips may be missing. (barred/c.dcm, barred/run, locked," in said
+    )
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_error(settings, folder):
+    for mode in (0o444, 0o000):
+        folder.chmod(mode)
+        try:
+            with permissions_hold(), pytest.raises(DatasetError, match=f"{folder} can't be read: Permission"):
+                check(settings)
+        finally:
+            folder.chmod(0o755)
 
 
 def test_a_second_check_at_once_is_refused(settings):
