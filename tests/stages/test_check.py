@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import replace as replaced
 from pathlib import Path
@@ -217,6 +218,33 @@ def test_what_may_not_be_read_is_told_and_stops_nothing(two_clips, capsys):
     assert (
         "7 files or folders can't be read: clips may be missing. (barred/c.dcm, barred/run, locked," in said
     )
+
+
+@pytest.fixture
+def in_time():
+    """Ends a test that waits for ever."""
+
+    def too_late(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_pipe_is_not_waited_for(two_clips, in_time):
+    root, both = two_clips
+    write_images(root / "run", frames(6))
+    os.mkfifo(root / "run" / "frame_00002.png")
+    for name in ("pipe", "pipe_2.dcm", "pipe_3.avi", "DICOMDIR", "labels.csv"):
+        os.mkfifo(root / name)
+    rows = both()
+    assert set(rows) == {"pipe", "pipe_2", "pipe_3", "run", "DICOMDIR"}
+    assert {rows.pop("DICOMDIR")[0]} == {"ignored"}
+    assert {status for status, _ in rows.values()} == {"quarantined"}
+    assert all(" is a named pipe. " in reason.replace("it is", "is") for _, reason in rows.values())
 
 
 def test_a_folder_that_may_not_be_looked_into_is_one_error(settings, folder):
