@@ -29,7 +29,7 @@ from stenoscope.access import check_file, is_file
 from stenoscope.errors import DicomError
 from stenoscope.imaging import functional_groups
 from stenoscope.imaging.bounded import BoundedReader
-from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts
+from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.imaging.intensity import Rendering, RenderingError
 from stenoscope.records import FRAME_SIZE
 
@@ -259,6 +259,8 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
             f"1 to {MAX_FRAMES} frames of at most {MAX_SIDE} x {MAX_SIDE}",
             "check the header; split a longer run.",
         )
+    if problem := too_many_pixels(path, count, rows, cols):
+        raise problem
     samples = int(dataset.get("SamplesPerPixel") or 1)
     allocated, stored = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or dataset.BitsAllocated)
     high_bit = stored - 1 if dataset.get("HighBit") is None else int(dataset.HighBit)

@@ -18,7 +18,7 @@ from PIL import Image
 from stenoscope import access, provenance
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity
-from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts
+from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.records import FRAME_SIZE, Clip
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -153,6 +153,8 @@ def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
         If sizes differ or an image is damaged.
     """
     first = _load_image(files[0])
+    if problem := too_many_pixels(files[0].parent, len(files), *first.shape):
+        raise problem
     rendering = table = None
     if first.dtype != np.uint8:
         rendering = intensity.Rendering(bits=16)
@@ -203,6 +205,8 @@ def read_video(path: str | os.PathLike, clip_id: str) -> Clip:
                 raise DicomError(
                     f"{path} has more than {MAX_FRAMES} frames.", "one run of the contrast", "cut the video."
                 )
+            if problem := too_many_pixels(path, count + 1, facts.rows, facts.cols):
+                raise problem
             if count == len(frames):  # in place and in small steps: no second copy of the clip
                 frames.resize((count + 16, FRAME_SIZE, FRAME_SIZE), refcheck=False)
             frames[count] = intensity.to_frame(np.frombuffer(data, np.uint8).reshape(facts.rows, facts.cols))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
@@ -210,6 +211,24 @@ def test_what_is_no_angiogram_is_refused(tmp_path, frames, elements, text):
     assert text in caught.value.received
     assert str(path) in caught.value.received and caught.value.fix
     assert "entinel" not in str(caught.value).replace(str(path), "")
+
+
+@pytest.mark.parametrize(
+    "count, side, read_it", [(1024, 2048, True), (1025, 2048, False), (8192, 8192, False)]
+)
+def test_small_files_of_very_many_pixels_are_refused_before_they_are_decoded(tmp_path, count, side, read_it):
+    path = make_dicom(tmp_path / "a.dcm", full(0, rows=64, cols=64), compress=JPEG2000Lossless)
+    dataset = dcmread(path)
+    (frame, *_) = generate_frames(dataset.PixelData, number_of_frames=3)
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = count, side, side
+    dataset.PixelData = encapsulate([frame] * count)
+    dataset.save_as(path)
+    if read_it:
+        assert dicom_header.read_header(path).facts.num_frames == count
+        return
+    with pytest.raises(DicomError, match=rf"has {count} frames of {side} x {side}") as caught:
+        read(path)
+    assert "1,024 frames of 2048 x 2048" in caught.value.expected and path.stat().st_size < 2e6
 
 
 def test_syntax_that_no_plugin_decodes_is_named(tmp_path):
