@@ -222,11 +222,17 @@ def _facts(dataset: Dataset, syntax: str) -> Facts:
     notes += ["mask for subtraction present, not applied"] if dataset.get("MaskSubtractionSequence") else []
     if str(dataset.get("RecommendedViewingMode") or "").strip().upper() == "SUB":
         notes.append("meant to be shown subtracted, read as it is stored")
-    notes += ["C-arm turns during the run"] if functional_groups.turns(dataset) else []
-    if (part := dataset.get("InConcatenationNumber")) is not None:
-        notes.append(f"part {int(part)} of a run that was split")
-    if len({int(side) for side in dataset.get("PixelAspectRatio") or ()}) > 1:
-        notes.append("pixels are not square, shown as if they were")
+    notes += functional_groups.read_notes(dataset)
+    try:
+        if (part := dataset.get("InConcatenationNumber")) is not None:
+            notes.append(f"part {int(part)} of a run that was split")
+    except (ValueError, TypeError):
+        notes.append("part of a run that was split")
+    try:
+        square = len({int(side) for side in dataset.get("PixelAspectRatio") or ()}) <= 1
+        notes += [] if square else ["pixels are not square, shown as if they were"]
+    except (ValueError, TypeError):
+        notes.append("pixel aspect ratio can't be read")
     notes += [f"resampled from {rows} x {cols}"] if (rows, cols) != (FRAME_SIZE, FRAME_SIZE) else []
     return Facts(
         num_frames=None if rows is None else int(dataset.get("NumberOfFrames") or 1),

@@ -11,6 +11,9 @@ promise more than any memory holds."""
 MAX_SIDE = 8192
 """Largest number of rows or columns read; detectors end near 4096."""
 
+FRAME_TIMES = 1.0, 2000.0
+"""Shortest and longest time between frames that is believed, milliseconds: C-arms take 0.5 to 60 a second."""
+
 MAX_PIXELS = 1 << 32
 """Most pixels of a clip, over all frames (1,024 of 2048 x 2048): black frames compress to
 some hundred bytes each, so that a small file could keep a decoder busy for hours."""

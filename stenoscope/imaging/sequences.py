@@ -18,7 +18,7 @@ from PIL import Image
 from stenoscope import access, provenance
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity
-from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
+from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.records import FRAME_SIZE, Clip
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -246,12 +246,14 @@ def _facts_of(meta: dict) -> Facts:
     if not (0 < rows <= MAX_SIDE and 0 < cols <= MAX_SIDE):
         raise ValueError("frame size out of range")
     rate = float(meta.get("fps") or 0)
+    time = 1000.0 / rate if rate > 0 else 0.0
+    believed = FRAME_TIMES[0] <= time <= FRAME_TIMES[1]
     return Facts(
         rows=rows,
         cols=cols,
-        frame_time_ms=1000.0 / rate if rate > 0 else None,
+        frame_time_ms=time if believed else None,
         transfer_syntax=str(meta.get("codec") or ""),
-        notes=_notes(rows, cols, False),
+        notes=(*(["frame time can't be read"] if time and not believed else ()), *_notes(rows, cols, False)),
     )
 
 

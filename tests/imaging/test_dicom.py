@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import dicom, dicom_header
+from stenoscope.imaging import dicom, dicom_facts, dicom_header
 from stenoscope.imaging.intensity import to_frame
 from tests.imaging.make_dicom import lut, make_dicom, ramp
 
@@ -163,9 +163,50 @@ def test_enhanced_image_keeps_window_and_angles_in_its_functional_groups(tmp_pat
     ],
 )
 def test_frame_time(tmp_path, elements, expected):
-    assert (
-        dicom_header.read_facts(make_dicom(tmp_path / "a.dcm", ramp(), **elements)).frame_time_ms == expected
-    )
+    facts = dicom_header.read_facts(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
+    assert facts.frame_time_ms == expected and "frame time can't be read" not in facts.notes
+
+
+@pytest.mark.parametrize(
+    "old, new, note",
+    [
+        (b"66.7", b"66,7", "frame time can't be read"),
+        (b"66.7", b"6\\77", "frame time can't be read"),
+        (b"66.7", b"1e99", "frame time can't be read"),
+        (b"66.7", b"-66 ", "frame time can't be read"),
+        (b"66.7", b"nan ", "frame time can't be read"),
+        (b"66.7", b"0.99", "frame time can't be read"),
+        (b"66.7", b"2001", "frame time can't be read"),
+        (b"25.5", b"25,5", "angles can't be read"),
+        (b"25.5", b"2\\55", "angles can't be read"),
+        (b"25.5", b"1e99", "angles can't be read"),
+        (b"DS\x04\x0025.5", b"FD\x04\x0025.5", "angles can't be read"),
+        (b"1\\1 ", b"1,1 ", "pixel aspect ratio can't be read"),
+        (b"IS\x02\x007 ", b"IS\x02\x00x ", "part of a run that was split"),
+    ],
+)
+def test_a_malformed_element_that_reading_does_not_need_costs_no_clip(tmp_path, old, new, note):
+    path = make_dicom(tmp_path / "a.dcm", ramp(), PixelAspectRatio=["1", "1"])
+    dataset = dcmread(path)
+    dataset.add_new("InConcatenationNumber", "IS", "7")
+    dataset.save_as(path)
+    data = path.read_bytes()
+    assert data.count(old) == 1
+    path.write_bytes(data.replace(old, new))
+    clip, facts = read(path), dicom_facts.read_facts(path)
+    notes = {"resampled from 16 x 16", "part 7 of a run that was split"} - {
+        note.replace("part", "part 7")
+    } | {note}
+    assert set(facts.notes) == notes
+    assert facts.frame_time_ms == clip.frame_time_ms == (None if "time" in note else 66.7)
+    assert clip.view == (None if "angles" in note else (-30.0, 25.5))
+
+
+def test_another_element_stands_in_for_a_malformed_frame_time(tmp_path):
+    path = make_dicom(tmp_path / "a.dcm", ramp(), CineRate=25)
+    path.write_bytes(path.read_bytes().replace(b"66.7", b"66,7"))
+    facts = dicom_header.read_facts(path)
+    assert facts.frame_time_ms == 40 and "frame time can't be read" not in facts.notes
 
 
 def test_no_patient_id_gives_none(tmp_path):

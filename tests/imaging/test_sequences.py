@@ -156,3 +156,10 @@ def test_frames_of_very_many_pixels_are_refused(tmp_path, monkeypatch):
         sequences.read_image_folder(tmp_path / "run", "run")
     with pytest.raises(DicomError, match=r"film\.avi has 1 frames of 64 x 64"):
         sequences.read_video(tmp_path / "film.avi", "film")
+
+
+@pytest.mark.parametrize("fps, time", [(0.25, None), (0.5, 2000.0), (1000, 1.0), (4000, None)])
+def test_frame_times_that_no_machine_has_are_left_out(fps, time):
+    found = sequences._facts_of({"size": (64, 64), "fps": fps})
+    assert found.frame_time_ms == time
+    assert ("frame time can't be read" in found.notes) == (time is None)
