@@ -294,7 +294,8 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
         raise DicomError(
             f"{path} has {problem}.", "windows and tables as PS3.3 C.11 has them", "export the run again."
         ) from None
-    notes = []
+    choice = functional_groups.read_choice(dataset, renderings[0].voi) if renderings else ""
+    notes = [choice] if choice else []
     if any(rendering.needs_range for rendering in renderings):
         notes.append("no VOI: shown from the clip's smallest to its largest value")
     if len(renderings) > 1:

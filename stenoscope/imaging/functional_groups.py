@@ -15,7 +15,7 @@ from pydicom.errors import BytesLengthException
 from pydicom.valuerep import DT
 
 from stenoscope.imaging.facts import FRAME_TIMES
-from stenoscope.imaging.intensity import Rendering, RenderingError, read_rendering
+from stenoscope.imaging.intensity import Lut, Rendering, RenderingError, Window, read_rendering
 
 TAGS = (
     "FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate", "FrameDisplaySequence",
@@ -65,6 +65,21 @@ def read_renderings(dataset: Dataset, num_frames: int) -> tuple[Rendering, ...]:
     renderings = [read_rendering(_flat(dataset, {**shared, **macros})) for macros in per_frame]
     same = all(rendering == renderings[0] for rendering in renderings)
     return (renderings[0],) if same else tuple(renderings)
+
+
+def read_choice(dataset: Dataset, voi: Lut | Window | None) -> str:
+    """Of how many windows or VOI LUTs the one that is used, `voi` of the first frame, is the first; or nothing.
+
+    All of them are views of the same image (PS3.3 C.11.2.1.2), of which a viewer shows one at a time.
+    """
+    own = _groups(dataset, "PerFrameFunctionalGroupsSequence")
+    shared = _macros(_groups(dataset, "SharedFunctionalGroupsSequence"))
+    flat = _flat(dataset, {**shared, **_macros(own)})
+    if isinstance(voi, Lut):
+        count, kind = len(flat.VOILUTSequence), "VOI LUTs"
+    else:
+        count, kind = flat["WindowCenter"].VM if isinstance(voi, Window) else 0, "windows"
+    return f"first of {count} {kind}" if count > 1 else ""
 
 
 def read_view(dataset: Dataset) -> tuple[float, float] | None:
