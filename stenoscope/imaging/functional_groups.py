@@ -68,7 +68,7 @@ def read_renderings(dataset: Dataset, num_frames: int) -> tuple[Rendering, ...]:
 
 
 def read_choice(dataset: Dataset, voi: Lut | Window | None) -> str:
-    """Of how many windows or VOI LUTs the one that is used, `voi` of the first frame, is the first; or nothing.
+    """Of how many windows or VOI LUTs that of the first frame, `voi`, is the first; empty if there is one.
 
     All of them are views of the same image (PS3.3 C.11.2.1.2), of which a viewer shows one at a time.
     """
