@@ -161,13 +161,15 @@ def repeat_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
         if len(patients) <= 1 and len(labels) <= 1:
             twice.append(names)
     found = [
-        ("leak", leaks, "the same pixels under several patients: test data would be seen in training",
+        ("leak", leaks, "the same pixels, under several patients: test data would be seen in training",
          "find out whose they are; correct patient_id, or remove all but one."),
-        ("leak", torn, "the same pixels as normal and as abnormal", "correct the label, or remove one."),
-        ("warning", twice, "the same pixels more than once: they count double", "remove all but one."),
+        ("leak", torn, "the same pixels, as normal and as abnormal", "correct the label, or remove one."),
+        ("warning", twice, "the same pixels: they count double", "remove all but one."),
     ]  # fmt: skip
     return [
-        Problem(severity, f"{_count(len(items), 'clip')} with {title}.", fix, items)
+        Problem(
+            severity, f"{_count(len(items), 'group of clips', 'groups of clips')} with {title}.", fix, items
+        )
         for severity, items, title, fix in found
         if items
     ]

@@ -42,6 +42,7 @@ def test_labels_and_clips_without_each_other_come_together():
 def test_the_same_pixels_under_two_patients_are_a_leak():
     (leak,) = repeated(row("b", pixel_sha256="f", patient_id="q"), row("a", pixel_sha256="f", patient_id="p"))
     assert leak.severity == "leak" and leak.items == ["a (patient p), b (patient q)"]
+    assert leak.title.startswith("1 group of clips with the same pixels, under several patients")
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_all_faults_are_told_at_once(settings, capsys):
     assert check(settings) == 1
     said = " ".join(capsys.readouterr().out.split())
     for part in (
-        "LEAK 1 clip with the same pixels under several patients",
+        "LEAK 1 group of clips with the same pixels, under several patients",
         "(a (patient p1), copy (patient p9))",
         "STOP 3 faults in the labels. (line 9: no patient_id, lines 7, 8: clip_id twice more than once,",
         "WARNING 1 label without a clip. (gone)",
