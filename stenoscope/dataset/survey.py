@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from stenoscope.access import FIX, UNLISTED, UNREADABLE
-from stenoscope.imaging.intake import IntakeRow
+from stenoscope.imaging.inventory import SAME_ID, IntakeRow
 from stenoscope.records import KEYFRAMES_PER_CLIP
 
 SEVERITIES = ("leak", "stop", "warning", "note")
@@ -246,6 +246,15 @@ def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
         items = sorted(row.clip_id for row in used if holds(row))
         if items:
             problems.append(Problem(severity, f"{_count(len(items), 'clip')} with {title}.", fix, items))
+    twins: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if f" {SAME_ID}, " in row.reason:
+            twins[row.clip_id].append(row.path)
+    if twins:
+        title = f"{_count(len(twins), 'id')} of several files, none of which is read."
+        fix = "remove all but one if they hold the same run, else rename them."
+        items = [f"{name}: {' and '.join(sorted(paths))}" for name, paths in sorted(twins.items())]
+        problems.append(Problem("warning", title, fix, items))
     hidden = [row.path for row in rows if f" {UNREADABLE}: " in row.reason or UNLISTED in row.reason]
     if hidden:
         what = _count(len(hidden), "file or folder", "files or folders")

@@ -14,7 +14,7 @@ from stenoscope.access import FIX, UNREADABLE, check_file, is_dir, is_there, pat
 from stenoscope.errors import DatasetError, DicomError, printable
 from stenoscope.imaging.dicomdir import is_dicomdir
 from stenoscope.imaging.facts import Facts
-from stenoscope.imaging.inventory import IntakeRow, Inventory, Source, is_utf8
+from stenoscope.imaging.inventory import SAME_ID, IntakeRow, Inventory, Source, is_utf8
 from stenoscope.imaging.readers import READERS
 from stenoscope.imaging.walk import file_reader, file_source, folder_reader, indexed, walk
 from stenoscope.records import Clip
@@ -67,12 +67,16 @@ def discover(path: str | os.PathLike) -> Inventory:
             sources += same
             continue
         names = " and ".join(sorted(source.relative for source in same))
+        reason = (
+            f"Not read, nor compared with other clips: {names} {SAME_ID}, {clip_id}. To fix: remove all but "
+            "one if they hold the same run, else rename them."
+        )
         rows += [
             IntakeRow(
                 path=source.relative,
                 clip_id=clip_id,
                 status="quarantined",
-                reason=f"Two clips with the id {clip_id}: {names}. To fix: rename or remove one of them.",
+                reason=reason,
                 reader=source.reader,
             )
             for source in same

@@ -10,6 +10,10 @@ from stenoscope.errors import printable
 NOT_UTF8 = "The bytes of its name are not UTF-8, so that no output could name it. To fix: rename it."
 
 
+SAME_ID = "have the same id"
+"""In the reason of files of which none is read, as they could not be told apart."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A clip that was found, not yet read.

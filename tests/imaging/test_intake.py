@@ -102,7 +102,10 @@ def test_two_clips_with_one_id_are_both_quarantined(cohort):
     assert "p1/c1" not in [source.clip_id for source in found.sources]
     rows = [row for row in found.rows if row.clip_id == "p1/c1"]
     assert [row.path for row in rows] == ["p1/c1.avi", "p1/c1.dcm"]
-    assert all("p1/c1.avi and p1/c1.dcm" in row.reason and row.status == "quarantined" for row in rows)
+    assert all(
+        "p1/c1.avi and p1/c1.dcm have the same id, p1/c1. To fix: remove" in row.reason for row in rows
+    )
+    assert all("Not read" in row.reason and row.status == "quarantined" for row in rows)
 
 
 LATIN = os.fsdecode(b"Gr\xfc\xdfe")  # as an old disc has it

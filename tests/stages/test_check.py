@@ -192,6 +192,16 @@ def test_names_that_are_not_utf8_stop_neither_check_nor_step_one(two_clips):
     assert name == r"Gr\xfc\xdfe" and status == "quarantined" and reason.endswith("To fix: rename it.")
 
 
+def test_files_of_one_id_are_named_together(two_clips, capsys):
+    root, both = two_clips
+    shutil.copy(root / "a.dcm", root / "c.dcm")
+    write_video(root / "c.avi", frames(1))
+    ((name, (status, reason)),) = both().items()
+    assert (name, status) == ("c", "quarantined") and "c.avi and c.dcm have the same id, c." in reason
+    said = " ".join(capsys.readouterr().out.split())
+    assert "WARNING 1 id of several files, none of which is read. (c: c.avi and c.dcm)" in said
+
+
 def test_what_may_not_be_read_is_told_and_stops_nothing(two_clips, capsys):
     root, both = two_clips
     for name in ("barred", "locked"):  # to be listed but not entered; neither
