@@ -7,10 +7,8 @@ text or a library's message about it.
 
 import contextlib
 import io
-import logging
 import os
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -31,6 +29,7 @@ from stenoscope.imaging import functional_groups
 from stenoscope.imaging.bounded import BoundedReader
 from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.imaging.intensity import Rendering, RenderingError
+from stenoscope.imaging.quiet import quiet
 from stenoscope.records import FRAME_SIZE
 
 MODALITIES = frozenset({
@@ -188,12 +187,8 @@ def _read_meta(stream: BinaryIO) -> FileMetaDataset:
 @contextlib.contextmanager
 def reporting(path: Path, doing: str) -> Iterator[None]:
     """Turn what the libraries raise into a DicomError, and keep them quiet: their messages quote headers."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             yield
     except DicomError:
         raise
@@ -205,8 +200,6 @@ def reporting(path: Path, doing: str) -> Iterator[None]:
             "a valid multi-frame XA file",
             "copy or export it again.",
         ) from None
-    finally:
-        logger.setLevel(level)
 
 
 def _facts(dataset: Dataset, syntax: str) -> Facts:
