@@ -67,6 +67,13 @@ def read_renderings(dataset: Dataset, num_frames: int) -> tuple[Rendering, ...]:
     return (renderings[0],) if same else tuple(renderings)
 
 
+def find_macro(dataset: Dataset, name: str) -> list[Dataset]:
+    """Items of a macro of the first frame: its own, else the shared ones, else those of the top level."""
+    own = _groups(dataset, "PerFrameFunctionalGroupsSequence")[:1]
+    holders = (*own, *_groups(dataset, "SharedFunctionalGroupsSequence"), dataset)
+    return next((list(holder.get(name)) for holder in holders if holder.get(name)), [])
+
+
 def read_choice(dataset: Dataset, voi: Lut | Window | None) -> str:
     """Of how many windows or VOI LUTs that of the first frame, `voi`, is the first; empty if there is one.
 
