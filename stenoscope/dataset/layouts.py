@@ -112,4 +112,10 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
 
 def _roots(path: Path, layout: str) -> list[Path]:
     inner = [item for item in paths_in(path) if is_dir(item)] if is_dir(path) else []
-    return [path, *inner] if len(inner) == 1 and layout not in ("folders", "clips") else [path]
+    if len(inner) != 1 or layout in ("folders", "clips"):
+        return [path]
+    try:
+        paths_in(inner[0])
+    except OSError:  # closed: `discover` says so
+        return [path]
+    return [path, *inner]

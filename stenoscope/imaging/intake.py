@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope.access import FIX, UNREADABLE, check_file, is_dir, is_there, paths_in
+from stenoscope.access import FIX, UNREADABLE, check_file, is_dir, is_file, is_there, paths_in
 from stenoscope.errors import DatasetError, DicomError, printable
 from stenoscope.imaging.dicomdir import is_dicomdir
 from stenoscope.imaging.facts import Facts
@@ -33,6 +33,8 @@ def discover(path: str | os.PathLike) -> Inventory:
     ------
     DatasetError
         If the path does not exist or holds no clip.
+    DicomError
+        If it is no folder and can't be read as a file, or a damaged DICOMDIR.
     """
     root = Path(path)
     check_root(root)
@@ -41,20 +43,23 @@ def discover(path: str | os.PathLike) -> Inventory:
     )
     if not is_there(root):
         raise DatasetError(f"{root} does not exist.", f"a folder with {expected}", "check the path.")
-    if is_dicomdir(root) and root.is_file():
+    if is_dicomdir(root) and is_file(root):
         found, rows = indexed(root)
-    elif root.is_file():
+    elif is_file(root) and file_reader(root):
         found, rows = [file_source(root, root.parent, file_reader(root))], []
     elif folder_reader(root):
         found, rows = [Source(root, root.resolve().name, folder_reader(root), ".")], []
         rest, rows = walk(root)
         found += rest
-    else:
+    elif is_dir(root):
         found, rows = walk(root)
-    if not found or found[0].reader == "":
+    else:
+        check_file(root)
+        found, rows = [], []
+    if not found and not any(row.status == "quarantined" for row in rows):
         held = f" among its {len(rows)} files" if rows else ""
         raise DatasetError(
-            f"{root} holds no clip{held}." if root.is_dir() else f"{root} is no clip.",
+            f"{root} holds no clip{held}." if is_dir(root) else f"{root} is no clip.",
             expected,
             "check the path; convert other formats to one of these.",
         )
@@ -91,8 +96,6 @@ def check_root(root: Path) -> None:
     ------
     DatasetError
         If its bytes are not UTF-8, or this user may not list or enter it.
-    DicomError
-        If it is no folder and can't be read as a file.
     """
     if not (is_utf8(str(root)) and is_utf8(root.resolve().name)):
         raise DatasetError(
@@ -101,8 +104,6 @@ def check_root(root: Path) -> None:
     try:
         if is_dir(root):
             paths_in(root)
-        elif is_there(root):
-            check_file(root)
     except PermissionError as problem:
         raise DatasetError(
             f"{root} {UNREADABLE}: {problem.strerror}.", "a folder that you may list", FIX

@@ -19,6 +19,7 @@ from stenoscope.provenance import quick_hash
 from stenoscope.records import Clip
 from tests.imaging.make_dicom import make_dicom, ramp
 from tests.imaging.test_sequences import noise, write_images, write_video
+from tests.privileges import permissions_hold
 
 
 @pytest.fixture
@@ -146,6 +147,37 @@ def test_frames_whose_names_are_not_utf8_are_read(tmp_path):
         r"run/Gr\xfc\xdfeframe_00001.png can't be decoded"
         in intake.admit(intake.discover(tmp_path).sources[0], str)[1].reason
     )
+
+
+def test_an_input_that_cannot_be_read_says_why(cohort):
+    os.mkfifo(cohort / "pipe")
+    shutil.copy(cohort / "p1" / "1.2.840.77", cohort / "p1" / "suffixless")
+    for name in ("c1.dcm", "suffixless"):
+        (cohort / "p1" / name).chmod(0)
+    with permissions_hold():
+        (source,) = intake.discover(cohort / "p1" / "c1.dcm").sources
+        reason = intake.admit(source, str)[1].reason
+        with pytest.raises(DicomError, match="suffixless can't be read: Permission denied"):
+            intake.discover(cohort / "p1" / "suffixless")
+    assert reason.startswith("c1.dcm can't be read: Permission denied. ")
+    with pytest.raises(DicomError, match="it is a named pipe"):
+        intake.discover(cohort / "pipe")
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_an_index_takes_no_image_for_lost_that_it_may_not_look_at(tmp_path, mode):
+    disc, names = make_disc(tmp_path)
+    folder = (disc / names[0]).parent
+    folder.chmod(mode)
+    try:
+        with permissions_hold():
+            found = intake.discover(disc / "DICOMDIR")
+            rows = [intake.admit(source, str)[1] for source in found.sources]
+    finally:
+        folder.chmod(0o755)
+    hidden = [row for row in rows if "can't be read: Permission denied" in row.reason]
+    assert {row.path.lower() for row in hidden} >= {names[0].lower()}
+    assert not {row.path.lower() for row in found.rows} & {row.path.lower() for row in hidden}
 
 
 def test_a_single_clip_is_an_input_too(cohort):
