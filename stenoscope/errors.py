@@ -7,8 +7,10 @@ exit with status 2. Anything else is a defect of the program and keeps its trace
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_WRITABLE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
@@ -23,7 +25,13 @@ def printable(text: str) -> str:
     >>> printable(os.fsdecode(b"Gr\xfc\xdfe.dcm")) == r"Gr\xfc\xdfe.dcm"
     True
     """
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _SURROGATE.sub(_spelled, text)
+
+
+def _spelled(found: re.Match) -> str:
+    code = ord(found[0])
+    byte = 0xDC80 <= code <= 0xDCFF  # of a file's name (PEP 383), else an escape of JSON
+    return f"\\x{code - 0xDC00:02x}" if byte else f"\\u{code:04x}"
 
 
 class StenoscopeError(Exception):
