@@ -46,12 +46,12 @@ def walk(root: Path) -> tuple[list[Source], list[IntakeRow]]:
             relative = path.relative_to(root).as_posix()
             if kind:
                 sources.append(file_source(path, root, kind))
+            elif reason := _why_unreadable(path, relative):
+                rows.append(IntakeRow(relative, "", "quarantined", reason))
             elif is_dicomdir(path):
                 reason, absent = _read_index(path)
                 rows.append(IntakeRow(relative, "", "ignored", reason))
                 rows += [_not_there(missing, path, root) for missing in absent]
-            elif reason := _why_unreadable(path, relative):
-                rows.append(IntakeRow(relative, "", "quarantined", reason))
             else:
                 rows.append(IntakeRow(relative, "", "ignored", _why_ignored(path)))
     return sources, rows
