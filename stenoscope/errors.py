@@ -7,12 +7,31 @@ exit with status 2. Anything else is a defect of the program and keeps its trace
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_WRITABLE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
 )  # fmt: skip
+
+
+def printable(text: str) -> str:
+    r"""Text in which the bytes of file names that are no UTF-8 are spelled out.
+
+    Examples
+    --------
+    >>> printable(os.fsdecode(b"Gr\xfc\xdfe.dcm")) == r"Gr\xfc\xdfe.dcm"
+    True
+    """
+    return _SURROGATE.sub(_spelled, text)
+
+
+def _spelled(found: re.Match) -> str:
+    code = ord(found[0])
+    byte = 0xDC80 <= code <= 0xDCFF  # of a file's name (PEP 383), else an escape of JSON
+    return f"\\x{code - 0xDC00:02x}" if byte else f"\\u{code:04x}"
 
 
 class StenoscopeError(Exception):
@@ -29,6 +48,7 @@ class StenoscopeError(Exception):
     """
 
     def __init__(self, received: str, expected: str = "", fix: str = ""):
+        received, expected, fix = printable(received), printable(expected), printable(fix)
         self.received, self.expected, self.fix = received, expected, fix
         parts = [received]
         if expected:

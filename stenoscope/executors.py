@@ -155,7 +155,7 @@ def executor(
     SettingsError
         If the parameters contradict each other, or there are fewer accelerators than processes.
     ClusterError
-        If the scheduler does not answer.
+        If the scheduler does not answer or has no workers.
     """
     if (kind == "dask") != bool(dask_scheduler) and (kind != "auto"):
         raise SettingsError(
@@ -165,6 +165,7 @@ def executor(
         )
     if dask_scheduler:
         with connect(dask_scheduler) as client:
+            _dask_workers(client, dask_scheduler)
             yield DaskPool(client, dask_scheduler)
         return
     workers = workers or available_cores()
@@ -213,17 +214,23 @@ def concurrency(
     """
     if dask_scheduler:
         with connect(dask_scheduler) as client:
-            found = client.nthreads()
-        if not found:
-            raise ClusterError(
-                f"The Dask scheduler at {dask_scheduler} has no workers.",
-                "one or more",
-                "start them with `dask worker ADDRESS --nthreads 1`, and wait until they are there.",
-            )
+            found = _dask_workers(client, dask_scheduler)
         return len(found), threads or min(found.values())
     cores = threads or available_cores()
     at_once = 1 if kind == "serial" else workers or available_cores()
     return at_once, max(1, cores // at_once)
+
+
+def _dask_workers(client, address: str) -> dict[str, int]:
+    """Threads of each worker; without any, a task would wait for ever."""
+    found = client.nthreads()
+    if not found:
+        raise ClusterError(
+            f"The Dask scheduler at {address} has no workers.",
+            "one or more",
+            "start them with `dask worker ADDRESS --nthreads 1`, and wait until they are there.",
+        )
+    return found
 
 
 def map_ordered(pool: concurrent.futures.Executor, fn: Callable, items: Iterable, ahead: int = 0) -> Iterator:

@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from stenoscope import locks
+from stenoscope.access import is_dir, is_file
 from stenoscope.errors import DatasetError, writing
 
 SCHEMA_VERSION = 1
@@ -332,14 +333,14 @@ def quick_hash(path: str | os.PathLike) -> str:
     """
     path = Path(path)
     digest = hashlib.sha256()
-    files = sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else [path]
+    files = sorted(item for item in path.iterdir() if is_file(item)) if is_dir(path) else [path]
     ends = {files[0], files[-1]} if files else set()
     for item in files:
-        digest.update(f"{item.name}\0".encode())
+        digest.update(os.fsencode(item.name) + b"\0")
         try:
             size = item.stat().st_size
             digest.update(f"{size}\0".encode())
-            if item in ends:
+            if item in ends and is_file(item):  # a named pipe would be waited for
                 with item.open("rb") as stream:
                     digest.update(stream.read(65536))
                     stream.seek(max(0, size - 65536))

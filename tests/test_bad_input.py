@@ -71,8 +71,14 @@ def test_every_fault_gets_its_line_and_the_rest_goes_on(cohort, tmp_path, capsys
         "single.dcm": ("quarantined", "single frame"),
         "text.dcm": ("quarantined", "not a DICOM file"),
         "truncated.dcm": ("quarantined", "truncated.dcm"),
-        "twin.dcm": ("quarantined", "Two clips with the id twin"),
-        "twin.ima": ("quarantined", "Two clips with the id twin"),
+        "twin.dcm": (
+            "quarantined",
+            "twin.dcm and twin.ima have the same id, twin",
+        ),
+        "twin.ima": (
+            "quarantined",
+            "twin.dcm and twin.ima have the same id, twin",
+        ),
         "unlabelled.dcm": ("quarantined", "No label"),
         "video_in_dicom.dcm": ("quarantined", "can't be decoded"),
     }

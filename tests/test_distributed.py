@@ -127,6 +127,21 @@ def test_other_code_on_a_worker_is_told(monkeypatch, dask):
     assert f"on {socket.gethostname()}" in str(caught.value) and "(the run: 0.1)" in str(caught.value)
 
 
+def test_a_scheduler_without_workers_is_told_at_once(tmp_path):
+    own = Cluster(tmp_path)
+    try:
+        with (
+            pytest.raises(ClusterError, match=f"{own.address} has no workers") as caught,
+            executor(dask_scheduler=own.address),
+        ):
+            pass
+        assert "dask worker" in caught.value.fix
+        with pytest.raises(ClusterError, match="has no workers"):
+            concurrency(0, own.address)
+    finally:
+        own.end()
+
+
 def test_a_scheduler_that_ends_is_told(tmp_path):
     own = Cluster(tmp_path)
     try:

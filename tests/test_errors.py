@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import pytest
@@ -10,6 +11,13 @@ def test_an_error_says_what_was_received_expected_and_how_to_mend_it():
     assert str(problem) == "a.dcm is text.\nExpected: a DICOM file\nTo fix: export it again."
     assert problem.one_line == "a.dcm is text. Expected: a DICOM file. To fix: export it again."
     assert str(errors.DatasetError("empty")) == "empty"
+
+
+def test_what_no_output_could_hold_is_spelled():
+    name = os.fsdecode(b"Gr\xfc\xdfe \xc3\xbc.dcm") + "\ud800"
+    problem = errors.DicomError(f"{name} is text.", name, name)
+    assert problem.received == "Gr\\xfc\\xdfe ü.dcm\\ud800 is text." and str(problem).encode()
+    assert problem.expected == problem.fix == errors.printable(name)
 
 
 @pytest.mark.parametrize("kind", errors.StenoscopeError.__subclasses__())

@@ -13,6 +13,7 @@ LEVELS = {
     "settings": 0.5,
     "presets": 0.6,
     "cli": 0.7,
+    "access": 0.8,
     "locks": 0.8,
     "provenance": 1,
     "claims": 1.1,

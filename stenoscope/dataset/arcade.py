@@ -24,9 +24,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stenoscope.access import is_file
 from stenoscope.dataset.catalogue import Catalogue, Entry, Mark, catalogue, image_size, tracks
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.intake import IntakeRow, Source
+from stenoscope.imaging.inventory import IntakeRow, Source
 
 SPLITS = ("train", "val", "test")
 STENOSIS = "stenosis"
@@ -73,7 +74,7 @@ def read_grey(path: Path) -> np.ndarray:
     DatasetError
         If it is missing or no image.
     """
-    data = np.fromfile(path, np.uint8) if path.is_file() else np.zeros(0, np.uint8)
+    data = np.fromfile(path, np.uint8) if is_file(path) else np.zeros(0, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
     if image is None:
         raise DatasetError(f"{path} is missing or no image.", "a PNG file", "unpack ARCADE again.")
@@ -202,11 +203,11 @@ def _annotations(folder: Path) -> Path | None:
     """The annotations of a split; the data set's description writes their suffix in capitals."""
     places = [(place, suffix) for place in (folder / "annotations", folder) for suffix in ("json", "JSON")]
     candidates = (place / f"{folder.name}.{suffix}" for place, suffix in places)
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    if not is_file(path):
         raise DatasetError(f"{path} is missing.", _LAYOUT, "unpack ARCADE again.")
     return path
 

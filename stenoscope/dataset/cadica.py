@@ -23,9 +23,10 @@ References
 from collections.abc import Iterator
 from pathlib import Path
 
+from stenoscope.access import is_dir, is_file, paths_in
 from stenoscope.dataset.catalogue import Catalogue, Entry, Mark, catalogue, check_box, image_size, tracks
 from stenoscope.errors import DatasetError, DicomError
-from stenoscope.imaging.intake import IntakeRow, Source
+from stenoscope.imaging.inventory import IntakeRow, Source, unlisted
 from stenoscope.imaging.sequences import frame_files, is_numbered
 
 SEVERITY = {
@@ -54,9 +55,14 @@ def read_cadica(root: Path) -> Catalogue:
         If a list of runs can't be read.
     """
     entries, rows = [], []
-    for patient in sorted(path for path in (root / SELECTED).iterdir() if path.is_dir()):
-        lists = {name: _names(patient / name) for name in _LISTS if (patient / name).is_file()}
-        for video in sorted(path for path in patient.iterdir() if path.is_dir()):
+    for patient in sorted(path for path in (root / SELECTED).iterdir() if is_dir(path)):
+        lists = {name: _names(patient / name) for name in _LISTS if is_file(patient / name)}
+        try:
+            videos = [path for path in paths_in(patient) if is_dir(path)]
+        except OSError as problem:
+            rows.append(unlisted(patient, root, problem))
+            continue
+        for video in videos:
             source = _source(root, video)
             found = [_LISTS[name] for name, names in lists.items() if video.name in names]
             try:
@@ -70,9 +76,9 @@ def read_cadica(root: Path) -> Catalogue:
             except (DatasetError, DicomError) as problem:
                 rows.append(_left_out(source, problem.one_line.replace(f"{root}/", "")))
         for name, names in lists.items():
-            missing = [video for video in names if not (patient / video).is_dir()]
+            missing = [video for video in names if not is_dir(patient / video)]
             rows += [_missing(root, patient / video, name) for video in missing]
-    if (root / "nonselectedVideos").is_dir():
+    if is_dir(root / "nonselectedVideos"):
         reason = "Runs that the publishers did not select: they have no labels."
         rows.append(IntakeRow("nonselectedVideos", "", "ignored", reason))
     return catalogue(entries, rows)

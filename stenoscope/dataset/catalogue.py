@@ -8,8 +8,8 @@ import numpy as np
 
 from stenoscope.dataset.labels import LabelTable
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.intake import IntakeRow, Inventory, Source
 from stenoscope.imaging.intensity import frame_scale
+from stenoscope.imaging.inventory import IntakeRow, Inventory, Source
 from stenoscope.imaging.sequences import frames_facts
 
 
@@ -80,8 +80,9 @@ class Catalogue:
 
 def catalogue(entries: Iterable[Entry], rows: Sequence[IntakeRow], stills: bool = False) -> Catalogue:
     """Bring the clips of a data set together, ordered by clip id."""
-    by_id = {entry.source.clip_id: entry for entry in entries}
-    by_id = dict(sorted(by_id.items()))
+    by_id = {entry.source.clip_id: entry for entry in sorted(entries, key=lambda entry: entry.source.clip_id)}
+    inventory = Inventory.of((entry.source for entry in by_id.values()), rows)
+    by_id = {source.clip_id: by_id[source.clip_id] for source in inventory.sources}
     labelled = {name: entry for name, entry in by_id.items() if entry.label is not None}
     labels = None
     if labelled:
@@ -92,17 +93,13 @@ def catalogue(entries: Iterable[Entry], rows: Sequence[IntakeRow], stills: bool 
             np.array([[entry.label] for entry in labelled.values()], np.float32),
         )
     return Catalogue(
-        inventory=Inventory([entry.source for entry in by_id.values()], sorted(rows, key=_path)),
+        inventory=inventory,
         labels=labels,
         patients={name: entry.patient for name, entry in by_id.items() if entry.patient},
         keyframes={name: entry.keyframes for name, entry in by_id.items() if entry.keyframes},
         truth={name: {"lesions": entry.lesions} for name, entry in by_id.items() if entry.lesions},
         stills=stills,
     )
-
-
-def _path(row: IntakeRow) -> str:
-    return row.path
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -24,9 +24,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from stenoscope.access import is_dir, is_file
 from stenoscope.dataset.catalogue import Catalogue, Entry, Mark, catalogue, check_box, image_size, tracks
 from stenoscope.errors import DatasetError, DicomError
-from stenoscope.imaging.intake import IntakeRow, Source
+from stenoscope.imaging.inventory import IntakeRow, Source
 from stenoscope.imaging.sequences import series_files
 
 _FRAME = re.compile(r"(?P<patient>\d+_\d+)_(?P<series>\d+)_\d+\.bmp", re.IGNORECASE)
@@ -65,7 +66,7 @@ def read_kemerovo(root: Path) -> Catalogue:
 def _folder(root: Path) -> Path | None:
     """Where the frames lie."""
     for folder in (root / "dataset", root):
-        if folder.is_dir() and any(
+        if is_dir(folder) and any(
             _FRAME.fullmatch(path.name) and _annotation(path)
             for path in sorted(folder.glob("*.[bB][mM][pP]"))[:100]
         ):
@@ -89,7 +90,7 @@ def _entry(source: Source, patient: str, files: list[Path]) -> Entry:
 
 def _annotation(path: Path) -> Path | None:
     candidates = (path.with_suffix(suffix) for suffix in (".xml", ".XML"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return next((candidate for candidate in candidates if is_file(candidate)), None)
 
 
 def _marks(path: Path) -> Iterator[Mark]:

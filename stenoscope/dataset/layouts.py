@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stenoscope.access import is_dir, is_there, paths_in
 from stenoscope.dataset import angiodata, arcade, cadica, kemerovo
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import FOLDERS
 from stenoscope.errors import DatasetError, unknown_name
-from stenoscope.imaging.intake import discover
+from stenoscope.imaging.intake import check_root, discover
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def _plain(root: Path) -> Catalogue:
 
 
 def _has_folders(root: Path) -> bool:
-    return any((root / name).is_dir() for name in FOLDERS)
+    return any(is_dir(root / name) for name in FOLDERS)
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -61,7 +62,7 @@ LAYOUTS: dict[str, Layout] = {
         "Patient_N/Coro_M/ with numbered frames",
     ),
     "folders": Layout("folders N/ and A/", _has_folders, _plain, "folders N/ (normal) and A/ (abnormal)"),
-    "clips": Layout("folder of clips", Path.exists, _plain, "DICOM files, folders of frames, or videos"),
+    "clips": Layout("folder of clips", is_there, _plain, "DICOM files, folders of frames, or videos"),
 }
 """Layouts by name, in the order in which they are asked; the last one, `PLAIN`, takes anything."""
 
@@ -93,6 +94,7 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
     """
     if name not in ("auto", *LAYOUTS):
         raise unknown_name("layout", name, ("auto", *LAYOUTS))
+    check_root(path)
     names = LAYOUTS if name == "auto" else (name,)
     for candidate in names:
         for root in _roots(path, candidate):
@@ -111,5 +113,11 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
 
 
 def _roots(path: Path, layout: str) -> list[Path]:
-    inner = [item for item in path.iterdir() if item.is_dir()] if path.is_dir() else []
-    return [path, *inner] if len(inner) == 1 and layout not in ("folders", "clips") else [path]
+    inner = [item for item in paths_in(path) if is_dir(item)] if is_dir(path) else []
+    if len(inner) != 1 or layout in ("folders", "clips"):
+        return [path]
+    try:
+        paths_in(inner[0])
+    except OSError:  # closed: `discover` says so
+        return [path]
+    return [path, *inner]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from stenoscope.dataset.problems import Problem, count_of
-from stenoscope.imaging.intake import IntakeRow
+from stenoscope.imaging.inventory import IntakeRow
 
 Row = TypeVar("Row", bound=IntakeRow)
 
@@ -60,7 +60,9 @@ def repeat_problems(
         ("warning", twice, "the same pixels more than once: they count double", "remove all but one."),
     ]  # fmt: skip
     return [
-        Problem(severity, f"{count_of(len(items), 'clip')} with {title}.", fix, items)
+        Problem(
+            severity, f"{count_of(len(items), 'group of clips', 'groups of clips')} with {title}.", fix, items
+        )
         for severity, items, title, fix in found
         if items
     ]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from stenoscope.access import FIX, UNLISTED, UNREADABLE
 from stenoscope.dataset.problems import Problem, count_of
-from stenoscope.imaging.intake import IntakeRow
+from stenoscope.imaging.inventory import SAME_ID, IntakeRow
 from stenoscope.records import KEYFRAMES_PER_CLIP
 
 _UID = re.compile(r"\d+(\.\d+){5,}")
@@ -147,7 +148,7 @@ def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
 
 
 def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
-    """What the clips that can be used have in them, and file names that give something away."""
+    """What the clips that can be used have in them, what can't be read, and names that tell too much."""
     used = [row for row in rows if row.status == "ok"]
     # severity, which clips, title, fix
     found: list[tuple[str, Callable[[SurveyRow], bool], str, str]] = [
@@ -167,6 +168,20 @@ def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
         items = sorted(row.clip_id for row in used if holds(row))
         if items:
             problems.append(Problem(severity, f"{count_of(len(items), 'clip')} with {title}.", fix, items))
+    twins: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if f" {SAME_ID}, " in row.reason:
+            twins[row.clip_id].append(row.path)
+    if twins:
+        title = f"{count_of(len(twins), 'id')} of several files, none of which is read."
+        fix = "remove all but one if they hold the same run, else rename them."
+        items = [f"{name}: {' and '.join(sorted(paths))}" for name, paths in sorted(twins.items())]
+        problems.append(Problem("warning", title, fix, items))
+    hidden = [row.path for row in rows if f" {UNREADABLE}: " in row.reason or UNLISTED in row.reason]
+    if hidden:
+        what = count_of(len(hidden), "file or folder", "files or folders")
+        title = f"{what} can't be read: clips may be missing."
+        problems.append(Problem("warning", title, FIX, sorted(hidden)))
     telling = sorted(row.path for row in rows if _UID.search(row.path) or _DATE.search(row.path))
     if telling:
         problems.append(

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import dicom_header
+from stenoscope.imaging import dicom_header, functional_groups
 from stenoscope.imaging.facts import Facts
 from stenoscope.imaging.intensity import Lut, Rendering
 
@@ -26,7 +27,8 @@ _SHAPES = frozenset(("RECTANGULAR", "CIRCULAR", "POLYGONAL", "BITMAP"))  # PS3.3
 _OVERLAY_ROWS = [Tag(group, 0x0010) for group in range(0x6000, 0x6020, 2)]  # PS3.3 C.9.2
 _TAGS = [
     "SOPClassUID", "BitsAllocated", "BitsStored", "PhotometricInterpretation", "CollimatorShape",
-    "ShutterShape", "BurnedInAnnotation", *_OVERLAY_ROWS,
+    "ShutterShape", "BurnedInAnnotation", "CollimatorShapeSequence", "FrameDisplayShutterSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_OVERLAY_ROWS,
 ]  # fmt: skip
 
 
@@ -58,8 +60,8 @@ def read_facts(path: str | os.PathLike) -> Facts:
             voi=voi,
             primary_angle=view[0],
             secondary_angle=view[1],
-            collimator=_terms(dataset, "CollimatorShape", _SHAPES),
-            shutter=_terms(dataset, "ShutterShape", _SHAPES),
+            collimator=_shapes(dataset, "CollimatorShapeSequence", "CollimatorShape"),
+            shutter=_shapes(dataset, "FrameDisplayShutterSequence", "ShutterShape"),
             overlays=sum(tag in dataset for tag in _OVERLAY_ROWS),
             burned_in=_terms(dataset, "BurnedInAnnotation", frozenset(("YES", "NO"))),
         )
@@ -88,9 +90,15 @@ def _number(dataset: Dataset, keyword: str) -> int | None:
     return int(value) if isinstance(value, int | float) else None
 
 
+def _shapes(dataset: Dataset, macro: str, keyword: str) -> str:
+    """Shapes of a collimator or shutter: of the first frame's macro (enhanced XA, PS3.3 A.47) or on top."""
+    found = [_terms(item, keyword, _SHAPES) for item in functional_groups.find_macro(dataset, macro)]
+    return "+".join(filter(None, found)) or _terms(dataset, keyword, _SHAPES)
+
+
 def _terms(dataset: Dataset, keyword: str, known: Set[str]) -> str:
     """The defined terms of an element, joined by ``+``; one that DICOM does not define is 'unknown'."""
     value = dataset.get(keyword)
-    values = [value] if value is None or isinstance(value, str) else value
+    values = value if isinstance(value, MultiValue) else [value]
     terms = (str(term or "").strip().upper() for term in values)
     return "+".join(term if term in known else "unknown" for term in terms if term)

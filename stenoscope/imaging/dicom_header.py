@@ -7,10 +7,8 @@ text or a library's message about it.
 
 import contextlib
 import io
-import logging
 import os
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,11 +23,13 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from stenoscope.access import check_file, is_file
 from stenoscope.errors import DicomError
 from stenoscope.imaging import functional_groups
 from stenoscope.imaging.bounded import BoundedReader
-from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts
+from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.imaging.intensity import Rendering, RenderingError
+from stenoscope.imaging.quiet import quiet
 from stenoscope.records import FRAME_SIZE
 
 MODALITIES = frozenset({
@@ -95,7 +95,9 @@ class Header:
 
 
 def has_magic(path: str | os.PathLike) -> bool:
-    """Whether the file has ``DICM`` at byte 128 (PS3.10 7.1)."""
+    """Whether it is a file that has ``DICM`` at byte 128 (PS3.10 7.1)."""
+    if not is_file(Path(path)):  # opening a named pipe would wait without end
+        return False
     try:
         with Path(path).open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"
@@ -141,8 +143,7 @@ def open_dicom(path: Path, header: bool = False) -> Iterator[tuple[BinaryIO, str
     A deflated file (PS3.5 A.5) is inflated into memory, with a bound, and then reads as an explicit one. With
     `header`, more than any header needs can't be read (see `BoundedReader`).
     """
-    if not path.is_file():
-        raise DicomError(f"{path} is not a readable file.", "a DICOM file", "check path and permissions.")
+    check_file(path)
     if not has_magic(path):
         raise DicomError(
             f"{path} is not a DICOM file.",
@@ -186,12 +187,8 @@ def _read_meta(stream: BinaryIO) -> FileMetaDataset:
 @contextlib.contextmanager
 def reporting(path: Path, doing: str) -> Iterator[None]:
     """Turn what the libraries raise into a DicomError, and keep them quiet: their messages quote headers."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             yield
     except DicomError:
         raise
@@ -203,8 +200,6 @@ def reporting(path: Path, doing: str) -> Iterator[None]:
             "a valid multi-frame XA file",
             "copy or export it again.",
         ) from None
-    finally:
-        logger.setLevel(level)
 
 
 def _facts(dataset: Dataset, syntax: str) -> Facts:
@@ -220,11 +215,17 @@ def _facts(dataset: Dataset, syntax: str) -> Facts:
     notes += ["mask for subtraction present, not applied"] if dataset.get("MaskSubtractionSequence") else []
     if str(dataset.get("RecommendedViewingMode") or "").strip().upper() == "SUB":
         notes.append("meant to be shown subtracted, read as it is stored")
-    notes += ["C-arm turns during the run"] if functional_groups.turns(dataset) else []
-    if (part := dataset.get("InConcatenationNumber")) is not None:
-        notes.append(f"part {int(part)} of a run that was split")
-    if len({int(side) for side in dataset.get("PixelAspectRatio") or ()}) > 1:
-        notes.append("pixels are not square, shown as if they were")
+    notes += functional_groups.read_notes(dataset)
+    try:
+        if (part := dataset.get("InConcatenationNumber")) is not None:
+            notes.append(f"part {int(part)} of a run that was split")
+    except (ValueError, TypeError):
+        notes.append("part of a run that was split")
+    try:
+        square = len({int(side) for side in dataset.get("PixelAspectRatio") or ()}) <= 1
+        notes += [] if square else ["pixels are not square, shown as if they were"]
+    except (ValueError, TypeError):
+        notes.append("pixel aspect ratio can't be read")
     notes += [f"resampled from {rows} x {cols}"] if (rows, cols) != (FRAME_SIZE, FRAME_SIZE) else []
     return Facts(
         num_frames=None if rows is None else int(dataset.get("NumberOfFrames") or 1),
@@ -257,6 +258,8 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
             f"1 to {MAX_FRAMES} frames of at most {MAX_SIDE} x {MAX_SIDE}",
             "check the header; split a longer run.",
         )
+    if problem := too_many_pixels(path, count, rows, cols):
+        raise problem
     samples = int(dataset.get("SamplesPerPixel") or 1)
     allocated, stored = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or dataset.BitsAllocated)
     high_bit = stored - 1 if dataset.get("HighBit") is None else int(dataset.HighBit)
@@ -284,7 +287,8 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
         raise DicomError(
             f"{path} has {problem}.", "windows and tables as PS3.3 C.11 has them", "export the run again."
         ) from None
-    notes = []
+    choice = functional_groups.read_choice(dataset, renderings[0].voi) if renderings else ""
+    notes = [choice] if choice else []
     if any(rendering.needs_range for rendering in renderings):
         notes.append("no VOI: shown from the clip's smallest to its largest value")
     if len(renderings) > 1:

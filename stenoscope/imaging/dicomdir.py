@@ -1,10 +1,12 @@
 """The index of a DICOM disc (PS3.3 F): which image files a DICOMDIR names."""
 
+import contextlib
 import os
 from pathlib import Path
 
 from pydicom import dcmread
 
+from stenoscope.access import is_dir, is_there
 from stenoscope.errors import DicomError
 from stenoscope.imaging.dicom_header import open_dicom, reporting
 
@@ -56,7 +58,7 @@ def indexed_images(path: str | os.PathLike) -> tuple[list[Path], list[Path]]:
         if any(not part or part in (".", "..") or set(part) & set("/\\\0") for part in name):
             continue
         found = _look_up(path.parent, name, listings)
-        (present if found.is_file() else absent).add(found)
+        (present if is_there(found) and not is_dir(found) else absent).add(found)
     return sorted(present), sorted(absent)
 
 
@@ -65,6 +67,8 @@ def _look_up(folder: Path, name: tuple[str, ...], listings: dict[Path, dict[str,
     here = folder
     for part in name:
         if here not in listings:
-            listings[here] = {item.name.upper(): item for item in here.iterdir()} if here.is_dir() else {}
+            listings[here] = {}
+            with contextlib.suppress(OSError):
+                listings[here] = {item.name.upper(): item for item in here.iterdir()}
         here = listings[here].get(part.upper(), here / part)
     return here

@@ -2,12 +2,32 @@
 
 from dataclasses import dataclass
 
+from stenoscope.errors import DicomError
+
 MAX_FRAMES = 8192
 """Longest clip read, in frames (four and a half minutes at 30 a second; 2 GiB): a guard against headers that
 promise more than any memory holds."""
 
 MAX_SIDE = 8192
 """Largest number of rows or columns read; detectors end near 4096."""
+
+FRAME_TIMES = 1.0, 2000.0
+"""Shortest and longest time between frames that is believed, milliseconds: C-arms take 0.5 to 60 a second."""
+
+MAX_PIXELS = 1 << 32
+"""Most pixels of a clip, over all frames (1,024 of 2048 x 2048): black frames compress to
+some hundred bytes each, so that a small file could keep a decoder busy for hours."""
+
+
+def too_many_pixels(path: object, frames: int, rows: int, cols: int) -> DicomError | None:
+    """The error of a clip beyond `MAX_PIXELS`; None for any other."""
+    if frames * rows * cols <= MAX_PIXELS:
+        return None
+    return DicomError(
+        f"{path} has {frames} frames of {rows} x {cols} pixels.",
+        f"at most {MAX_PIXELS} pixels in all, as 1,024 frames of 2048 x 2048 have",
+        "check the header; split a longer run, or export it in a smaller size.",
+    )
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
-from stenoscope import provenance
+from stenoscope import access, provenance
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity
-from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts
+from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.records import FRAME_SIZE, Clip
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -36,7 +36,10 @@ def is_numbered(path: Path) -> bool:
 
 def has_frames(folder: Path) -> bool:
     """Whether a folder holds at least two numbered images."""
-    return sum(is_numbered(path) for path in folder.iterdir() if not path.name.startswith(".")) >= 2
+    try:
+        return sum(is_numbered(path) for path in folder.iterdir() if not path.name.startswith(".")) >= 2
+    except OSError:
+        return False
 
 
 def frame_files(folder: str | os.PathLike) -> list[Path]:
@@ -52,7 +55,13 @@ def frame_files(folder: str | os.PathLike) -> list[Path]:
     folder = Path(folder)
     found: dict[int, Path] = {}
     patterns = set()
-    for path in sorted(folder.iterdir()):
+    try:
+        files = access.paths_in(folder)
+    except OSError as problem:
+        raise DicomError(
+            f"{folder} can't be listed: {problem.strerror}.", "a folder of frames", access.FIX
+        ) from None
+    for path in files:
         if path.name.startswith(".") or not is_numbered(path):
             continue
         match = _NUMBERED.fullmatch(path.stem)
@@ -144,6 +153,8 @@ def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
         If sizes differ or an image is damaged.
     """
     first = _load_image(files[0])
+    if problem := too_many_pixels(files[0].parent, len(files), *first.shape):
+        raise problem
     rendering = table = None
     if first.dtype != np.uint8:
         rendering = intensity.Rendering(bits=16)
@@ -161,7 +172,7 @@ def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
                 "put each run into a folder of its own.",
             )
         frames[index] = intensity.to_frame(image if table is None else intensity.apply_table(image, table))
-        digest.update(f"{path.name}\0{provenance.sha256_file(path)}\n".encode())
+        digest.update(os.fsencode(path.name) + f"\0{provenance.sha256_file(path)}\n".encode())
     return Clip(
         clip_id=clip_id,
         frames=frames,
@@ -194,6 +205,8 @@ def read_video(path: str | os.PathLike, clip_id: str) -> Clip:
                 raise DicomError(
                     f"{path} has more than {MAX_FRAMES} frames.", "one run of the contrast", "cut the video."
                 )
+            if problem := too_many_pixels(path, count + 1, facts.rows, facts.cols):
+                raise problem
             if count == len(frames):  # in place and in small steps: no second copy of the clip
                 frames.resize((count + 16, FRAME_SIZE, FRAME_SIZE), refcheck=False)
             frames[count] = intensity.to_frame(np.frombuffer(data, np.uint8).reshape(facts.rows, facts.cols))
@@ -233,12 +246,14 @@ def _facts_of(meta: dict) -> Facts:
     if not (0 < rows <= MAX_SIDE and 0 < cols <= MAX_SIDE):
         raise ValueError("frame size out of range")
     rate = float(meta.get("fps") or 0)
+    time = 1000.0 / rate if rate > 0 else 0.0
+    believed = FRAME_TIMES[0] <= time <= FRAME_TIMES[1]
     return Facts(
         rows=rows,
         cols=cols,
-        frame_time_ms=1000.0 / rate if rate > 0 else None,
+        frame_time_ms=time if believed else None,
         transfer_syntax=str(meta.get("codec") or ""),
-        notes=_notes(rows, cols, False),
+        notes=(*(["frame time can't be read"] if time and not believed else ()), *_notes(rows, cols, False)),
     )
 
 
@@ -262,6 +277,7 @@ def _notes(rows: int, cols: int, colour: bool) -> tuple[str, ...]:
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn what Pillow and ffmpeg raise on damaged files into a DicomError."""
+    access.check_file(path)
     try:
         yield
     except DicomError:

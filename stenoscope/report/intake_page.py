@@ -22,6 +22,7 @@ from stenoscope.report.page import Drawing, render
 _MAX_FILES = 400  # lines of the page's table; all of them are in check.csv
 _MAX_ITEMS = 200  # of one problem or reason
 _MAX_VALUES = 12  # of one trait
+_MAX_BINS, _MIN_BINS = 30, 5  # of a histogram; widths of a bin that a panel shows at least
 _GROUPS = (("normal", "0", _NORMAL), ("abnormal", "1", _ABNORMAL), ("label unknown", "", None))
 _SEVERITIES = {
     "leak": "Leak",
@@ -211,9 +212,14 @@ def distributions_figure(rows: Sequence[SurveyRow], dark: bool = False) -> bytes
                 axes.text(0.5, 0.5, "not stated", transform=axes.transAxes, ha="center", color=theme["quiet"])
                 continue
             titles, colours, values = zip(*groups, strict=True)
-            axes.hist(
-                values, _edges(np.concatenate(values)), stacked=True, color=colours, label=titles, rwidth=0.9
-            )
+            together = np.concatenate(values)
+            edges = _edges(together)
+            axes.hist(values, edges, stacked=True, color=colours, label=titles, rwidth=0.9)
+            if _whole(together):
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+            if len(edges) < _MIN_BINS:  # else one bar would fill the panel
+                middle, half = (edges[0] + edges[-1]) / 2, _MIN_BINS * (edges[1] - edges[0]) / 2
+                axes.set_xlim(max(middle - half, min(0.0, edges[0])), middle + half)
         handles, titles = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, titles, loc="outside upper center", ncols=3, frameon=False)
 
@@ -251,8 +257,15 @@ def _known(values: Iterable[float | None]) -> np.ndarray:
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
-    """Edges of at most 30 bins; of one for each whole number where these are few."""
+    """Edges of at most 30 bins of one width, which each hold equally many whole numbers if all values are."""
     low, high = values.min(), values.max()
-    if np.all(values == np.rint(values)) and high - low < 30:
-        return np.arange(low, high + 2) - 0.5
-    return np.linspace(low, high, 31) if high - low > 1e-6 * high else np.array([0.5, 1.5]) * high
+    if _whole(values):
+        step = np.ceil((high - low + 1) / _MAX_BINS)
+        return low - 0.5 + step * np.arange((high - low) // step + 2)
+    if high - low > 1e-6 * high:
+        return np.linspace(low, high, _MAX_BINS + 1)
+    return np.array([0.95, 1.05]) * high  # a single value
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.all(values == np.rint(values)))

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope import __version__, locks, provenance
+from stenoscope.access import is_dir, is_file
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import LabelsError, LabelTable
@@ -155,8 +156,8 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
 def _stamp(source: Source) -> list:
     """Names, sizes and times of change of a source's files: what tells that it is as it was."""
     files: Iterator[Path] | list[Path] = READERS[source.reader].files(source.path)
-    if source.path.is_dir():
-        files = sorted(item for item in source.path.iterdir() if item.is_file())
+    if is_dir(source.path):
+        files = sorted(item for item in source.path.iterdir() if is_file(item))
     stamps = []
     for path in files:
         try:

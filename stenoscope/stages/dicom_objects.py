@@ -5,7 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import dcmread
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PN_DELIMS, TEXT_VR_DELIMS
 
 from stenoscope import provenance
 from stenoscope.cli import say
@@ -21,6 +25,9 @@ WARNING = (
     "NOT PSEUDONYMISED: these files carry the patient's name, id and study from the headers of their "
     "sources, so that the hospital's archive can file them. Do not pass them on."
 )
+
+_ASCII = frozenset(("", "ISO_IR 6", "ISO 2022 IR 6"))  # terms of the default repertoire
+_DELIMITERS = PN_DELIMS | TEXT_VR_DELIMS
 
 _README = f"""{WARNING}
 
@@ -127,4 +134,29 @@ class DicomFolder:
 
 def _read_header(path: Path) -> Dataset:
     with open_dicom(path) as (stream, _):
-        return dcmread(stream, stop_before_pixels=True, specific_tags=list(dicom.SOURCE_TAGS))
+        header = dcmread(stream, stop_before_pixels=True, specific_tags=list(dicom.SOURCE_TAGS))
+    if not _texts_are_as_declared(header):
+        raise DicomError(
+            f"{path} has a header with texts in an undeclared character set.",
+            "texts in the Specific Character Set (0008,0005) that it names: a patient's name is not guessed",
+            "name the right one: `dcmodify -i '(0008,0005)=ISO_IR 100' FILE` (DCMTK) for Latin-1, say.",
+        )
+    return header
+
+
+def _texts_are_as_declared(header: Dataset) -> bool:
+    """Whether the bytes of all texts are in the header's character set (PS3.3 C.12.1.1.2).
+
+    pydicom would take undeclared ones for Latin-1, and put U+FFFD for what is not in a declared set.
+    """
+    declared = header.get("SpecificCharacterSet") or ""
+    terms = [declared] if isinstance(declared, str) else list(declared)
+    known = set(terms) <= set(python_encoding) and not set(terms) <= _ASCII
+    for name in dicom.SOURCE_TAGS:
+        element = header.get_item(name)
+        text = isinstance(element, RawDataElement) and dictionary_VR(element.tag) in CUSTOMIZABLE_CHARSET_VR
+        if not text or not element.value or element.value.isascii():
+            continue
+        if not known or "\ufffd" in decode_bytes(element.value, convert_encodings(terms), _DELIMITERS):
+            return False
+    return True

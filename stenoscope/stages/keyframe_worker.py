@@ -14,10 +14,12 @@ import cv2
 import numpy as np
 
 from stenoscope import provenance
+from stenoscope.access import is_there
 from stenoscope.cluster import Run, UnseenError
 from stenoscope.dataset import plain_pickle
 from stenoscope.errors import DatasetError, DicomError
-from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
+from stenoscope.imaging.intake import admit, quarantine
+from stenoscope.imaging.inventory import IntakeRow, Source
 from stenoscope.imaging.readers import READERS
 from stenoscope.keyframes.published import PUBLISHED, choose_published
 from stenoscope.keyframes.registry import choose
@@ -124,7 +126,7 @@ def process(
 
 def missing_files(source: Source) -> list[Path]:
     """Files of a source that this machine does not see."""
-    return [path for path in READERS[source.reader].files(source.path) if not path.exists()]
+    return [path for path in READERS[source.reader].files(source.path) if not is_there(path)]
 
 
 def read_outcome(path: Path) -> Outcome:

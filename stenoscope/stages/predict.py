@@ -17,7 +17,8 @@ from stenoscope.errors import DatasetError
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.executors import crashed, executor, map_ordered
 from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
-from stenoscope.imaging.intake import IntakeRow, refuse, to_csv
+from stenoscope.imaging.intake import refuse, to_csv
+from stenoscope.imaging.inventory import IntakeRow
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import Clip, KeyframeChoice

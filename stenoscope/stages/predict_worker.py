@@ -7,7 +7,8 @@ takes.
 import cv2
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
+from stenoscope.imaging.intake import admit, quarantine
+from stenoscope.imaging.inventory import IntakeRow, Source
 from stenoscope.keyframes.published import PUBLISHED, choose_published
 from stenoscope.keyframes.registry import choose
 from stenoscope.records import Clip, KeyframeChoice

@@ -4,6 +4,7 @@ import pytest
 
 from stenoscope.dataset.cadica import read_cadica
 from tests.dataset.trees import write_cadica
+from tests.privileges import permissions_hold
 
 
 @pytest.fixture
@@ -24,6 +25,20 @@ def test_labels_patients_and_selected_frames(tree):
     assert not data.stills
     (row,) = data.inventory.rows
     assert row.path == "nonselectedVideos" and row.status == "ignored"
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_patient_whose_folder_is_closed_costs_that_patient(tree, mode):
+    closed = tree / "selectedVideos" / "p2"
+    closed.chmod(mode)
+    try:
+        with permissions_hold():
+            data = read_cadica(tree)
+    finally:
+        closed.chmod(0o755)
+    assert data.labels.clip_ids == ["p1/v1", "p1/v4"]
+    (row,) = [row for row in data.inventory.rows if row.status == "quarantined"]
+    assert row.path == "selectedVideos/p2" and "can't be listed: Permission denied" in row.reason
 
 
 def test_boxes_are_scaled_to_the_stored_frame_and_known_in_their_frames_alone(tree):

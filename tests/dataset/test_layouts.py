@@ -4,6 +4,7 @@ from stenoscope.dataset.layouts import LAYOUTS, open_layout
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.imaging.intake import admit
 from tests.dataset.trees import TREES, write_arcade, write_cadica, write_folders
+from tests.privileges import permissions_hold
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -38,6 +39,19 @@ def test_other_folders_are_folders_of_clips(tmp_path):
     name, data = open_layout(tmp_path)
     assert name == "clips" and data.labels is None and not data.stills
     assert [source.clip_id for source in data.inventory.sources] == ["hospital/A/p2/run", "hospital/N/p1/run"]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_a_closed_folder_is_no_layout_and_stops_nothing(tmp_path, mode):
+    write_cadica(tmp_path / "CADICA", patients=1)
+    (tmp_path / "CADICA").chmod(mode)
+    try:
+        with permissions_hold():
+            name, data = open_layout(tmp_path)
+    finally:
+        (tmp_path / "CADICA").chmod(0o755)
+    assert name == "clips" and not data.inventory.sources
+    assert all(": Permission denied. " in row.reason for row in data.inventory.rows)
 
 
 def test_a_folder_of_another_layout_is_refused_with_what_is_expected(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
@@ -18,7 +19,7 @@ from pydicom.uid import (
 )
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import dicom, dicom_header
+from stenoscope.imaging import dicom, dicom_facts, dicom_header
 from stenoscope.imaging.intensity import to_frame
 from tests.imaging.make_dicom import lut, make_dicom, ramp
 
@@ -100,6 +101,33 @@ def test_known_grey_levels_of_12_bit_files(tmp_path, elements, value, expected):
     assert clip.frames[1, 0, 0] == pytest.approx(expected, abs=1)
 
 
+@pytest.mark.parametrize(
+    "elements, note",
+    [
+        ({"WindowCenter": [10, 128], "WindowWidth": [1, 256]}, "first of 2 windows"),
+        ({"WindowCenter": 128, "WindowWidth": 256}, ""),
+        ({"VOILUTSequence": lut(0, range(256), 8) + lut(0, range(256), 8)}, "first of 2 VOI LUTs"),
+        (
+            {"VOILUTSequence": lut(0, range(256), 8), "WindowCenter": [1, 2, 3], "WindowWidth": [4, 5, 6]},
+            "",
+        ),
+        ({"WindowCenter": [10, 128], "WindowWidth": [0, 256]}, ""),
+    ],
+)
+def test_the_first_of_several_windows_is_used_and_that_is_said(tmp_path, elements, note):
+    header = dicom_header.read_header(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
+    assert [text for text in header.facts.notes if text.startswith("first of")] == [note] * bool(note)
+
+
+def test_the_first_of_several_windows_of_a_frame_is_said(tmp_path):
+    window, shared = Dataset(), Dataset()
+    window.WindowCenter, window.WindowWidth = [9, 8, 7], [6, 5, 4]
+    shared.FrameVOILUTSequence = [window]
+    elements = {"SharedFunctionalGroupsSequence": [shared], "WindowCenter": 1, "WindowWidth": 2}
+    header = dicom_header.read_header(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
+    assert "first of 3 windows" in header.facts.notes and header.rendering.voi.center == 9
+
+
 def test_signed_pixels_with_a_window(tmp_path):
     frames = np.stack([full(v, np.int16, 1, 8, 8)[0] for v in (-100, 0, 100)])
     clip = read(make_dicom(tmp_path / "a.dcm", frames, WindowCenter=0.5, WindowWidth=201))
@@ -162,9 +190,48 @@ def test_enhanced_image_keeps_window_and_angles_in_its_functional_groups(tmp_pat
     ],
 )
 def test_frame_time(tmp_path, elements, expected):
-    assert (
-        dicom_header.read_facts(make_dicom(tmp_path / "a.dcm", ramp(), **elements)).frame_time_ms == expected
-    )
+    facts = dicom_header.read_facts(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
+    assert facts.frame_time_ms == expected and "frame time can't be read" not in facts.notes
+
+
+@pytest.mark.parametrize(
+    "old, new, note",
+    [
+        (b"66.7", b"66,7", "frame time can't be read"),
+        (b"66.7", b"6\\77", "frame time can't be read"),
+        (b"66.7", b"1e99", "frame time can't be read"),
+        (b"66.7", b"-66 ", "frame time can't be read"),
+        (b"66.7", b"nan ", "frame time can't be read"),
+        (b"66.7", b"0.99", "frame time can't be read"),
+        (b"66.7", b"2001", "frame time can't be read"),
+        (b"25.5", b"25,5", "angles can't be read"),
+        (b"25.5", b"2\\55", "angles can't be read"),
+        (b"25.5", b"1e99", "angles can't be read"),
+        (b"DS\x04\x0025.5", b"FD\x04\x0025.5", "angles can't be read"),
+        (b"1\\1 ", b"1,1 ", "pixel aspect ratio can't be read"),
+        (b"IS\x02\x007 ", b"IS\x02\x00x ", "part of a run that was split"),
+    ],
+)
+def test_a_malformed_element_that_reading_does_not_need_costs_no_clip(tmp_path, old, new, note):
+    path = make_dicom(tmp_path / "a.dcm", ramp(), PixelAspectRatio=["1", "1"])
+    dataset = dcmread(path)
+    dataset.add_new("InConcatenationNumber", "IS", "7")
+    dataset.save_as(path)
+    data = path.read_bytes()
+    assert data.count(old) == 1
+    path.write_bytes(data.replace(old, new))
+    clip, facts = read(path), dicom_facts.read_facts(path)
+    part = note if "part" in note else "part 7 of a run that was split"
+    assert set(facts.notes) == {"resampled from 16 x 16", part, note}
+    assert facts.frame_time_ms == clip.frame_time_ms == (None if "time" in note else 66.7)
+    assert clip.view == (None if "angles" in note else (-30.0, 25.5))
+
+
+def test_another_element_stands_in_for_a_malformed_frame_time(tmp_path):
+    path = make_dicom(tmp_path / "a.dcm", ramp(), CineRate=25)
+    path.write_bytes(path.read_bytes().replace(b"66.7", b"66,7"))
+    facts = dicom_header.read_facts(path)
+    assert facts.frame_time_ms == 40 and "frame time can't be read" not in facts.notes
 
 
 def test_no_patient_id_gives_none(tmp_path):
@@ -210,6 +277,24 @@ def test_what_is_no_angiogram_is_refused(tmp_path, frames, elements, text):
     assert text in caught.value.received
     assert str(path) in caught.value.received and caught.value.fix
     assert "entinel" not in str(caught.value).replace(str(path), "")
+
+
+@pytest.mark.parametrize(
+    "count, side, read_it", [(1024, 2048, True), (1025, 2048, False), (8192, 8192, False)]
+)
+def test_small_files_of_very_many_pixels_are_refused_before_they_are_decoded(tmp_path, count, side, read_it):
+    path = make_dicom(tmp_path / "a.dcm", full(0, rows=64, cols=64), compress=JPEG2000Lossless)
+    dataset = dcmread(path)
+    (frame, *_) = generate_frames(dataset.PixelData, number_of_frames=3)
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = count, side, side
+    dataset.PixelData = encapsulate([frame] * count)
+    dataset.save_as(path)
+    if read_it:
+        assert dicom_header.read_header(path).facts.num_frames == count
+        return
+    with pytest.raises(DicomError, match=rf"has {count} frames of {side} x {side}") as caught:
+        read(path)
+    assert "1,024 frames of 2048 x 2048" in caught.value.expected and path.stat().st_size < 2e6
 
 
 def test_syntax_that_no_plugin_decodes_is_named(tmp_path):

@@ -1,4 +1,5 @@
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
 from stenoscope.errors import DicomError
@@ -56,3 +57,36 @@ def test_a_file_that_cannot_be_used_has_facts_all_the_same(tmp_path):
     (tmp_path / "no.dcm").write_text("no DICOM")
     with pytest.raises(DicomError):
         read_facts(tmp_path / "no.dcm")
+
+
+def shaped(**macros):
+    """A group with macros of one element each."""
+    group = Dataset()
+    for macro, (keyword, value) in macros.items():
+        item = Dataset()
+        setattr(item, keyword, value)
+        setattr(group, macro, [item])
+    return group
+
+
+def test_collimator_and_shutter_of_an_enhanced_image(tmp_path):
+    collimator = {"CollimatorShapeSequence": ("CollimatorShape", "RECTANGULAR")}
+    shutter = {"FrameDisplayShutterSequence": ("ShutterShape", ["CIRCULAR", "MUELLER"])}
+    own = {"FrameDisplayShutterSequence": ("ShutterShape", "POLYGONAL")}
+    found = facts(tmp_path, SharedFunctionalGroupsSequence=[shaped(**collimator, **shutter)])
+    assert (found.collimator, found.shutter) == ("RECTANGULAR", "CIRCULAR+unknown")
+    found = facts(
+        tmp_path, ramp(3), ShutterShape="BITMAP",
+        SharedFunctionalGroupsSequence=[shaped(**collimator, **shutter)],
+        PerFrameFunctionalGroupsSequence=[shaped(**own), Dataset(), Dataset()],
+    )  # fmt: skip
+    assert (found.collimator, found.shutter) == ("RECTANGULAR", "POLYGONAL")
+    assert (
+        facts(tmp_path, SharedFunctionalGroupsSequence=[Dataset()], ShutterShape="BITMAP").shutter == "BITMAP"
+    )
+
+
+def test_a_number_where_a_term_belongs_is_unknown(tmp_path):
+    path = make_dicom(tmp_path / "clip.dcm", ramp(), ShutterShape="AB")
+    path.write_bytes(path.read_bytes().replace(b"CS\x02\x00AB", b"US\x02\x00AB"))
+    assert read_facts(path).shutter == "unknown"

@@ -1,5 +1,6 @@
 import csv
 import io
+import os
 import pickle
 import shutil
 import warnings
@@ -14,9 +15,11 @@ from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging import dicomdir, intake
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.imaging.readers import READERS
+from stenoscope.provenance import quick_hash
 from stenoscope.records import Clip
 from tests.imaging.make_dicom import make_dicom, ramp
 from tests.imaging.test_sequences import noise, write_images, write_video
+from tests.privileges import permissions_hold
 
 
 @pytest.fixture
@@ -100,7 +103,81 @@ def test_two_clips_with_one_id_are_both_quarantined(cohort):
     assert "p1/c1" not in [source.clip_id for source in found.sources]
     rows = [row for row in found.rows if row.clip_id == "p1/c1"]
     assert [row.path for row in rows] == ["p1/c1.avi", "p1/c1.dcm"]
-    assert all("p1/c1.avi and p1/c1.dcm" in row.reason and row.status == "quarantined" for row in rows)
+    assert all(
+        "p1/c1.avi and p1/c1.dcm have the same id, p1/c1. To fix: remove" in row.reason for row in rows
+    )
+    assert all("Not read" in row.reason and row.status == "quarantined" for row in rows)
+
+
+LATIN = os.fsdecode(b"Gr\xfc\xdfe")  # as an old disc has it
+
+
+def test_names_that_are_not_utf8_are_left_out_and_spelled(cohort):
+    for name in (f"{LATIN}.dcm", f"{LATIN}.ima", f"{LATIN}.txt"):
+        shutil.copy(cohort / "p1" / "c1.dcm", cohort / name)
+    (cohort / f"{LATIN}.txt").write_text("notes")
+    (cohort / "p2").rename(cohort / LATIN)
+    found = intake.discover(cohort)
+    assert [source.clip_id for source in found.sources] == ["broken", "p1/1.2.840.77", "p1/c1"]
+    rows = {row.path: row for row in found.rows}
+    spelled = r"Gr\xfc\xdfe"
+    assert {name: row.status for name, row in rows.items() if spelled in name} == {
+        f"{spelled}.dcm": "quarantined",
+        f"{spelled}.ima": "quarantined",
+        f"{spelled}.txt": "ignored",
+        f"{spelled}/film.avi": "quarantined",
+        f"{spelled}/run.a": "quarantined",
+    }
+    assert "To fix: rename it." in rows[f"{spelled}/run.a"].reason
+    assert rows[f"{spelled}/run.a"].clip_id == f"{spelled}/run.a"
+    assert intake.to_csv(found.rows).encode()
+    for path in (cohort / LATIN, cohort / f"{LATIN}.dcm", cohort / f"no{LATIN}"):
+        with pytest.raises(DatasetError, match=r"Gr\\xfc\\xdfe.* not UTF-8"):
+            intake.discover(path)
+
+
+def test_frames_whose_names_are_not_utf8_are_read(tmp_path):
+    write_images(tmp_path / "run", noise(3, 16, 16))
+    for path in list((tmp_path / "run").iterdir()):
+        path.rename(path.with_name(LATIN + path.name))
+    clip, row = intake.admit(intake.discover(tmp_path).sources[0], str)
+    assert len(clip.frames) == 3 and row.sha256 and quick_hash(tmp_path / "run")
+    (tmp_path / "run" / f"{LATIN}frame_00001.png").write_text("no PNG")
+    assert (
+        r"run/Gr\xfc\xdfeframe_00001.png can't be decoded"
+        in intake.admit(intake.discover(tmp_path).sources[0], str)[1].reason
+    )
+
+
+def test_an_input_that_cannot_be_read_says_why(cohort):
+    os.mkfifo(cohort / "pipe")
+    shutil.copy(cohort / "p1" / "1.2.840.77", cohort / "p1" / "suffixless")
+    for name in ("c1.dcm", "suffixless"):
+        (cohort / "p1" / name).chmod(0)
+    with permissions_hold():
+        (source,) = intake.discover(cohort / "p1" / "c1.dcm").sources
+        reason = intake.admit(source, str)[1].reason
+        with pytest.raises(DicomError, match="suffixless can't be read: Permission denied"):
+            intake.discover(cohort / "p1" / "suffixless")
+    assert reason.startswith("c1.dcm can't be read: Permission denied. ")
+    with pytest.raises(DicomError, match="it is a named pipe"):
+        intake.discover(cohort / "pipe")
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_an_index_takes_no_image_for_lost_that_it_may_not_look_at(tmp_path, mode):
+    disc, names = make_disc(tmp_path)
+    folder = (disc / names[0]).parent
+    folder.chmod(mode)
+    try:
+        with permissions_hold():
+            found = intake.discover(disc / "DICOMDIR")
+            rows = [intake.admit(source, str)[1] for source in found.sources]
+    finally:
+        folder.chmod(0o755)
+    hidden = [row for row in rows if "can't be read: Permission denied" in row.reason]
+    assert {row.path.lower() for row in hidden} >= {names[0].lower()}
+    assert not {row.path.lower() for row in found.rows} & {row.path.lower() for row in hidden}
 
 
 def test_a_single_clip_is_an_input_too(cohort):

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import sequences
+from stenoscope.imaging import facts, sequences
 from stenoscope.imaging.intensity import to_frame
 
 
@@ -54,9 +54,9 @@ def test_colour_and_size_are_converted(tmp_path):
     clip = sequences.read_image_folder(folder, "c")
     np.testing.assert_array_equal(clip.frames[0], to_frame(np.full((300, 400), 60, np.uint8)))  # 0.299 x 200
     assert clip.scale == 1.28
-    facts = sequences.image_facts(folder)
-    assert (facts.num_frames, facts.rows, facts.cols, facts.transfer_syntax) == (2, 300, 400, "PNG")
-    assert facts.notes == ("colour converted to grey", "resampled from 300 x 400")
+    found = sequences.image_facts(folder)
+    assert (found.num_frames, found.rows, found.cols, found.transfer_syntax) == (2, 300, 400, "PNG")
+    assert found.notes == ("colour converted to grey", "resampled from 300 x 400")
 
 
 def test_sixteen_bit_images_share_one_scale(tmp_path):
@@ -121,8 +121,8 @@ def test_lossy_mp4_is_close_and_resampled(tmp_path):
     clip = sequences.read_video(path, "c")
     assert clip.frames.shape == (3, 512, 512) and clip.scale == 1.6
     np.testing.assert_allclose(clip.frames[:, 256, 256], [40, 120, 200], atol=3)
-    facts = sequences.video_facts(path)
-    assert (facts.rows, facts.cols, facts.frame_time_ms) == (256, 320, 100.0)
+    found = sequences.video_facts(path)
+    assert (found.rows, found.cols, found.frame_time_ms) == (256, 320, 100.0)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +146,20 @@ def test_real_folder_of_frames(real_data):
     assert clip.frames.shape == (20, 512, 512)
     expected = np.asarray(Image.open(folder / "frame_00013.jpg").convert("L"))
     np.testing.assert_array_equal(clip.frames[13], expected)
+
+
+def test_frames_of_very_many_pixels_are_refused(tmp_path, monkeypatch):
+    write_images(tmp_path / "run", noise(3, 16, 16))
+    write_video(tmp_path / "film.avi", noise(3, 64, 64))
+    monkeypatch.setattr(facts, "MAX_PIXELS", 2 * 16 * 16)
+    with pytest.raises(DicomError, match="run has 3 frames of 16 x 16"):
+        sequences.read_image_folder(tmp_path / "run", "run")
+    with pytest.raises(DicomError, match=r"film\.avi has 1 frames of 64 x 64"):
+        sequences.read_video(tmp_path / "film.avi", "film")
+
+
+@pytest.mark.parametrize("fps, time", [(0.25, None), (0.5, 2000.0), (1000, 1.0), (4000, None)])
+def test_frame_times_that_no_machine_has_are_left_out(fps, time):
+    found = sequences._facts_of({"size": (64, 64), "fps": fps})
+    assert found.frame_time_ms == time
+    assert ("frame time can't be read" in found.notes) == (time is None)

@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from stenoscope.dataset.problems import Problem
 from stenoscope.dataset.survey import SurveyRow
@@ -61,10 +62,51 @@ def test_nothing_usable_is_a_page_too(tmp_path):
 
 @pytest.mark.parametrize(
     "values, edges",
-    [([1, 2, 4], [0.5, 1.5, 2.5, 3.5, 4.5]), ([66.7, 66.7], [33.35, 100.05]), ([0.0, 0.0], [-0.5, 0.5])],
+    [
+        ([1, 2, 4], [0.5, 1.5, 2.5, 3.5, 4.5]),
+        ([96, 96], [95.5, 96.5]),
+        ([0, 59], np.arange(-0.5, 60, 2)),
+        ([0, 60], np.arange(-0.5, 63, 3)),
+        ([10, 40.5], np.linspace(10, 40.5, 31)),
+        ([66.7, 66.7], [63.365, 70.035]),
+        ([0.0, 0.0], [-0.5, 0.5]),
+    ],
 )
 def test_edges_of_histograms(values, edges):
     np.testing.assert_allclose(intake_page._edges(np.array(values)), edges)
+
+
+def axes_of(rows, monkeypatch):
+    drawn = []
+
+    def keep(draw, size, dark):
+        drawn.append(Figure(figsize=size))
+        draw(drawn[0], {"quiet": "grey", "line": "grey"})
+
+    monkeypatch.setattr(intake_page, "_render", keep)
+    intake_page.distributions_figure(rows)
+    return {axes.get_xlabel(): axes for axes in drawn[0].axes}
+
+
+def test_a_single_value_is_a_bar_on_an_axis_of_whole_numbers(monkeypatch):
+    found = axes_of(
+        [SurveyRow("a.dcm", "a", "ok", num_frames=96, frame_time_ms=66.7, patient_id="p")], monkeypatch
+    )
+    for name, value in (("frames", 96), ("clips of the same patient", 1)):
+        low, high = found[name].get_xlim()
+        assert low <= value - 0.5 and high >= value + 2 and low >= -0.5
+        assert all(tick == round(tick) for tick in found[name].get_xticks())
+    low, high = found["milliseconds between frames"].get_xlim()
+    assert low < 60 and high > 75
+
+
+@pytest.mark.parametrize("frames", [(1, 2, 3, 4, 5, 6, 7), range(10, 2000, 7)])
+def test_every_clip_is_in_a_bar(frames, monkeypatch):
+    rows = [SurveyRow(f"{n}.dcm", f"{n}", "ok", num_frames=n, frame_time_ms=n / 7) for n in frames]
+    found = axes_of(rows, monkeypatch)
+    for name in ("frames", "seconds", "milliseconds between frames"):
+        assert sum(bar.get_height() for bar in found[name].patches) == len(rows)
+    assert 7 <= len(found["frames"].patches) <= 30
 
 
 def test_missing_numbers_are_no_zero(tmp_path):

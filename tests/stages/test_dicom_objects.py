@@ -64,3 +64,36 @@ def test_what_can_not_be_referred_to_is_listed_and_stops_nothing(read, tmp_path)
     text = (tmp_path / "dicom" / "README.txt").read_text()
     assert "p001_c1: The source is no DICOM file" in text and "Zebrafink" not in text
     assert [path.name for path in (tmp_path / "dicom").iterdir()] == ["README.txt"]
+
+
+@pytest.mark.filterwarnings("ignore:Unknown encoding")
+@pytest.mark.parametrize(
+    "charset, name, made",
+    [
+        ("", b"Zebrafink^Ottokar", True),
+        ("", b"K\xe4uzchen^Ottokar", False),
+        ("ISO_IR 100", b"K\xe4uzchen^Ottokar", True),
+        ("ISO_IR 192", b"K\xe4uzchen^Ottokar", False),
+        ("ISO_IR 192", "Käuzchen^Ottokar".encode(), True),
+        ("ISO_IR 999", b"K\xe4uzchen^Ottokar", False),
+        ("ISO_IR 999", b"Zebrafink^Ottokar", True),
+        (["", "ISO 2022 IR 87"], b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", True),
+    ],
+)
+def test_a_name_in_an_undeclared_character_set_is_not_guessed(read, tmp_path, charset, name, made):
+    dataset = pydicom.dcmread(read[0].path)
+    dataset.SpecificCharacterSet, dataset.PatientName = charset, "N" * len(name)
+    dataset.save_as(tmp_path / "new.dcm")
+    data = (tmp_path / "new.dcm").read_bytes()
+    (tmp_path / "new.dcm").write_bytes(data.replace(b"N" * len(name), name))
+    (source,) = discover(tmp_path / "new.dcm").sources
+    folder = DicomFolder(tmp_path / "dicom", "demo")
+    write(folder, read, source)
+    assert folder.written == made
+    if made:
+        for path in (tmp_path / "dicom").glob("*.dcm"):
+            assert name in path.read_bytes()
+    else:
+        (reason,) = folder.refused.values()
+        assert "undeclared character set" in reason and "dcmodify" in reason and "damaged" not in reason
+        assert "uzchen" not in reason and not list((tmp_path / "dicom").glob("*.dcm"))

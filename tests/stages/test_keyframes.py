@@ -93,9 +93,11 @@ def test_repeated_clips_are_told_every_time_and_named_a_leak_across_patients(rep
         run(repeated, tmp_path, **QUICK)
         said = " ".join(capsys.readouterr().out.split())
         assert ("nothing to do" in said) == again
-        assert "LEAK 1 clip with the same pixels under several patients: a leak between folds" in said
+        assert (
+            "LEAK 1 group of clips with the same pixels under several patients: a leak between folds" in said
+        )
         assert "(a (patient p1), copy (patient p9)) To fix: find out whose they are" in said
-        assert "WARNING 1 clip with the same pixels more than once: they count double." in said
+        assert "WARNING 1 group of clips with the same pixels more than once: they count double." in said
     intake = pd.read_csv(tmp_path / "out/intake.csv", index_col="clip_id")["same_pixels_as"]
     assert intake.to_dict() == {"a": "a", "b": "b", "copy": "a", "twin": "b"}
     found = json.loads((tmp_path / "out/manifest.json").read_text())["repeats"]
