@@ -101,7 +101,7 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
         for part in inside:
             locks.hold(part)  # refuses while that run is under way
         if inside:
-            names = ", ".join(f"{part}/ ({kind})" for part, kind in inside.items())
+            names = ", ".join(f"{part}/ ({what})" for part, what in inside.items())
             say(f"Replacing what {folder} holds, with the runs that lie in it: {names}.")
         # A kill from here on must not leave parts that could be taken for this run's.
         provenance.write_json(note, {**content, _CLEARING: True})

@@ -17,7 +17,6 @@ LEAKING = (CLIP, FRAME)
 ARMS = (PATIENT, *LEAKING, "shuffled")
 """Folders of the arms in `EXPERIMENT/audit/`, the honest one first."""
 
-
 _OWN = (
     ("inner_share", 0.0,
      "frame-wise folds leave no patients to hold out, and all arms train on equal shares"),
