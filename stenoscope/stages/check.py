@@ -30,9 +30,9 @@ from stenoscope.dataset.survey import (
     shortcut_problems,
 )
 from stenoscope.errors import DatasetError, writing
-from stenoscope.executors import crashed, executor, map_ordered
+from stenoscope.executors import executor, map_ordered
 from stenoscope.folds.split import make_folds
-from stenoscope.imaging.intake import Source, discover, missing_clip, refuse, to_csv
+from stenoscope.imaging.intake import Source, discover, missing_clip, to_csv
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.imaging.readers import READERS
 from stenoscope.report.intake_page import write_intake_page
@@ -40,16 +40,18 @@ from stenoscope.settings import FoldSettings, KeyframeSettings
 from stenoscope.stages.check_worker import survey
 from stenoscope.stages.cohort import (
     CHECK,
-    CRASHED,
     UNLABELLED,
+    USUAL,
     check_method,
     choose_method,
     find_labels,
     open_cohort,
+    result_of,
 )
 
 _WORK, TABLE, PAGE = CHECK
 _JOURNAL = "rows.jsonl"
+_DAMAGED = "damaged"  # a published data set whose own tables can't be read: labels are not looked for
 
 
 @locks.released()
@@ -72,10 +74,13 @@ def check(settings: KeyframeSettings) -> int:
     problems: list[Problem] = []
     layout, data = _open(settings, problems)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
-    method = choose_method(settings.method, layout, data)
-    labels = _labels(settings, layout, data, pseudonym, problems)
+    method = USUAL if layout == _DAMAGED else choose_method(settings.method, layout, data)
+    labels = None if layout == _DAMAGED else _labels(settings, layout, data, pseudonym, problems)
     rows = _rows(settings, data, pseudonym, method)
     rows = _with_cohort(rows, data, labels)
+    if labels is None and not problems:
+        title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
+        problems.append(Problem("note", title, "give labels with --labels to train."))
     problems += _problems(rows, data, labels)
     problems = in_order(problems)
     output = Path(settings.output)
@@ -95,7 +100,7 @@ def _open(settings: KeyframeSettings, problems: list[Problem]) -> tuple[str, Cat
         with suppress(DatasetError):
             data = Catalogue(discover(settings.input))
             problems.append(Problem("stop", problem.received, problem.fix))
-            return "clips", data
+            return _DAMAGED, data
         raise
 
 
@@ -143,7 +148,9 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
         for (source, _), future in map_ordered(
             pool, partial(survey, pseudonym=pseudonym, method=method), jobs
         ):
-            row = SurveyRow(**asdict(refuse(source, CRASHED))) if crashed(future) else future.result()
+            row = result_of(source, future)
+            if not isinstance(row, SurveyRow):
+                row = SurveyRow(**asdict(row))
             known[keys[source.clip_id]] = row
             # What failed is tried again: permissions and crashes leave files as they are.
             if row.status == "ok":
@@ -226,9 +233,6 @@ def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None)
             make_folds(np.array(values), [row.patient_id for row in usable], FoldSettings().seed)
         except DatasetError as problem:
             problems.append(Problem("warning", f"Step 2 would stop. {problem.received}", problem.fix))
-    else:
-        title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
-        problems.append(Problem("note", title, "give labels with --labels to train."))
     patients = {row.clip_id: row.patient_id for row in rows}
     return [
         *problems,

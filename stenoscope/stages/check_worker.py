@@ -7,12 +7,13 @@ from dataclasses import asdict
 
 import cv2
 
+from stenoscope.cluster import UnseenError
 from stenoscope.dataset.survey import SurveyRow
 from stenoscope.errors import DicomError
 from stenoscope.imaging.intake import Source, admit, quarantine
 from stenoscope.keyframes.published import PUBLISHED, choose_published
 from stenoscope.keyframes.registry import choose
-from stenoscope.stages.keyframe_worker import LEFT_OUT
+from stenoscope.stages.keyframe_worker import LEFT_OUT, missing_files
 from stenoscope.vesselness.overlays import burned_in, field_of_view
 
 _JUDGE = "opacification"  # the only method that says whether there is contrast at all
@@ -28,8 +29,15 @@ def survey(job: tuple[Source, tuple[int, ...]], pseudonym, method: str) -> Surve
     pseudonym : callable, str to str
     method : str
         Key-frame method of step 1.
+
+    Raises
+    ------
+    UnseenError
+        If this machine does not see the source.
     """
     source, published = job
+    for path in missing_files(source):
+        raise UnseenError.of(path)
     cv2.setNumThreads(1)
     clip, row = admit(source, pseudonym)
     if clip is None:

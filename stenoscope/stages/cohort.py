@@ -1,18 +1,23 @@
 """What step 1, its check and `predict` take a folder for: its layout, key-frame method, labels, lesions."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 from stenoscope.cli import say
+from stenoscope.cluster import UnseenError
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import LabelTable, labels_from_folders, read_labels
 from stenoscope.dataset.layouts import LAYOUTS, open_layout
 from stenoscope.dataset.truth import read_truth
 from stenoscope.errors import DatasetError, SettingsError, unknown_name
-from stenoscope.imaging.intake import patient_of
+from stenoscope.executors import crashed
+from stenoscope.imaging.intake import patient_of, refuse
+from stenoscope.imaging.inventory import Source
 from stenoscope.keyframes.published import PUBLISHED
 from stenoscope.keyframes.registry import METHODS
 from stenoscope.settings import KeyframeSettings
+from stenoscope.stages.keyframe_worker import missing_files
 
 AUTO = "auto"
 USUAL = "opacification"
@@ -26,6 +31,7 @@ CRASHED = (
     "The process that read this clip was killed, twice: by a crash of the decoder, or for want of memory. To "
     "fix: convert the file to an uncompressed transfer syntax."
 )
+GONE = "It was there when the run began and is gone. To fix: put it back, or run again without it."
 
 _LABELS_FROM = {
     "folders": "Labels from the folders N/ and A/.",
@@ -42,6 +48,21 @@ def check_method(name: str) -> None:
     """
     if name not in (AUTO, PUBLISHED, *METHODS):
         raise unknown_name("key-frame method", name, (AUTO, PUBLISHED, *METHODS))
+
+
+def result_of(source: Source, future: Future):
+    """What a worker says of a source; the row of a clip whose reading killed it, or that is gone.
+
+    Raises
+    ------
+    UnseenError
+        If another machine does not see the source, which is here.
+    """
+    if crashed(future):
+        return refuse(source, CRASHED)
+    if isinstance(future.exception(), UnseenError) and missing_files(source):  # here, too
+        return refuse(source, GONE)
+    return future.result()
 
 
 def open_cohort(path: str | Path, layout: str) -> tuple[str, Catalogue]:

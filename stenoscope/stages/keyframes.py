@@ -10,7 +10,6 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -19,14 +18,14 @@ import numpy as np
 
 from stenoscope import __version__, claims, locks, provenance
 from stenoscope.cli import finish, progress, say
-from stenoscope.cluster import Run, UnseenError, await_file
+from stenoscope.cluster import Run, await_file
 from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.labels import LabelTable, match_labels
 from stenoscope.dataset.problems import Problem
 from stenoscope.dataset.repeats import mark_repeats, repeat_problems
 from stenoscope.dataset.truth import keyframe_lesions, truth_text
 from stenoscope.errors import DatasetError
-from stenoscope.executors import crashed, executor, map_ordered
+from stenoscope.executors import executor, map_ordered
 from stenoscope.imaging.intake import (
     IntakeRow,
     Source,
@@ -41,15 +40,15 @@ from stenoscope.records import KeyframeChoice
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages.cohort import (
     CHECK,
-    CRASHED,
     UNLABELLED,
     check_method,
     choose_method,
     find_labels,
     find_truth,
     open_cohort,
+    result_of,
 )
-from stenoscope.stages.keyframe_worker import Outcome, missing_files, process, read_outcome
+from stenoscope.stages.keyframe_worker import Outcome, process, read_outcome
 
 COLUMNS = (
     "clip_id", "patient_id", "label", "num_frames", "method", "start", "apex", "end", "confidence",
@@ -57,7 +56,6 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of keyframes.csv."""
 
-GONE = "It was there when the run began and is gone. To fix: put it back, or run again without it."
 
 _WORK = ".work"
 
@@ -209,22 +207,13 @@ def _outcomes(
         for source in sources:
             row = None
             if source.clip_id in waiting:
-                row = _result(source, next(computed)[1])
+                row = result_of(source, next(computed)[1])
             if row is None:
                 await_file(kept_at(source))
             yield source, read_outcome(kept_at(source)) if row is None else Outcome(row)
             step()
     if sheets:
         claims.tidy(sheets)
-
-
-def _result(source: Source, future: Future) -> IntakeRow | None:
-    """What a worker says of a source: None for a clip that it kept, or the row of one that can't be used."""
-    if crashed(future):
-        return refuse(source, CRASHED)
-    if isinstance(future.exception(), UnseenError) and missing_files(source):  # here, too
-        return refuse(source, GONE)
-    return future.result()
 
 
 def _caption(labels: LabelTable | None, row: int | None) -> str:

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from stenoscope import locks
+from stenoscope.cluster import UnseenError
 from stenoscope.errors import DatasetError, SettingsError
+from stenoscope.imaging.intake import discover
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.report import intake_page
 from stenoscope.settings import KeyframeSettings
@@ -19,6 +21,7 @@ from stenoscope.stages import check as stage
 from stenoscope.stages import check_worker
 from stenoscope.stages.check import check
 from stenoscope.stages.keyframes import make_keyframes
+from tests.dataset.trees import write_cadica
 from tests.imaging.make_dicom import make_dicom
 from tests.imaging.test_sequences import write_images, write_video
 from tests.privileges import permissions_hold
@@ -331,3 +334,25 @@ def test_an_unknown_method_is_refused_as_in_step_one(settings):
     with pytest.raises(SettingsError, match="moon2022"):
         check(replaced(settings, method="moon2022"))
     assert not Path(settings.output).exists()
+
+
+def test_a_damaged_table_of_a_data_set_is_not_taken_for_missing_labels(settings, tmp_path, capsys):
+    root = write_cadica(tmp_path / "cadica")
+    next(root.rglob("lesionVideos.txt")).write_bytes(b"\xff\xfe\xff")
+    settings = replaced(settings, input=str(root))
+    assert check(settings) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        said.count("STOP") == 1
+        and "lesionVideos.txt" in said
+        and "labels.csv" not in said
+        and "No labels" not in said
+    )
+    assert set(table(settings)["status"]) <= {"ok", "quarantined", "ignored"}
+
+
+def test_a_machine_that_does_not_see_a_clip_says_so(settings, folder):
+    (source, *_) = discover(folder).sources
+    unseen = replaced(source, path=source.path.with_name("elsewhere.dcm"))
+    with pytest.raises(UnseenError, match="does not see"):
+        check_worker.survey((unseen, ()), str, "opacification")
