@@ -342,12 +342,8 @@ def test_a_damaged_table_of_a_data_set_is_not_taken_for_missing_labels(settings,
     settings = replaced(settings, input=str(root))
     assert check(settings) == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert (
-        said.count("STOP") == 1
-        and "lesionVideos.txt" in said
-        and "labels.csv" not in said
-        and "No labels" not in said
-    )
+    assert said.count("STOP") == 2 and "lesionVideos.txt" in said, "in the title, and once more"
+    assert "labels.csv" not in said and "No labels" not in said
     assert set(table(settings)["status"]) <= {"ok", "quarantined", "ignored"}
 
 
