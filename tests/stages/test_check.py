@@ -344,7 +344,7 @@ def test_a_damaged_table_of_a_data_set_is_not_taken_for_missing_labels(settings,
     said = " ".join(capsys.readouterr().out.split())
     assert said.count("STOP") == 2 and "lesionVideos.txt" in said, "in the title, and once more"
     assert "labels.csv" not in said and "No labels" not in said
-    assert set(table(settings)["status"]) <= {"ok", "quarantined", "ignored"}
+    assert sum(row["status"] == "ok" for row in table(settings).values()) == 10
 
 
 def test_a_machine_that_does_not_see_a_clip_says_so(settings, folder):

@@ -83,10 +83,10 @@ def two_folds(prepared, tmp_path_factory):
         inner_share=0.3,
         experiment=str(tmp_path_factory.mktemp("two")),
     )
-    for fold in (folds[0], frame_wise):
+    for fold, own in ((folds[0], small), (frame_wise, replace(small, inner_share=0.0))):
         folder = Path(small.experiment) / f"fold_{fold.number}"
         folder.mkdir()
-        train_fold(fold, clips, clips.labels, small, folder, folder / "c", maps=False)
+        train_fold(fold, clips, clips.labels, own, folder, folder / "c", maps=False)
         (folder / "c").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "NUM_FOLDS", 2)
