@@ -14,13 +14,15 @@ from benchmarks.arcade.crops import Cohort, Source, make_cohort, middle_of
 from benchmarks.arcade.matching import Matcher, covariate_auc
 from benchmarks.arcade.vessels import CoronaryFilter, describe, on_mask
 from stenoscope import provenance
+from stenoscope.dataset import plain_pickle
 from stenoscope.dataset.arcade import LesionImage, fill, read_grey, read_lesions, read_vessels
 from stenoscope.dataset.clipset import ClipSet
 
 SEED = 7
 SIMULATED_KEYFRAMES = (1, 3)
 """Key frames of each simulated clip that are used."""
-_COMPUTED_BY = ("vessels.py", "crops.py", "matching.py", "network.py")
+_COMPUTED_BY = ("augmentation", "heatmaps", "models", "training", "vesselness")
+"""Rooms of the package that a part depends on, beside the modules of this folder."""
 
 
 class Keeper:
@@ -29,17 +31,20 @@ class Keeper:
     def __init__(self, folder: Path):
         self.folder = folder
         here = Path(__file__).resolve().parent
-        self._program = [provenance.sha256_file(here / name) for name in _COMPUTED_BY]
+        rooms = [here, *(here.parent.parent / "stenoscope" / room for room in _COMPUTED_BY)]
+        self._program = [provenance.sha256_file(path) for room in rooms for path in sorted(room.glob("*.py"))]
 
     def __call__(self, name: str, recipe, make: Callable):
-        """The part `name`, made by ``make()`` unless it is there; `recipe` is all that it depends on."""
+        """The part `name`, an array or a list of them, made by ``make()`` unless it is there.
+
+        `recipe` is all that it depends on, beside the program.
+        """
         key = provenance.sha256_json([self._program, recipe])[:12]
-        path = self.folder / "parts" / f"{name}-{key}.joblib"
+        path = self.folder / "parts" / f"{name}-{key}.pickle"
         if path.is_file():
-            return joblib.load(path)
+            return plain_pickle.load(path)
         value = make()
-        with provenance.atomic_path(path) as temporary:
-            joblib.dump(value, temporary)
+        plain_pickle.dump(value, path)
         return value
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.arcade import alike, crops, localise, matching, network
+from benchmarks.arcade.task import Keeper
 from benchmarks.arcade.vessels import FEATURES, CoronaryFilter, describe, on_mask
 
 NARROW = 256  # column of the lesion of `frame`
@@ -281,6 +282,20 @@ def test_the_program_on_a_miniature_tree(root, tmp_path):
     table = pd.read_csv(tmp_path / "results" / "crops.csv")
     assert (table.groupby("label").size() == figures["counts"]["val"]["pairs"]).all()
     assert "Covariates alone" in done.stdout
+
+
+def test_a_part_is_made_once_and_comes_back_as_it_was(tmp_path):
+    keep, made = Keeper(tmp_path), []
+    parts = {"table": np.arange(6, dtype=np.float32).reshape(2, 3), "weights": [np.ones(2), np.zeros((1, 4))]}
+    for _ in range(2):
+        for name, value in parts.items():
+            found = keep(name, ["recipe"], lambda name=name, value=value: (made.append(name), value)[1])
+            assert type(found) is type(value)
+            for one, other in zip(found, value, strict=True):
+                assert np.array_equal(one, other) and one.dtype == other.dtype
+    assert made == ["table", "weights"]
+    keep("table", ["another recipe"], lambda: (made.append("again"), parts["table"])[1])
+    assert made[-1] == "again"
 
 
 def test_a_wrong_folder_is_one_paragraph(root, tmp_path):
