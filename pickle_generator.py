@@ -8,8 +8,8 @@ from stenoscope.settings import KeyframeSettings
 
 MODES = {
     "check": (
-        "Only verify the folder: every file, label and patient. Writes OUTPUT/check.csv and "
-        "OUTPUT/check.html and ends with status 1 if something would stop step 1 or void a test.",
+        "Only verify the folder: every file, label and patient. Writes OUTPUT/check/intake.csv and "
+        "intake.html there and ends with status 1 if something would stop step 1 or void a test.",
         {},
     ),
 }

@@ -106,8 +106,8 @@ def test_a_check_verifies_without_making_anything_else(cohort):
     said = " ".join(cohort.run(*command).split())
     assert "step 1 can run" in said and "next: python pickle_generator.py --output data/checked" in said
     files = cohort.files("data/checked")
-    assert set(files) == {"check.csv", "check.html", ".check/rows.jsonl"}
-    intake = table(cohort, "data/checked/check.csv")
+    assert set(files) == {"check/intake.csv", "check/intake.html", ".check/rows.jsonl"}
+    intake = table(cohort, "data/checked/check/intake.csv")
     assert set(intake["status"]) == {"ok"} and set(intake["contrast"]) == {"yes"}
     assert intake["pixel_sha256"].is_unique and set(intake["same_pixels_as"]) == {""}
     labels = cohort.folder / "faulty.csv"

@@ -1,6 +1,6 @@
 """What is wrong with a cohort as a whole: labels, patients, contents, shortcuts.
 
-Everything here works on the rows of `check.csv`, one a source, and lists all problems together.
+Everything here works on the rows of `check/intake.csv`, one a source, and lists all problems together.
 """
 
 import re
@@ -26,7 +26,7 @@ _STRENGTH = 0.3  # Cramer's V of a trait and the label, or |2 AUC - 1|, from whi
 
 @dataclass(frozen=True, slots=True)
 class SurveyRow(IntakeRow):
-    """A line of the `check.csv` that ``--check`` writes: an `IntakeRow` and what the whole cohort adds.
+    """A line of what ``--check`` writes, `check/intake.csv`: an `IntakeRow` and what the cohort adds.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from stenoscope.provenance import write_text
 from stenoscope.report.figures import _ABNORMAL, _NORMAL, _render
 from stenoscope.report.page import Drawing, render
 
-_MAX_FILES = 400  # lines of the page's table; all of them are in check.csv
+_MAX_FILES = 400  # lines of the page's table; all of them are in intake.csv
 _MAX_ITEMS = 200  # of one problem or reason
 _MAX_VALUES = 12  # of one trait
 _MAX_BINS, _MIN_BINS = 30, 5  # of a histogram; widths of a bin that a panel shows at least

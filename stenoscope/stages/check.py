@@ -49,14 +49,15 @@ from stenoscope.stages.cohort import (
     result_of,
 )
 
-_WORK, TABLE, PAGE = CHECK
+_WORK, _RESULTS = CHECK
+TABLE, PAGE = f"{_RESULTS}/intake.csv", f"{_RESULTS}/intake.html"
 _JOURNAL = "rows.jsonl"
 _DAMAGED = "damaged"  # a published data set whose own tables can't be read: labels are not looked for
 
 
 @locks.released()
 def check(settings: KeyframeSettings) -> int:
-    """Write `check.csv` and `check.html` to the output folder, and nothing else; step 1 leaves them alone.
+    """Write `intake.csv` and `intake.html` to `OUTPUT/check/`, and nothing else; step 1 leaves them alone.
 
     Returns
     -------

@@ -23,8 +23,8 @@ AUTO = "auto"
 USUAL = "opacification"
 """Key-frame method where nothing else is asked for."""
 
-CHECK = (".check", "check.csv", "check.html")
-"""What ``--check`` keeps in the output folder of step 1, which leaves it alone: work, table, page."""
+CHECK = (".check", "check")
+"""Folders of ``--check`` in the output folder of step 1, which leaves them alone: its work, its results."""
 
 UNLABELLED = "No label for this clip. To fix: add a line clip_id,patient_id,label."
 CRASHED = (

@@ -26,8 +26,8 @@ def cohort(count=6):
 
 
 def page(tmp_path, rows, problems=()):
-    write_intake_page(tmp_path / "check.html", "cohort", rows, problems, "python pickle_generator.py")
-    return (tmp_path / "check.html").read_text(encoding="utf-8")
+    write_intake_page(tmp_path / "intake.html", "cohort", rows, problems, "python pickle_generator.py")
+    return (tmp_path / "intake.html").read_text(encoding="utf-8")
 
 
 def test_the_page_is_whole_escaped_and_the_same_again(tmp_path):

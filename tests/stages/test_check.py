@@ -19,7 +19,7 @@ from stenoscope.report import intake_page
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages import check as stage
 from stenoscope.stages import check_worker
-from stenoscope.stages.check import check
+from stenoscope.stages.check import PAGE, TABLE, check
 from stenoscope.stages.keyframes import make_keyframes
 from tests.dataset.trees import write_cadica
 from tests.imaging.make_dicom import make_dicom
@@ -79,13 +79,13 @@ def no_figures(monkeypatch):
     monkeypatch.setattr(intake_page, "_drawings", lambda usable: [])  # they take a second a page
 
 
-def table(settings, name="check.csv"):
+def table(settings, name="check/intake.csv"):
     rows = csv.DictReader((Path(settings.output) / name).read_text(encoding="utf-8").splitlines())
     return {row["clip_id"] or row["path"]: row for row in rows}
 
 
 def outputs(settings):
-    return {name: (Path(settings.output) / name).read_bytes() for name in ("check.csv", "check.html")}
+    return {name: (Path(settings.output) / name).read_bytes() for name in (TABLE, PAGE)}
 
 
 def test_all_faults_are_told_at_once(settings, capsys):
@@ -111,7 +111,11 @@ def test_all_faults_are_told_at_once(settings, capsys):
     assert (rows["a"]["label"], rows["a"]["patient_id"], rows["ct"]["label"]) == ("0", "p1", "")
     assert rows["a"]["header_patient"] == Pseudonymizer(settings.pseudonym_key)("A")
     assert rows["a"]["contrast"] in ("yes", "no") and 0 < float(rows["a"]["beam_share"]) <= 1
-    assert {path.name for path in Path(settings.output).iterdir()} == {".check", "check.csv", "check.html"}
+    assert {path.name for path in Path(settings.output).iterdir()} == {".check", "check"}
+    assert {path.name for path in (Path(settings.output) / "check").iterdir()} == {
+        "intake.csv",
+        "intake.html",
+    }
 
 
 def test_mended_it_is_ready_and_agrees_with_step_one(settings, folder, capsys):
@@ -183,7 +187,7 @@ def test_processes_give_the_same_bytes(settings, tmp_path):
     check(settings)
     other = replaced(settings, executor="processes", workers=2, output=str(tmp_path / "other"))
     check(other)
-    assert outputs(other)["check.csv"] == outputs(settings)["check.csv"]
+    assert outputs(other)[TABLE] == outputs(settings)[TABLE]
 
 
 @pytest.fixture
