@@ -16,9 +16,9 @@ crops of 128 px on coronary arteries, with a lesion or without.
   look like a validation frame's patient are left out.
 - Arms: `frozen` (logistic regression on ImageNet features), `real` (real crops alone), `simulated` (crops of
   the simulated cohort, never a real one), `both` (the simulated arm's network, trained on with real crops).
-  `--arm both` runs all of them. Each has the recipe that cross-validation preferred: `real` adds narrowings
-  that the program makes in negatives (learning rate 1e-3), `both` needs none (3e-4), so their difference is
-  that of two ways to train, not of pre-training alone.
+  `--arm both` runs all of them. Each has a recipe of its own: `real` adds narrowings that the program
+  makes in negatives (learning rate 1e-3), `both` has none (3e-4), so their difference is that of two ways to
+  train, not of pre-training alone.
 - Pointing: windows of 256 px around the validation lesions, scored by the maximum of the network's maps.
 
 Intervals: 95 %, bootstrap over frames (look-alikes together). Finished parts are kept in `--results` and used
