@@ -16,6 +16,7 @@ import numpy as np
 from stenoscope.executors import available_cores
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.models.classifier import build_classifier, reset_weights, set_mean_image
+from stenoscope.models.folded import fold_batch_norm
 from stenoscope.models.mirrors import predict_probabilities
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
@@ -97,7 +98,7 @@ class Trainer:
                 self._front, learner = split_backbone(self.model)
             else:
                 cells = [add_bias(class_map)] if settings.narrowings else []
-                learner = keras.Model(self.model.inputs, [add_bias.output, *cells])
+                learner = fold_batch_norm(keras.Model(self.model.inputs, [add_bias.output, *cells]))
             self._compile(learner)
 
     def _compile(self, learner: keras.Model) -> None:
@@ -127,7 +128,7 @@ class Trainer:
         if self._device_frames is None or len(self._device_frames.frames) != len(frames):
             self._device_frames = DeviceFrames(len(frames), self.settings.image_size)
             samples = keras.Input((len(COLUMNS),), dtype="int32", name="samples")
-            network = keras.Model(self.model.inputs, self.model.get_layer("logits").output)
+            network = fold_batch_norm(keras.Model(self.model.inputs, self.model.get_layer("logits").output))
             self._compile(keras.Model(samples, network(self._device_frames(samples))))
         self._device_frames.hold(frames, rows)
 
