@@ -54,7 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "narrowings": False,
         "mirrored_test": False,
     },
-    # What `make demo` trains: `cpu` in less than half of its time, somewhat below its AUC.
+    # What `make demo` trains: `cpu` in little more than half of its time, somewhat below its AUC.
     "quick": {"epochs": 10},
     # Seconds instead of minutes, to see that an installation works; its accuracy means nothing.
     "smoke": {"image_size": 64, "epochs": 1, "frames_per_epoch": 1},

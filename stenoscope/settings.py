@@ -182,7 +182,7 @@ class TrainingSettings:
     """Keep the backbone's batch norm at its ImageNet statistics: small batches would spoil them."""
 
     # Training
-    epochs: int = 24
+    epochs: int = 18
     """Passes over the training part."""
     batch_size: int = 16
     """Frames per step."""
