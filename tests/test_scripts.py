@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import re
 import signal
 import time
 
@@ -296,7 +297,9 @@ def test_interrupted_training_goes_on_to_the_same_predictions(journey):
         moment = some_time_after(folder, f".work/*/fold_{fold}", rng.uniform(0, 3))
         status = journey.interrupt(moment, signal.SIGKILL, *command)
         assert status == -signal.SIGKILL and not (folder / "predictions.csv").exists()
-    assert "Resuming" in journey.run(*command)
+    said = journey.run(*command)
+    assert "Resuming" in said
+    assert not re.search(r"^[EIW]\d{4} |oneDNN|NodeDef", said, re.MULTILINE), "the tensor library talks"
     again, undisturbed = journey.files("results/again"), journey.files("results/demo")
     assert {name for name in again if not name.startswith("predict/")} == {
         name for name in undisturbed if not name.startswith("predict/")

@@ -27,7 +27,7 @@ from stenoscope.errors import ClusterError, DatasetError, SettingsError
 from stenoscope.export.tensorboard import FOLDER as TENSORBOARD
 from stenoscope.export.tensorboard import tensorboard_log
 from stenoscope.folds.files import FoldData, read_fold
-from stenoscope.folds.mean_image import frame_rows
+from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.folds.split import inner_split
 from stenoscope.records import KEYFRAMES_PER_CLIP, NUM_FOLDS
 from stenoscope.settings import TrainingSettings
@@ -187,20 +187,20 @@ def train_fold(
     SettingsError
         If patients are to be held out of frame-wise folds.
     """
+    from stenoscope.training.machine import prepare
+
+    prepare(settings.threads, settings.seed, settings.deterministic)  # before the tensor library is loaded
     from stenoscope.heatmaps.registry import check_method
     from stenoscope.stages.explain import write_maps
 
     check_method(settings)  # a wrong name should fail now, not after the training
-    part, inner = fold.train, fold.train[:0]
     if fold.frame_wise and settings.inner_share:
         raise SettingsError(
             f"inner_share is {settings.inner_share} for frame-wise folds, which split a patient's frames.",
             "0: no patient can be held out of training there",
             "set inner_share to 0.",
         )
-    if not fold.frame_wise:
-        seed = settings.seed * 1000 + fold.number
-        part, inner = inner_split(fold.train, labels, clips.patient_ids, settings.inner_share, seed)
+    fold, inner = hold_out(fold, clips, labels, settings)
     trainer = trainer_of(settings, labels.shape[1], settings.threads, tell)
     log_folder = None
     if settings.tensorboard:
@@ -208,7 +208,7 @@ def train_fold(
     with tensorboard_log(log_folder) as log:
         history = trainer.fit(
             clips.frames,
-            part,
+            fold.train,
             labels,
             fold.mean_image,
             fold.number,
@@ -231,11 +231,38 @@ def train_fold(
     provenance.seal(folder, read_again(folder))
     return {
         "fold": fold.number,
-        "trained": f"{len(part)} training {'frames' if fold.frame_wise else 'clips'}",
+        "trained": f"{len(fold.train)} training {'frames' if fold.frame_wise else 'clips'}",
         "epochs": len(history),
         "loss": history[-1]["loss"],
         "seconds": sum(row["seconds"] for row in history),
     }
+
+
+def hold_out(
+    fold: FoldData, clips: ClipSet, labels: np.ndarray, settings: TrainingSettings
+) -> tuple[FoldData, np.ndarray]:
+    """Take `inner_share` of a fold's training patients out of its training part and out of its mean image.
+
+    Parameters
+    ----------
+    fold : FoldData
+    clips : ClipSet
+    labels : ndarray, float32, shape (num_clips, num_labels)
+        To stratify by.
+    settings : TrainingSettings
+
+    Returns
+    -------
+    fold : FoldData
+    inner : ndarray, int64
+        Indices of the clips that were taken out; none if `inner_share` is 0, and of frame-wise folds.
+    """
+    if fold.frame_wise or not settings.inner_share:
+        return fold, fold.train[:0]
+    seed = settings.seed * 1000 + fold.number
+    part, inner = inner_split(fold.train, labels, clips.patient_ids, settings.inner_share, seed)
+    mean = mean_image(clips.frames[row] for row in frame_rows(part))
+    return replace(fold, train=part, mean_image=mean), inner
 
 
 def trainer_of(
@@ -244,7 +271,7 @@ def trainer_of(
     """The `training.fold.Trainer` of some settings; the last one is kept, because tracing takes long."""
     from stenoscope.training.machine import prepare
 
-    where = prepare(threads, settings.seed)
+    where = prepare(threads, settings.seed, settings.deterministic)
     import keras
 
     from stenoscope.training.fold import Trainer

@@ -12,10 +12,11 @@ import pandas as pd
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import fold_mean_images
-from stenoscope.folds.split import inner_split, make_folds
+from stenoscope.folds.split import make_folds
 from stenoscope.records import Fold
 from stenoscope.stages.train_worker import (
     ONE_AT_A_TIME,
+    hold_out,
     opened,
     predictions_table,
     shuffled_labels,
@@ -59,10 +60,9 @@ def fit_job(
         fold = folds[job.outer - 1]
         if job.inner != OUTER:
             fold = _inner(input_folder, clips_and_folds, job.outer, inner_folds, seed)[job.inner - 1]
-        fold_seed = job.settings.seed * 1000 + fold.number  # as main.py trains the fold
-        train, _ = inner_split(fold.train, labels, clips.patient_ids, job.settings.inner_share, fold_seed)
+        fold, _ = hold_out(fold, clips, labels, job.settings)  # as main.py trains the fold
         trainer = trainer_of(job.settings, labels.shape[1], threads)
-        trainer.fit(clips.frames, train, labels, fold.mean_image, fold.number)
+        trainer.fit(clips.frames, fold.train, labels, fold.mean_image, fold.number)
         probabilities = trainer.predict(clips.frames, fold.valid)
         return predictions_table(fold, clips, labels, probabilities[..., 0])
 

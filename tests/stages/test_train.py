@@ -10,11 +10,13 @@ import pytest
 
 from stenoscope import provenance
 from stenoscope.errors import DatasetError, SettingsError
-from stenoscope.folds.mean_image import frame_rows
+from stenoscope.folds.mean_image import frame_rows, mean_image
+from stenoscope.models.classifier import load_classifier
 from stenoscope.presets import training_settings
 from stenoscope.stages import train as stage
 from stenoscope.stages.train import gather, train
 from stenoscope.stages.train_worker import open_folds, predictions_table, train_fold
+from stenoscope.training.batches import resize
 
 
 @pytest.fixture
@@ -108,6 +110,17 @@ def test_held_out_patients_are_predicted_and_not_trained_on(two_folds):
     assert set(inner["label"]) == {"0", "1"}
     of_held = [clips.clip_ids[clip] for clip in fold.train if clips.patient_ids[clip] in held]
     assert inner["clip_id"].tolist() == list(np.repeat(of_held, 5))
+
+
+def test_held_out_patients_are_not_in_the_mean_image(two_folds):
+    clips, fold, _, settings, _ = two_folds
+    held = set(read(settings, "fold_1/inner.csv")["patient_id"])
+    part = np.array([clip for clip in fold.train if clips.patient_ids[clip] not in held])
+    model = load_classifier(Path(settings.experiment) / "fold_1" / "model.keras")
+    found = np.asarray(model.get_layer("standardize").mean_image)[..., 0]
+    expected = mean_image(clips.frames[row] for row in frame_rows(part))
+    np.testing.assert_allclose(found, resize(expected[None], 32)[0], rtol=1e-5)
+    assert np.abs(found - resize(fold.mean_image[None], 32)[0]).max() > 0.1
 
 
 def test_further_labels_have_tables_of_their_own(two_folds):
