@@ -2,6 +2,7 @@
 
     python benchmarks/train_speed.py
     KERAS_BACKEND=jax python benchmarks/train_speed.py --precision float32 mixed_bfloat16 --batch 64
+    python benchmarks/train_speed.py --precision mixed_bfloat16 --jit on off
 
 Training is `Trainer.fit` of the paper's setting: the uint8 frames lie on the device, where crop, intensity
 and resizing are done too, then the network, its gradients, the optimizer and the metrics. The bare pass is
@@ -97,7 +98,6 @@ def measure(given: argparse.Namespace, size: int, precision: str, jit: str, clip
     from stenoscope.training.fold import Trainer
 
     keras.utils.clear_session()
-    keras.config.set_dtype_policy(precision)
     settings = training_settings(
         "paper",
         backbone=given.backbone,
@@ -106,12 +106,14 @@ def measure(given: argparse.Namespace, size: int, precision: str, jit: str, clip
         batch_size=given.batch,
         epochs=given.rounds + 1,
         seed=7,
+        precision=precision,
+        jit=jit,
     )
     rng = np.random.default_rng(7)
     frames = rng.integers(0, 256, (5 * clips, 512, 512), dtype=np.uint8)
     labels = (np.arange(clips) % 2).astype(np.float32)[:, None]
-    trainer = Trainer(settings, on_device=True, jit={"auto": "auto", "true": True, "false": False}[jit])
-    network = keras.Model(trainer.model.inputs, trainer.model.get_layer("logits").output)
+    trainer = Trainer(settings, on_device=True)
+    network = keras.Model(trainer.network.inputs, trainer.network.get_layer("logits").output)
     batch = rng.uniform(0, 255, (given.batch, size, size, 1)).astype(np.float32)
     targets = rng.integers(0, 2, (given.batch, 1)).astype(np.float32)
     steps = -(-125 * clips // given.batch)
@@ -144,7 +146,8 @@ def main() -> None:
         default=["float32"],
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
-    parser.add_argument("--jit", nargs="+", default=["auto"], choices=("auto", "true", "false"))
+    parser.add_argument("--jit", nargs="+", default=["auto"], choices=("auto", "on", "off"))
+    parser.add_argument("--deterministic", action="store_true", help="kernels that repeat, as by default")
     parser.add_argument("--rounds", type=int, default=5, help="epochs that are timed")
     parser.add_argument("--steps", type=int, help="steps of an epoch, at least; default 200; on a CPU 15")
     parser.add_argument("--threads", type=int, default=0)
@@ -155,7 +158,7 @@ def main() -> None:
 
     from stenoscope.training.machine import prepare
 
-    where = prepare(given.threads, 7)  # before anything else loads the tensor library
+    where = prepare(given.threads, 7, given.deterministic)  # before anything else loads the tensor library
     from stenoscope.training.devices import accelerated
 
     fast = accelerated()

@@ -233,6 +233,13 @@ class TrainingSettings:
     # Machine
     threads: int = 0
     """Threads of the tensor library; 0 = one per available core."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """What training computes in; the mixed ones are for GPUs. Weights are float32 in any case, and so is all
+    that comes after training: test, heatmaps and saved networks."""
+    jit: Literal["auto", "on", "off"] = "auto"
+    """Compile the training step: 'auto' with JAX, and with TensorFlow on a GPU unless `deterministic`."""
+    deterministic: bool = True
+    """Ask TensorFlow for kernels whose result is the same in each run; false is for speed on a GPU."""
     devices: int = 1
     """Accelerators (or virtual CPU devices) that share each batch."""
     executor: Literal["auto", "serial", "processes", "dask"] = "auto"

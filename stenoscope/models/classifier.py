@@ -8,6 +8,8 @@ equation 2).
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -45,6 +47,17 @@ class _Start:
     """What `reset_weights` goes back to: the pretrained weights by layer name."""
 
     pretrained: dict[str, list[np.ndarray]]
+
+
+@contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Layers that are made in this context compute in a precision: a name that Keras' dtype policies take."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.Model:
@@ -95,10 +108,11 @@ def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.M
     load_weights(backbone, keras.Model(standardized, network.output), used, settings.weights)
 
     features = ATTENTION[settings.attention](block_of(network, last))
-    class_map = keras.layers.Conv2D(
-        num_labels, 1, use_bias=False, kernel_initializer="zeros", name="class_map"
-    )(features)
-    logits = AddBias(name="logits")(POOLING[settings.pooling](features, class_map))
+    with computing_in("float32"):  # the evidence is summed over the whole map
+        class_map = keras.layers.Conv2D(
+            num_labels, 1, use_bias=False, kernel_initializer="zeros", name="class_map"
+        )(features)
+        logits = AddBias(name="logits")(POOLING[settings.pooling](features, class_map))
     probability = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(logits)
     model = keras.Model(image, probability, name=f"stenoscope_{backbone.name}")
 

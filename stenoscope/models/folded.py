@@ -20,14 +20,14 @@ class FoldedConvolution(keras.layers.Layer):
     """
 
     def __init__(self, convolution: keras.layers.Layer, batch_norm: keras.layers.BatchNormalization):
-        super().__init__(name=f"{convolution.name}_folded")
+        super().__init__(name=f"{convolution.name}_folded", dtype=convolution.dtype_policy)
         self.convolution, self.batch_norm = convolution, batch_norm
         self.built = True
 
     def call(self, values):
         """Apply the layer."""
         conv, norm = self.convolution, self.batch_norm
-        factor = ops.rsqrt(norm.moving_variance + norm.epsilon)
+        factor = ops.rsqrt(norm.moving_variance + norm.epsilon)  # float32 in any precision
         if norm.gamma is not None:
             factor = factor * norm.gamma
         before = norm.moving_mean if conv.bias is None else norm.moving_mean - conv.bias
@@ -36,10 +36,9 @@ class FoldedConvolution(keras.layers.Layer):
             offset = offset + norm.beta
         depthwise = type(conv) is keras.layers.DepthwiseConv2D
         apply = ops.depthwise_conv if depthwise else ops.conv
-        kernel = conv.kernel * (factor[:, None] if depthwise else factor)
-        return offset + apply(
-            values, kernel, conv.strides, conv.padding, conv.data_format, conv.dilation_rate
-        )
+        kernel = ops.cast(conv.kernel * (factor[:, None] if depthwise else factor), values.dtype)
+        result = apply(values, kernel, conv.strides, conv.padding, conv.data_format, conv.dilation_rate)
+        return result + ops.cast(offset, values.dtype)
 
     def compute_output_shape(self, input_shape):
         """Shape of the output."""

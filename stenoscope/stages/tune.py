@@ -69,7 +69,7 @@ def tune(settings: TuningSettings) -> None:
     if NAMED & space.keys():
         from stenoscope.training.machine import prepare
 
-        prepare(threads, base.seed)  # the registries load the tensor library
+        prepare(threads, base.seed, base.deterministic)  # the registries load the tensor library
         check_names(space)
     study = Path(settings.study)
     for fold in folds[: settings.outer_folds]:

@@ -13,9 +13,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from stenoscope.errors import SettingsError
 from stenoscope.executors import available_cores
 from stenoscope.folds.mean_image import frame_rows
-from stenoscope.models.classifier import build_classifier, reset_weights, set_mean_image
+from stenoscope.models.classifier import build_classifier, computing_in, reset_weights, set_mean_image
 from stenoscope.models.folded import fold_batch_norm
 from stenoscope.models.mirrors import predict_probabilities
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
@@ -57,14 +58,15 @@ class Trainer:
     on_device : bool, optional
         Keep the frames on the device and augment them there; by default where that is an accelerator and they
         fit. Never with narrowings, which are the CPU's work, nor with stored features.
-    jit : bool or "auto"
-        Compile the training step. ``auto``: with JAX, and with TensorFlow on a GPU unless kernels are to be
-        deterministic; it slows training on a CPU 2 to 10 times.
 
     Attributes
     ----------
     model : keras.Model
-        Takes float32 (batch, S, S, 1), grey levels 0 to 255; gives probabilities (batch, num_labels).
+        Takes float32 (batch, S, S, 1), grey levels 0 to 255; gives probabilities (batch, num_labels). It
+        computes in float32.
+    network : keras.Model
+        The one that learns: `model`, or its twin in another precision, whose weights `model` takes over at
+        the end of `fit`.
 
     Raises
     ------
@@ -77,34 +79,37 @@ class Trainer:
         settings: TrainingSettings,
         num_labels: int = 1,
         on_device: bool | None = None,
-        jit: bool | str = "auto",
     ):
         self.settings = settings
         self._on_device = on_device
         self._render_threads = max(1, available_cores() // 2) if accelerated() else 1
-        self._jit = jit
-        if jit == "auto" and keras.backend.backend() == "tensorflow" and not accelerated():
-            self._jit = False
+        self._jit = {"auto": "auto", "on": True, "off": False}[settings.jit]
+        if settings.jit == "auto" and keras.backend.backend() == "tensorflow" and not accelerated():
+            self._jit = False  # it slows training on a CPU 2 to 10 times
         self._front: keras.Model | None = None  # from image to features, where those are stored
         self._device_frames: DeviceFrames | None = None
         self._scope = sharing(settings.devices, settings.batch_size)
         cached = cacheable(settings)
         with self._scope():
-            self.model = build_classifier(settings, num_labels)
-            # The same layers, ending at the logits of image and cells, where the losses are stable.
-            class_map, add_bias = self.model.get_layer("class_map").output, self.model.get_layer("logits")
-            self._grid = class_map.shape[1:3]
-            if cached:
-                self._front, learner = split_backbone(self.model)
-            else:
-                cells = [add_bias(class_map)] if settings.narrowings else []
-                learner = fold_batch_norm(keras.Model(self.model.inputs, [add_bias.output, *cells]))
-            self._compile(learner)
+            self.model = self.network = build_classifier(settings, num_labels)
+            with computing_in(settings.precision):
+                if settings.precision != "float32":
+                    self.network = build_classifier(settings, num_labels)
+                # The same layers, ending at the logits of image and cells, where the losses are stable.
+                class_map = self.network.get_layer("class_map").output
+                add_bias = self.network.get_layer("logits")
+                self._grid = class_map.shape[1:3]
+                if cached:
+                    (self._front, _), (_, learner) = map(split_backbone, (self.model, self.network))
+                else:
+                    cells = [add_bias(class_map)] if settings.narrowings else []
+                    learner = fold_batch_norm(keras.Model(self.network.inputs, [add_bias.output, *cells]))
+                self._compile(learner)
 
     def _compile(self, learner: keras.Model) -> None:
         settings = self.settings
         self._learner = learner
-        self._schedule = make_optimizer(settings, layer_factors(self.model, settings.layer_decay))
+        self._schedule = make_optimizer(settings, layer_factors(self.network, settings.layer_decay))
         with_cells = [cell_crossentropy] if settings.narrowings else []
         learner.compile(
             optimizer=self._schedule,  # half precision wraps it, to scale the loss
@@ -112,6 +117,12 @@ class Trainer:
             weighted_metrics=[[masked_accuracy], *([] for _ in with_cells)],
             jit_compile=self._jit,
         )
+        if settings.jit == "on" and not learner.jit_compile:  # Keras only warns
+            raise SettingsError(
+                f"jit is 'on', and {keras.backend.backend()} does not compile this network.",
+                "with TensorFlow, deterministic: false",
+                "add --deterministic false, or leave jit at 'auto'.",
+            )
         learner.optimizer.build(learner.trainable_variables)
         self._scalars = {
             index: np.array(variable)
@@ -126,10 +137,12 @@ class Trainer:
         if not possible or not (fits if self._on_device is None else self._on_device):
             return
         if self._device_frames is None or len(self._device_frames.frames) != len(frames):
-            self._device_frames = DeviceFrames(len(frames), self.settings.image_size)
-            samples = keras.Input((len(COLUMNS),), dtype="int32", name="samples")
-            network = fold_batch_norm(keras.Model(self.model.inputs, self.model.get_layer("logits").output))
-            self._compile(keras.Model(samples, network(self._device_frames(samples))))
+            with computing_in(self.settings.precision):
+                self._device_frames = DeviceFrames(len(frames), self.settings.image_size)
+                samples = keras.Input((len(COLUMNS),), dtype="int32", name="samples")
+                logits = self.network.get_layer("logits").output
+                network = fold_batch_norm(keras.Model(self.network.inputs, logits))
+                self._compile(keras.Model(samples, network(self._device_frames(samples))))
         self._device_frames.hold(frames, rows)
 
     @property
@@ -142,14 +155,20 @@ class Trainer:
         seed = self.settings.seed * 1000 + fold
         with self._scope():
             keras.utils.set_random_seed(seed)
-            reset_weights(self.model, seed)
+            reset_weights(self.network, seed)
             for index, variable in enumerate(self._learner.optimizer.variables):
                 start = self._scalars.get(index)
                 variable.assign(np.zeros(variable.shape, variable.dtype) if start is None else start)
             if self.settings.subtract_mean:
-                set_mean_image(self.model, mean_image)
+                set_mean_image(self.network, mean_image)
                 if self._device_frames is not None:
                     self._device_frames.set_mean_image(mean_image)
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the weights of the network that learns to the one that is tested."""
+        if self.network is not self.model:
+            self.model.set_weights(self.network.get_weights())
 
     def fit(
         self,
@@ -198,15 +217,16 @@ class Trainer:
         with self._scope():
             self._place(frames, train if frame_wise else frame_rows(train))
             self.reset(mean_image, fold)
-            history = checkpoints.restore(checkpoint, self.model, self._learner.optimizer)
+            history = checkpoints.restore(checkpoint, self.network, self._learner.optimizer)
             for row in history:
                 on_epoch(row)
             left = range(len(history), settings.epochs)
             with self._inputs(frames, mean, chain.from_iterable(map(plan, left))) as inputs:
                 for epoch in left:
                     history.append(self._run_epoch(epoch, plan(epoch), inputs, labels, weights))
-                    checkpoints.save(checkpoint, self.model, self._learner.optimizer, history)
+                    checkpoints.save(checkpoint, self.network, self._learner.optimizer, history)
                     on_epoch(history[-1])
+            self._hand_over()
         return history
 
     @contextmanager

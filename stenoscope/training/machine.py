@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from stenoscope.executors import available_cores
 
 
-def prepare(threads: int, seed: int) -> str:
+def prepare(threads: int, seed: int, deterministic: bool = True) -> str:
     """Import the tensor library quietly, set its threads and all seeds; call before any tensor is made.
 
     Parameters
@@ -17,8 +17,10 @@ def prepare(threads: int, seed: int) -> str:
     threads : int
         Threads of the tensor library; 0 = one per available core.
     seed : int
-        Seeds Python, NumPy and the tensor library; with TensorFlow also asks for deterministic kernels, so
-        that the same seed on the same machine gives the same predictions.
+        Seeds Python, NumPy and the tensor library.
+    deterministic : bool
+        Ask TensorFlow for deterministic kernels, so that the same seed on the same machine gives the same
+        predictions. Holds for the rest of the process.
 
     Returns
     -------
@@ -42,7 +44,8 @@ def prepare(threads: int, seed: int) -> str:
                 tf.config.threading.set_inter_op_parallelism_threads(min(threads, 2))
             except RuntimeError:  # the library runs already, as in a notebook: its threads stay as they are
                 threads = tf.config.threading.get_intra_op_parallelism_threads() or available_cores()
-            tf.config.experimental.enable_op_determinism()
+            if deterministic:
+                tf.config.experimental.enable_op_determinism()
             tf.get_logger().setLevel("ERROR")  # its advice on retracing is for developers
             graphics = len(tf.config.list_physical_devices("GPU"))
             devices = f"{graphics} GPU" if graphics else "CPU"

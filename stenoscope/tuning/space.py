@@ -31,7 +31,7 @@ Space = dict[str, BaseDistribution]
 UNSCORED = frozenset(
     (
         "input", "experiment", "overwrite", "threads", "devices", "tensorboard",  # where, not what
-        "executor", "workers", "dask_scheduler",
+        "executor", "workers", "dask_scheduler", "jit", "deterministic",
         "heatmap", "heatmap_layer", "sensitivity",  # what is done with a trained network
     )
 )  # fmt: skip
@@ -42,7 +42,7 @@ FIXED = UNSCORED | {"seed", "shuffle_labels", "inner_share"}  # a lucky seed is 
 
 _BUILT_IN: dict[str, Any] = {
     "learning_rate": {"low": 1e-5, "high": 3e-3, "log": True},
-    "epochs": [6, 10, 16, 24],
+    "epochs": [6, 10, 18, 24],
     "warmup": [0.0, 1.0, 2.0],
     "batch_size": [8, 16, 32],
     "variants_per_epoch": [1, 2],

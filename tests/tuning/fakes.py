@@ -24,12 +24,12 @@ from stenoscope.tuning.space import parse_space
 SPACE = parse_space(
     {
         "learning_rate": {"low": 1e-5, "high": 3e-3, "log": True},
-        "epochs": [5, 10, 24],
+        "epochs": [5, 10, 18],
         "attention": ["none", "self_attention"],
         "label_smoothing": {"low": 0.0, "high": 0.2, "step": 0.05},
     }
 )
-SPACE_YAML = "learning_rate: {low: 1e-5, high: 3e-3, log: true}\nepochs: [5, 10, 24]\n"
+SPACE_YAML = "learning_rate: {low: 1e-5, high: 3e-3, log: true}\nepochs: [5, 10, 18]\n"
 COLUMNS = ["fold", "patient_id", "clip_id", "frame_index", "label", "probability"]
 
 
