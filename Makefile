@@ -16,7 +16,7 @@ demo: .venv/.installed
 	$(BIN)/python main.py --preset quick
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
