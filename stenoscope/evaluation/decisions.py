@@ -107,10 +107,12 @@ def summarise_decisions(
     -------
     dict
         ``target``; ``folds`` (the calibration of each) and ``typical`` (see `typical_calibration`: for new
-        clips); ``calibration`` with ``before`` and ``after``, each ``brier``, ``ece`` and
-        ``nll`` (nats a clip); ``youden`` and ``sensitive`` with ``accuracy, sensitivity, specificity`` at
-        that threshold; ``three_way`` with the share ``uncertain``, ``accuracy, sensitivity, specificity`` of
-        the other clips, and ``counts``. All figures are ``{pooled, ci95}``, None where undefined.
+        clips); ``calibration`` with ``before`` (mean probability of the frames) and ``after`` (sigmoid of
+        their mean logit over the temperature: the two differ by more than the temperature), each ``brier``,
+        ``ece`` and ``nll`` (nats a clip); ``youden`` and ``sensitive`` with ``accuracy, sensitivity,
+        specificity`` at that threshold; ``three_way`` with the share ``uncertain``, ``accuracy, sensitivity,
+        specificity`` of the other clips, and ``counts``. All figures are ``{pooled, ci95}``, None where
+        undefined.
     """
     labels = decisions["label"].to_numpy()
     patients = decisions["patient_id"].to_numpy(dtype=str)
