@@ -229,5 +229,6 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
     ]
     if dicom is not None:
         rows.append(("DICOM", dicom.finish()))
-    finish(f"{len(calls)} clips by the five models of {experiment}", rows, None)
+    clips = "1 clip" if len(calls) == 1 else f"{len(calls)} clips"
+    finish(f"{clips} by the five models of {experiment}", rows, None)
     say("  [dim]For research only: not a diagnosis.[/]")
