@@ -4,10 +4,9 @@ Drawn with OpenCV and pillow, about 30 ms a panel, because an experiment has hun
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -115,20 +114,26 @@ def draw_panel(case: Case, scale: float, method: str, size: int = 400) -> np.nda
 
 
 def draw_montage(
-    cases: Iterable[Case], total: int, scale: float, method: str, limit: int = 120, tile: int = 190
+    clip_ids: Sequence[str],
+    case_of: Callable[[str], Case],
+    scale: float,
+    method: str,
+    limit: int = 120,
+    tile: int = 190,
 ) -> np.ndarray:
     """Draw the overlays of many clips on one sheet.
 
     Parameters
     ----------
-    cases : iterable of Case
-        In the order to draw; read one at a time, and no further than `limit`.
-    total : int
-        How many clips there are; the title says so if not all are drawn.
+    clip_ids : sequence of str
+        In the order to draw.
+    case_of : callable
+        Makes the case of a clip; asked only for those that are drawn.
     scale, method
         As in `draw_panel`.
     limit : int
-        Most tiles on the sheet.
+        Most tiles on the sheet. Of more clips every n-th of the order is drawn, from its first to its last, so
+        that errors keep about their share; the title says so.
     tile : int
         Rows and columns of a tile, pixels.
 
@@ -138,18 +143,20 @@ def draw_montage(
         RGB. Under each tile its clip id and probability, with a green line if the decision was right, a red
         one if not.
     """
-    shown = min(total, limit)
+    total, shown = len(clip_ids), min(len(clip_ids), limit)
     columns = max(1, min(10, int(np.ceil(np.sqrt(shown * 1.3)))))
     gap, top, foot = 8, 62, 40
     lines = -(-shown // columns)
     width = max(columns * (tile + gap) + gap, 640)
     sheet = Image.new("RGB", (width, top + lines * (tile + foot) + gap), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    count = f"{total} clips" if shown == total else f"{shown} of {total} clips"
+    places = np.linspace(0, total - 1, shown).round().astype(int)
+    count = f"{total} clips" if shown == total else f"{shown} of {total} clips, evenly spread over all"
     draw.text((gap, 10), f"Evidence for abnormal by {method}, {count}", font=_font(18), fill=_INK)
     legend = "line: green = decision right, red = wrong; turquoise box: lesion; ring: maximum of the map"
     draw.text((gap, 36), legend, font=_font(12), fill=_QUIET)
-    for number, case in enumerate(islice(cases, shown)):
+    for number, place in enumerate(places):
+        case = case_of(clip_ids[place])
         line, column = divmod(number, columns)
         x, y = gap + column * (tile + gap), top + line * (tile + foot)
         small = cv2.resize(

@@ -317,6 +317,6 @@ def draw_heatmaps(
                 step()
             if name == settings.heatmap:
                 order = calls.sort_values(["label", "probability"], ascending=False).index
-                montage = draw_montage(map(case, order), len(order), scale, name)
+                montage = draw_montage(order, case, scale, name)
                 provenance.write_bytes(folder / "montage.png", encode_png(montage))
     return scales

@@ -313,7 +313,7 @@ def _show(experiment: Path) -> None:
         "What to open",
         [
             ("report", f"{experiment / 'report.html'}"),
-            ("heatmaps", f"{experiment / 'heatmaps'}/ (one PNG per test clip; montage.png for all)"),
+            ("heatmaps", f"{experiment / 'heatmaps'}/ (one PNG per test clip; many in montage.png)"),
             ("predictions", f"{experiment / 'predictions.csv'}"),
             ("figures", f"{experiment / 'summary.json'}"),
         ],

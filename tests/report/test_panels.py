@@ -77,22 +77,27 @@ def test_long_and_foreign_ids_fit(case):
     assert draw_panel(long, 2.0, "cam").shape == draw_panel(case, 2.0, "cam").shape
 
 
-def test_the_montage_reads_no_more_than_it_draws(case):
-    read = []
+def test_the_montage_of_many_clips_is_spread_over_all_of_them(case):
+    asked = []
 
-    def cases():
-        for number in range(1000):
-            read.append(number)
-            yield replace(case, clip_id=f"c{number}", label=number % 2)
+    def nth(clip_id):
+        asked.append(int(clip_id))
+        return replace(case, clip_id=clip_id, label=int(clip_id) % 2)
 
-    sheet = draw_montage(cases(), 1000, 2.0, "cam", limit=7, tile=64)
-    assert len(read) == 7 and sheet.ndim == 3
-    assert draw_montage(iter([case]), 1, 2.0, "cam").shape[0] > 190
+    sheet = draw_montage([str(n) for n in range(1000)], nth, 2.0, "cam", limit=7, tile=64)
+    assert asked[0] == 0 and asked[-1] == 999 and sheet.ndim == 3
+    gaps = np.diff(asked)
+    assert len(gaps) == 6 and gaps.min() >= 166 and gaps.max() <= 167
+
+    asked.clear()
+    draw_montage([str(n) for n in range(7)], nth, 2.0, "cam", limit=7, tile=64)
+    assert asked == list(range(7))
+    assert draw_montage(["0"], nth, 2.0, "cam").shape[0] > 190
 
 
 def test_right_and_wrong_decisions_look_different_in_the_montage(case):
-    right = draw_montage([case], 1, 2.0, "cam")
-    wrong = draw_montage([replace(case, decision=0)], 1, 2.0, "cam")
+    right = draw_montage(["c"], lambda clip_id: case, 2.0, "cam")
+    wrong = draw_montage(["c"], lambda clip_id: replace(case, decision=0), 2.0, "cam")
     assert not np.array_equal(right, wrong)
 
 
