@@ -9,6 +9,11 @@ from tests.journey import PHANTOM, Workspace
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items):
+    # tests of whole scripts take longest: begun last, one process would end alone with them
+    items.sort(key=lambda item: len(item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""
