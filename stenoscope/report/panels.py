@@ -132,8 +132,8 @@ def draw_montage(
     scale, method
         As in `draw_panel`.
     limit : int
-        Most tiles on the sheet. Of more clips every n-th of the order is drawn, from its first to its last, so
-        that errors keep about their share; the title says so.
+        Most tiles on the sheet. Of more clips every n-th of the order is drawn, from its first to its last,
+        so that errors keep about their share; the title says so.
     tile : int
         Rows and columns of a tile, pixels.
 
