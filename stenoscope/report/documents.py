@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stenoscope.provenance import write_text
 from stenoscope.report.page import render
-from stenoscope.report.results import Experiment
+from stenoscope.report.results import Experiment, input_rows
 from stenoscope.report.sections import TILES, decision_rows, localisation_rows, metric_row
 from stenoscope.report.tables import FIGURE_NAMES, interval_text, number_text
 
@@ -54,7 +54,7 @@ def _facts(data: Experiment) -> dict:
         "metrics": [metric_row(name, summary[name]) for name in FIGURE_NAMES],
         "decisions": decisions,
         "localisation": localisation_rows(summary["localisation"]),
-        "inputs": manifest.get("inputs", {}),
+        "inputs": input_rows(manifest),
         "commit": manifest.get("git_commit") or "unknown",
         "versions": ", ".join(f"{name} {value}" for name, value in manifest.get("versions", {}).items()),
         "methods": ", ".join(data.methods) or "none drawn",

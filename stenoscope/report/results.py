@@ -20,6 +20,9 @@ HEATMAPS = "heatmaps"
 DECISIONS = "decisions.csv"
 """Calibrated decisions on the test clips, where patients were held out to calibrate on."""
 
+LOCALISATION = "localisation.csv"
+"""How each map and baseline did on each test clip with a known lesion; `summary.json` is computed from it."""
+
 INNER = "inner.csv"
 """Predictions of a fold's model on the patients held out of its training, in `fold_K/`."""
 
@@ -90,16 +93,21 @@ def refused_inputs(folder: Path) -> list[dict]:
     return intake[intake["status"] == "quarantined"][["path", "reason"]].to_dict("records")
 
 
+def input_rows(manifest: dict) -> list[dict]:
+    """Rows ``name``, ``value`` of a result's inputs: files by their hash, the rest by what it is."""
+    return [
+        {"name": f"SHA-256 of {name}" if len(value) == _HASH_LENGTH else name, "value": value}
+        for name, value in manifest.get("inputs", {}).items()
+    ]
+
+
 def provenance_rows(manifest: dict) -> list[dict]:
     """Rows ``name``, ``value`` of what a manifest says about where a result comes from."""
     entries = {
         "command": shlex.join(manifest["command"]) if "command" in manifest else None,
         "seed": manifest.get("seed"),
         "commit": manifest.get("git_commit"),
-        **{
-            f"SHA-256 of {name}" if len(value) == _HASH_LENGTH else name: value
-            for name, value in manifest.get("inputs", {}).items()
-        },
+        **{row["name"]: row["value"] for row in input_rows(manifest)},
         "versions": ", ".join(f"{name} {value}" for name, value in manifest.get("versions", {}).items()),
     }
     return [{"name": name, "value": value} for name, value in entries.items() if value not in (None, "")]

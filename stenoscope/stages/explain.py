@@ -14,7 +14,12 @@ from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, VARIANTS
 from stenoscope.cli import progress
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.evaluation.clip_vote import vote
-from stenoscope.evaluation.localisation import score_baselines, score_clip, summarise_randomisation
+from stenoscope.evaluation.localisation import (
+    COLUMNS,
+    score_baselines,
+    score_clip,
+    summarise_randomisation,
+)
 from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP, NUM_FOLDS
 from stenoscope.report.colours import common_scale
@@ -208,8 +213,9 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
     Returns
     -------
     DataFrame or None
-        One row per abnormal test clip and method: patient_id, clip_id, method, hit, energy, iou, distance;
-        the maps of all key frames of a clip as the method ``<heatmap>, clip``. None where no lesion is known.
+        `localisation.csv`, rounded to 1e-6: one row per abnormal test clip and method, with the columns
+        `evaluation.localisation.COLUMNS`; the maps of all key frames of a clip as the method
+        ``<heatmap>, clip``. None where no lesion is known.
     """
     rows, baselines = [], []
     for name in stored_names(experiment, settings):
@@ -226,7 +232,7 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
                 vessels = response >= np.quantile(response, 1 - _VESSEL_SHARE)
                 for baseline, score in score_baselines(vessels, response, boxes).items():
                     baselines.append({**ids, "method": baseline, **score._asdict()})
-    return pd.DataFrame(rows + baselines) if rows else None
+    return pd.DataFrame(rows + baselines)[list(COLUMNS)].round(6) if rows else None
 
 
 def randomisation(experiment: Path, seed: int) -> dict:

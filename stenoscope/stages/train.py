@@ -21,7 +21,7 @@ from stenoscope.errors import ClusterError, DatasetError
 from stenoscope.executors import SerialExecutor, WorkerPool, concurrency, crashed, executor
 from stenoscope.folds.files import FoldData
 from stenoscope.records import NUM_FOLDS
-from stenoscope.report.results import read_manifest_if_any, read_predictions
+from stenoscope.report.results import LOCALISATION, read_manifest_if_any, read_predictions
 from stenoscope.settings import TrainingSettings
 from stenoscope.stages.leaks import PATIENT
 from stenoscope.stages.train_worker import (
@@ -130,6 +130,8 @@ def end_experiment(
     from stenoscope.stages.explain import draw_heatmaps, localise, randomisation, write_clips_table
 
     localisation = localise(experiment, clips, settings)
+    if localisation is not None:
+        write_table(experiment / LOCALISATION, localisation)
     summary = summarise(predictions, localisation, seed=settings.seed)
     summary["randomisation"] = randomisation(experiment, settings.seed)
     decisions = decide(experiment, settings)
