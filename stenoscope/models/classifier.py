@@ -21,7 +21,7 @@ from stenoscope.models.attention import ATTENTION, block_of
 from stenoscope.models.backbones import build_backbone, cut_layer, get_backbone
 from stenoscope.models.pooling import POOLING
 from stenoscope.models.standardize import StandardizeLayer, black_tophat_size
-from stenoscope.models.weights import load_weights
+from stenoscope.models.weights import load_weights, read_model
 from stenoscope.settings import TrainingSettings
 
 
@@ -309,7 +309,7 @@ def load_classifier(path: str | os.PathLike) -> keras.Model:
         If the file is missing or is no classifier.
     """
     try:
-        return keras.models.load_model(path, compile=False)
+        return read_model(path)
     except (OSError, ValueError, TypeError, KeyError) as problem:
         raise WeightsError(
             f"{path} can't be loaded as a model: {problem}",

@@ -6,14 +6,15 @@ key, in that order, its number of elements as a little-endian int64 and then its
 dict is a view of a storage: offset, shape and strides, in elements.
 
 The unpickler admits exactly what such a file needs (`collections.OrderedDict`, the tensor rebuilder and the
-storage types) and maps even these to its own harmless stand-ins, so a prepared file can't run code.
+storage types) and maps even these to its own harmless stand-ins, so a prepared file can't run code. The
+stand-ins are immutable, so pickle's BUILD can't change one, and elements are taken by checked indices.
 """
 
+import math
 import os
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -72,15 +73,13 @@ class _RefusedError(Exception):
     """Content that is well-formed but not admitted."""
 
 
-@dataclass(frozen=True)
-class _Storage:
+class _Storage(NamedTuple):
     key: str
-    dtype: np.dtype
+    kind: str
     size: int
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(NamedTuple):
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
@@ -94,13 +93,15 @@ class _PlainDict(dict):
         """Ignore the state."""
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *_):
-    if not isinstance(storage, _Storage):
-        raise _RefusedError("a tensor without a storage")
-    numbers = (offset, *shape, *strides)
-    if len(shape) != len(strides) or not all(type(number) is int and number >= 0 for number in numbers):
-        raise _RefusedError(f"a tensor of shape {shape}, strides {strides}, offset {offset}")
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+class _TensorRebuilder:
+    """Stands in for `torch._utils._rebuild_tensor_v2`; no function, whose defaults BUILD could set."""
+
+    __slots__ = ()
+
+    def __call__(self, storage, offset, shape, strides, *_):
+        if not isinstance(storage, _Storage):
+            raise _RefusedError("a tensor without a storage")
+        return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
 class _Unpickler(pickle.Unpickler):
@@ -108,18 +109,18 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return _PlainDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
+            return _TensorRebuilder()
         if module == "torch" and name in _STORAGE_TYPES:
-            return _STORAGE_TYPES[name]
+            return name
         raise _RefusedError(f"it asks for {module}.{name}")
 
     def persistent_load(self, pid):
-        kind, dtype, key, _location, size, view = pid
-        if kind != "storage" or not isinstance(dtype, np.dtype) or view is not None:
+        tag, kind, key, _location, size, view = pid
+        if tag != "storage" or kind not in _STORAGE_TYPES or view is not None:
             raise _RefusedError(f"the persistent id {pid!r}")
         if type(key) is not str or type(size) is not int or size < 0:
             raise _RefusedError(f"the persistent id {pid!r}")
-        return _Storage(key, dtype, size)
+        return _Storage(key, kind, size)
 
 
 def _load(stream: BinaryIO):
@@ -152,23 +153,26 @@ def _read_storages(stream: BinaryIO, keys, tensors: dict[str, _Tensor]) -> dict[
         size = int.from_bytes(stream.read(8), "little", signed=True)
         if size != storage.size:
             raise _RefusedError(f"storage {key} has {size} elements where {storage.size} were announced")
-        num_bytes = size * storage.dtype.itemsize
+        dtype = _STORAGE_TYPES[storage.kind]
+        num_bytes = size * dtype.itemsize
         left -= 8 + num_bytes
         if left < 0:
             raise EOFError  # before a damaged size makes us allocate memory for it
-        arrays[key] = np.frombuffer(stream.read(num_bytes), storage.dtype)
+        arrays[key] = np.frombuffer(stream.read(num_bytes), dtype)
     return arrays
 
 
 def _view(name: str, tensor: _Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
-    values = storages[tensor.storage.key]
-    last = tensor.offset + sum(
-        (length - 1) * stride for length, stride in zip(tensor.shape, tensor.strides, strict=True)
-    )
-    if 0 in tensor.shape:
-        return np.empty(tensor.shape, values.dtype)
-    if last >= values.size:
+    values, (_, offset, shape, strides) = storages[tensor.storage.key], tensor
+    numbers = (offset, *shape, *strides)
+    if len(shape) != len(strides) or not all(type(number) is int and number >= 0 for number in numbers):
+        raise _RefusedError(f"tensor {name} has the shape {shape}, strides {strides}, offset {offset}")
+    if 0 in shape:
+        return np.empty(shape, values.dtype)
+    last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
+    if last >= values.size or math.prod(shape) > values.size:
         raise _RefusedError(f"tensor {name} reaches beyond its storage")
-    steps = [stride * values.itemsize for stride in tensor.strides]
-    view = np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, steps, writeable=False)
-    return np.ascontiguousarray(view).reshape(tensor.shape)
+    index = np.full((), offset)
+    for length, stride in zip(shape, strides, strict=True):
+        index = index[..., None] + stride * np.arange(length)
+    return np.take(values, index)

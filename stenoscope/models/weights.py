@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -126,7 +127,7 @@ def _load_file(backbone: Backbone, network: keras.Model, used, path: Path) -> No
         load_torch_weights(used, read_state_dict(path))
     elif path.suffix == ".keras":
         with _explained(backbone, path):
-            model = keras.models.load_model(path, compile=False)
+            model = read_model(path)
         _copy_by_name(model, used, str(path))
     elif path.suffix == ".h5":
         with _explained(backbone, path):
@@ -137,6 +138,17 @@ def _load_file(backbone: Backbone, network: keras.Model, used, path: Path) -> No
             ".h5, .weights.h5, .keras" + (", .pth" if backbone.download is None else ""),
             f"give the published file {backbone.weights_file}, or one that Keras saved.",
         )
+
+
+def read_model(path: str | os.PathLike) -> keras.Model:
+    """Load a whole model from a ``.keras`` file; code in it (a Lambda layer) is refused with a ValueError.
+
+    Everything that loads a model goes through here: ``.h5`` files are read for their weights only, because
+    Keras before 3.11.3 ran the code in them whatever `safe_mode` said (CVE-2025-9905).
+    """
+    if Path(path).suffix != ".keras":
+        raise ValueError(f"{path} is no .keras file")
+    return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 @contextlib.contextmanager

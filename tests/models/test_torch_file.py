@@ -69,6 +69,27 @@ def test_a_view_beyond_its_storage_is_refused(tmp_path, offset, shape, strides):
         read_state_dict(path)
 
 
+FIELDS = _text("strides") + _numbers([-1000, -1000])
+STATES = {"attributes": b"}(" + FIELDS + b"u", "slots": b"N}(" + FIELDS + b"u\x86"}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_strides_rewritten_after_the_tensor_was_made_are_refused(tmp_path, state):
+    """Strides below zero would read what lies before the storage in memory."""
+    tensor = _tensor("7", 12, 0, (3, 4), (4, 1)) + STATES[state] + b"b"  # BUILD
+    path = _write(tmp_path / "a.pth", {"x": tensor}, {"7": np.zeros(12, "<f4")})
+    with pytest.raises(WeightsError, match=r"a\.pth"):
+        read_state_dict(path)
+
+
+def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
+    """Strides of 0 repeat one element: a file of some bytes would fill the memory."""
+    tensors = {"x": _tensor("7", 1, 0, (100_000, 100_000), (0, 0))}
+    path = _write(tmp_path / "a.pth", tensors, {"7": np.zeros(1, "<f4")})
+    with pytest.raises(WeightsError, match="was refused"):
+        read_state_dict(path)
+
+
 def test_code_in_a_file_is_refused_and_not_run(tmp_path):
     target = tmp_path / "was_run"
     attack = b"cposix\nmkdir\n(" + _text(str(target)) + b"tR"

@@ -1,5 +1,6 @@
 """Pretrained weights: from the installation, from files, and refused downloads."""
 
+import re
 from urllib.error import URLError
 
 import keras
@@ -9,7 +10,7 @@ import pytest
 from stenoscope.errors import WeightsError
 from stenoscope.models import weights as weights_module
 from stenoscope.models.backbones import BACKBONES, build_backbone, get_backbone
-from stenoscope.models.classifier import build_classifier
+from stenoscope.models.classifier import build_classifier, load_classifier
 from stenoscope.models.weights import bundled_weights_path, load_weights
 from stenoscope.settings import TrainingSettings
 
@@ -91,6 +92,50 @@ def test_files_that_do_not_fit_are_refused(tmp_path, target):
     for name in ("lite.weights.h5", "text.h5", "text.keras", "w.npz", "absent.h5"):
         with pytest.raises(WeightsError, match=name):
             _load(target, tmp_path / name)
+
+
+@pytest.fixture
+def armed(tmp_path):
+    """A network with a layer whose code makes a folder as soon as it runs; the folder."""
+    target = tmp_path / "was_run"
+    name = str(target)
+    attack = keras.layers.Lambda(lambda values: (__import__("os").makedirs(name, exist_ok=True), values)[1])
+    inputs = keras.Input((4,))
+    network = keras.Model(inputs, keras.layers.Dense(2)(attack(inputs)))
+    target.rmdir()  # made when the layer was called here
+    return network, target
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_code_in_a_model_file_is_refused_and_not_run(tmp_path, armed, target, suffix):
+    network, was_run = armed
+    network.save(tmp_path / f"armed{suffix}")
+    for load in (lambda path: _load(target, path), load_classifier):
+        with pytest.raises(WeightsError, match=f"armed{suffix}"):
+            load(tmp_path / f"armed{suffix}")
+    assert not was_run.exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_whole_model_is_taken_from_a_keras_file_only(tmp_path, source):
+    """The older .h5 format is read for weights, never for layers."""
+    source.save(tmp_path / "whole.h5")
+    with pytest.raises(WeightsError, match=r"whole\.h5"):
+        load_classifier(tmp_path / "whole.h5")
+
+
+def test_models_are_loaded_in_one_place(root):
+    """A second call of Keras' loader could leave safe mode out."""
+    found = [
+        path.relative_to(root).as_posix()
+        for folder in ("stenoscope", "benchmarks")
+        for path in (root / folder).rglob("*.py")
+        if re.search(
+            r"(models|saving|keras)\.load_model\(|TFSMLayer|model_from_json", path.read_text("utf-8")
+        )
+    ]
+    assert found == ["stenoscope/models/weights.py"]
 
 
 def _failing(problem, context=None):
