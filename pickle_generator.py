@@ -9,7 +9,7 @@ from stenoscope.settings import KeyframeSettings
 MODES = {
     "check": (
         "Only verify the folder: every file, label and patient. Writes OUTPUT/check/intake.csv and "
-        "intake.html there and ends with status 1 if something would stop step 1 or void a test.",
+        "intake.html there and ends with status 1 if something would stop step 1 or invalidate a test.",
         {},
     ),
 }

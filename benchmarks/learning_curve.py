@@ -1,4 +1,4 @@
-"""How the figures of simulated cohorts grow with the number of patients.
+"""How the metrics of simulated cohorts grow with the number of patients.
 
     python benchmarks/learning_curve.py --patients 50 100 200
     python benchmarks/learning_curve.py --patients 50 100 200 400 --scratch /some/disk -- --preset quick

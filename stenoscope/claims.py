@@ -89,9 +89,9 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
         changed = _difference(record, kind, settings, inputs)
         being_cleared = not finished and _is_being_cleared(note)
         if changed and not overwrite and not being_cleared:
+            state = "was made" if finished else "holds an unfinished run"
             raise DatasetError(
-                f"{folder} holds {'a' if finished else 'an unfinished'} {kind} run made with another "
-                f"{', '.join(changed)}.",
+                f"{folder} {state} with {' and '.join(changed)}.",
                 "the same settings and inputs, so that the run can be resumed or skipped",
                 "name another folder, or add --overwrite to replace it.",
             )
@@ -102,7 +102,7 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
             locks.hold(part)  # refuses while that run is under way
         if inside:
             names = ", ".join(f"{part}/ ({what})" for part, what in inside.items())
-            say(f"Replacing what {folder} holds, with the runs that lie in it: {names}.")
+            say(f"Replacing everything in {folder}, including these runs: {names}.")
         # A kill from here on must not leave parts that could be taken for this run's.
         provenance.write_json(note, {**content, _CLEARING: True})
         for path in folder.iterdir():
@@ -217,16 +217,22 @@ def _is_being_cleared(note: Path) -> bool:
 
 
 def _difference(path: Path, kind: str, settings, inputs: dict) -> list[str]:
-    """Names of the settings and inputs in which the record at `path` differs from the present run."""
+    """What the record at `path` has different from the present run, in words; empty if nothing."""
     try:
         record = provenance.parse_manifest(path.read_text(encoding="utf-8"))
         then, before = record["settings"], record["inputs"]
     except (OSError, ValueError, KeyError, TypeError):
-        return [f"content (its {path.name} can't be read)"]
+        return [f"unknown settings (its {path.name} can't be read)"]
     if record.get("schema") != f"stenoscope/{kind}":
         raise _of_another_kind(path, record.get("schema"), kind)
     now = provenance.plain(settings)
-    names = [
-        n for n in sorted(now.keys() | then.keys()) if n not in _WHERE_NOT_WHAT and now.get(n) != then.get(n)
-    ]
-    return names + [f"input ({n})" for n in sorted(inputs) if before.get(n) != inputs[n]]
+    names = sorted((now.keys() | then.keys()) - _WHERE_NOT_WHAT)
+    changed = [f"{n}: {_shown(then, n)}, now {_shown(now, n)}" for n in names if now.get(n) != then.get(n)]
+    files = [n for n in sorted(inputs) if before.get(n) != inputs[n]]
+    words = [f"different settings ({'; '.join(changed)})"] if changed else []
+    return words + ([f"different input ({', '.join(files)})"] if files else [])
+
+
+def _shown(settings: dict, name: str) -> str:
+    value = str(settings.get(name, "unknown"))
+    return value if len(value) <= 60 else value[:57] + "..."

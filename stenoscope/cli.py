@@ -105,7 +105,7 @@ class _Mode(argparse.Action):
 def run(stage: Callable[[], Any]) -> int:
     """Call `stage` and turn a user's error into one paragraph; returns the exit status.
 
-    0 finished, unless the stage itself returns another; 2 an error the user can mend, told without a
+    0 finished, unless the stage itself returns another; 2 an error the user can fix, told without a
     traceback; 130 interrupted.
     """
     from rich.console import Console
@@ -123,7 +123,7 @@ def run(stage: Callable[[], Any]) -> int:
         return 2
     except KeyboardInterrupt:
         Console(stderr=True).print(
-            "Interrupted. Nothing is half-written: the same command goes on from here."
+            "Interrupted. Nothing is half-written: run the same command again to continue."
         )
         return 130
     return status or 0

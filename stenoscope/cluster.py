@@ -78,7 +78,7 @@ class DaskPool(concurrent.futures.Executor):
 
     def _pass_on(self, ours: concurrent.futures.Future, theirs: concurrent.futures.Future) -> None:
         if theirs.cancelled():
-            lost = f"The Dask scheduler at {self._address} ended, or let go of a task."
+            lost = f"The Dask scheduler at {self._address} stopped, or lost a task."
             fix = "start it again and run the same command: what is done is kept."
             ours.set_exception(ClusterError(lost, "a scheduler that lives as long as the run", fix))
         elif problem := theirs.exception():
@@ -129,8 +129,8 @@ def _on_worker(expected: dict[str, str], fn, /, *args, **kwargs):
         differ = ", ".join(f"{n} {here.get(n, 'none')} (the run: {expected.get(n, 'none')})" for n in names)
         raise ClusterError(
             f"The Dask worker on {platform.node()} has {differ}.",
-            "the same code and packages everywhere, or results would depend on who worked",
-            "start all workers in the same checkout and environment, and anew after a change.",
+            "the same code and packages everywhere, otherwise results would depend on the worker",
+            "start all workers in the same checkout and environment, and restart them after a change.",
         )
     return fn(*args, **kwargs)
 

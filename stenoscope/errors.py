@@ -35,7 +35,7 @@ def _spelled(found: re.Match) -> str:
 
 
 class StenoscopeError(Exception):
-    """Base of all errors a user can cause and mend.
+    """Base of all errors a user can cause and fix.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def not_written(
     full = cause is not None and cause.errno in _DISK_FULL
     if not full and (only_full or cause is None or cause.errno not in _NOT_WRITABLE):
         return None
-    again = "make space and run the same command again; it goes on from here."
+    again = "make space and run the same command again; it continues from there."
     return StorageError(
         f"{os.fspath(path)} can't be written: {os.strerror(cause.errno)}.",
         "space on its disk" if full else "a folder that this user may write to",

@@ -160,7 +160,7 @@ def executor(
     if (kind == "dask") != bool(dask_scheduler) and (kind != "auto"):
         raise SettingsError(
             f"executor is {kind!r} and dask_scheduler is {dask_scheduler!r}.",
-            "an address with 'dask', and none with the others",
+            "an address with 'dask', and no address with the others",
             "give --dask_scheduler tcp://HOST:8786 (`dask scheduler` prints it), or leave one of them out.",
         )
     if dask_scheduler:

@@ -64,7 +64,7 @@ class KeyframeChoice:
     curve : ndarray, float32, shape (num_frames,)
         The method's score of each frame (for `opacification`, the opacification curve in 0..1).
     contrast : bool
-        False if the method finds no passage of contrast: the clip is no angiogram, or an empty one.
+        False if the method finds no contrast injection: the clip is no angiogram, or an empty one.
     confidence : float
         0 to 1: how clearly the apex stands out; 1 for methods that do not judge themselves.
     fit : ndarray, float32, shape (num_frames,), or None

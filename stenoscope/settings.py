@@ -82,7 +82,7 @@ class TemporalSettings:
     patients: int = 600
     """Simulated patients to train on, with 1.8 clips each; 'evaluate' makes a tenth of them."""
     seed: int = 7
-    """Seed of their cohort, as of `python -m stenoscope.phantom`, the weights and the clips' changes."""
+    """Seed of their cohort, as of `python -m stenoscope.phantom`, weights and random changes."""
     test_seed: int = 2023
     """Seed of the cohort to evaluate on: not the one of the training."""
     weights: str = ""
@@ -115,7 +115,7 @@ class FoldSettings:
     output: str = "data/folds"
     """Folder to write the 15 fold files, folds.csv and manifest.json to."""
     seed: int = 7
-    """Seed of the split; the split is saved and never drawn again in silence."""
+    """Seed of the split; the split is saved and never silently redrawn."""
     materialize: bool = False
     """Also write the full augmented arrays (25 variants; large: about 31 MB a clip and fold)."""
     overwrite: bool = False
@@ -151,7 +151,7 @@ class TrainingSettings:
     seed: int = 7
     """Seed of weights, order and augmentation."""
     shuffle_labels: bool = False
-    """Shuffle the labels among the clips of each test fold before training: an honest pipeline then lands on
+    """Shuffle the labels among the clips of each test part before training: an honest pipeline then lands on
     AUC 0.5."""
     overwrite: bool = False
     """Replace an experiment that was run with other settings, with its audit/, predict/ and export/."""
@@ -174,7 +174,7 @@ class TrainingSettings:
     (attention residual learning) or 'none'."""
     pooling: str = "log_sum_exp"
     """How the class map becomes one number: 'average' (the paper's), 'log_sum_exp', a soft maximum, which
-    suits lesions that fill a few per cent of the image, or 'attention_mil' (learned weights of places)."""
+    suits lesions that fill a few per cent of the image, or 'attention_mil' (learned weights per position)."""
     frozen_layers: float = 0.08
     """Share of the backbone's layers, from the input, that keep their pretrained weights (0 to 1); with 1 its
     features are computed once, which needs flip, shift and narrowings off."""
@@ -211,7 +211,7 @@ class TrainingSettings:
     narrowings: bool = True
     """Give every training frame of a normal clip an abnormal twin, narrowed at one place by the program."""
     class_weights: bool = True
-    """Weigh the classes inversely to their frequency in the training part."""
+    """Weight the classes inversely to their frequency in the training part."""
 
     # Decisions
     mirrored_test: bool = True
@@ -243,7 +243,7 @@ class TrainingSettings:
     devices: int = 1
     """Accelerators (or virtual CPU devices) that share each batch."""
     executor: Literal["auto", "serial", "processes", "dask"] = "auto"
-    """Where folds are trained; 'serial' is this process, 'auto' goes by the two settings below."""
+    """Where folds are trained; 'serial' is this process, 'auto' follows workers and dask_scheduler."""
     workers: int = 1
     """Folds at a time, each in a process with its share of the threads and one of the accelerators."""
     dask_scheduler: str | None = None
@@ -286,7 +286,7 @@ class PredictSettings:
     'published' for data sets of single or selected frames (ARCADE, Kemerovo) and else 'opacification'."""
     dicom: bool = False
     """Also write DICOM objects that refer to the source (key frames, heatmap overlay) for the archive it came
-    from. They carry the source's patient and study: NOT pseudonymised. Wants requirements-extra.txt."""
+    from. They carry the source's patient and study: NOT pseudonymised. Needs requirements-extra.txt."""
     pseudonym_key: str = "data/pseudonym.key"
     """Secret behind the patient pseudonyms."""
     threads: int = 0
@@ -295,7 +295,7 @@ class PredictSettings:
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """Write the ensemble of a finished experiment as one ONNX file. Wants requirements-extra.txt."""
+    """Write the ensemble of a finished experiment as one ONNX file. Needs requirements-extra.txt."""
 
     experiment: str = "results/demo"
     """Folder of a finished experiment."""
@@ -320,9 +320,9 @@ class TuningSettings:
     input: str = "data/folds"
     """Folder that step 2 wrote."""
     trials: int = 0
-    """Trials of the search of each outer fold in all; 0 = only print every setting as YAML to edit."""
+    """Total number of trials for each outer fold; 0 = only print every setting as YAML to edit."""
     preset: str = "cpu"
-    """Preset of training settings that the trials vary; its own values are the first trial."""
+    """Preset whose training settings the trials vary; its own values are the first trial."""
     base: str = ""
     """YAML file of training settings, as `main.py --config` takes, to start from instead of the preset."""
     space: str = ""
@@ -334,11 +334,11 @@ class TuningSettings:
     inner_folds: int = 3
     """Folds that each training part is split into, by patient, to score a trial."""
     prune: bool = True
-    """Give a trial up once its score, after an inner fold, is below the median of the finished trials'."""
+    """Stop a trial early once its score after an inner fold is below the median of the finished trials'."""
     seed: int = 7
     """Seed of the search and of the inner folds."""
     executor: Literal["auto", "serial", "processes", "dask"] = "auto"
-    """Where trials are trained; 'serial' is this process, 'auto' goes by `workers` and `dask_scheduler`."""
+    """Where trials are trained; 'serial' is this process, 'auto' follows workers and dask_scheduler."""
     workers: int = 1
     """Trials at a time, each in a process with its share of the threads; 1 = in this process, and the only
     number for which the same seed gives the same trials."""

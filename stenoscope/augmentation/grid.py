@@ -40,4 +40,4 @@ VARIANTS: tuple[Variant, ...] = tuple(
 """All 25, crop by crop."""
 
 CENTRE: int = VARIANTS.index(Variant(*CROPS["centre"], 0))
-"""Index of the variant that validation and prediction use: the centre crop, unchanged."""
+"""Index of the variant that testing and prediction use: the centre crop, unchanged."""

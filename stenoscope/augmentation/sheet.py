@@ -24,7 +24,7 @@ def draw_sheet(frame: np.ndarray, title: str = "") -> np.ndarray:
     Returns
     -------
     ndarray, uint8, shape (rows, cols, 3)
-        RGB picture. The variant used for validation has a coloured border.
+        RGB picture. The variant used for testing has a coloured border.
     """
     step = _CELL + _GAP
     width = _LEFT + len(OFFSETS) * step - _GAP + _MARGIN
@@ -33,7 +33,7 @@ def draw_sheet(frame: np.ndarray, title: str = "") -> np.ndarray:
     draw = ImageDraw.Draw(sheet)
     large, text, small = (ImageFont.load_default(size) for size in (26, 18, 15))
     draw.text((_MARGIN, 22), title or "The 25 variants of a key frame", font=large, fill=_INK)
-    note = f"{CROP_SIZE} x {CROP_SIZE} pixels of {FRAME_SIZE} x {FRAME_SIZE}; outlined: used for validation"
+    note = f"{CROP_SIZE} x {CROP_SIZE} pixels of {FRAME_SIZE} x {FRAME_SIZE}; outlined: used for testing"
     draw.text((_MARGIN, 56), note, font=small, fill=_QUIET)
     for column, offset in enumerate(OFFSETS):
         caption = f"{offset:+d} grey levels" if offset else "unchanged"

@@ -72,12 +72,12 @@ def read_grey(path: Path) -> np.ndarray:
     Raises
     ------
     DatasetError
-        If it is missing or no image.
+        If it is missing or not an image.
     """
     data = np.fromfile(path, np.uint8) if is_file(path) else np.zeros(0, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
     if image is None:
-        raise DatasetError(f"{path} is missing or no image.", "a PNG file", "unpack ARCADE again.")
+        raise DatasetError(f"{path} is missing or not an image.", "a PNG file", "unpack ARCADE again.")
     return image
 
 
@@ -219,7 +219,7 @@ def _polygons(item: dict, source: Path) -> tuple[np.ndarray, ...]:
         found = tuple(np.array(part, np.float32).reshape(-1, 2) for part in parts)
     except (ValueError, TypeError) as problem:
         raise DatasetError(
-            f"{where}: its segmentation is no list of polygons.", "x, y, x, y ..."
+            f"{where}: its segmentation is not a list of polygons.", "x, y, x, y ..."
         ) from problem
     if not found or any(len(part) < 3 or not np.isfinite(part).all() for part in found):
         raise DatasetError(f"{where}: a polygon of fewer than three points.", "x, y, x, y ...")

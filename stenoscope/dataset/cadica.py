@@ -98,15 +98,13 @@ def _entry(source: Source, video: Path, label: float) -> Entry:
     selected = {name.removesuffix(".png") for name in _names(listed)}
     unknown = sorted(selected - set(number))
     if unknown:
-        raise DatasetError(f"{listed} names {unknown[0]}, which is no frame.", fix="unpack CADICA again.")
+        raise DatasetError(f"{listed} names {unknown[0]}, which is not a frame.", fix="unpack CADICA again.")
     marks = {}
     if label:
         truths = sorted((video / "groundtruth").glob("*.txt"))
         marks = {number[path.stem]: list(_marks(path)) for path in truths if path.stem in number}
         if not any(marks.values()):
-            raise DatasetError(
-                f"{video} is a run with lesions and has no box.", _LINE, "unpack CADICA again."
-            )
+            raise DatasetError(f"{video}is a run with lesions but has no box.", _LINE, "unpack CADICA again.")
     frames = tuple(sorted(number[name] for name in selected))
     lesions = tracks(marks, len(files), image_size(files[0]))
     return Entry(source, video.parent.name, label, frames, lesions)

@@ -67,7 +67,7 @@ class Catalogue:
     truth : dict of str to dict
         Entries of a `truth.json`.
     stills : bool
-        The set holds selected frames, not runs: there is no passage of contrast to look for.
+        The set holds selected frames, not runs: there is no contrast injection to look for.
     """
 
     inventory: Inventory
@@ -108,7 +108,7 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises
     ------
     DicomError
-        If it is missing or no image.
+        If it is missing or not an image.
     """
     facts = frames_facts([path])
     return facts.rows, facts.cols

@@ -218,7 +218,7 @@ class ClipSet:
         if not isinstance(names, list) or content["labels"].shape != (count, len(names)):
             raise _damaged(path, "labels and label_names do not fit each other")
         if content["keyframes"].shape != (count, KEYFRAMES_PER_CLIP):
-            raise _damaged(path, "keyframes has not five columns")
+            raise _damaged(path, "keyframes does not have five columns")
         frames.flags.writeable = False
         columns = {name: content[name] for name in (*_LISTS, *_ARRAYS)}
         method = str(content.get("method"))
@@ -360,7 +360,7 @@ class ClipSetWriter:
         frames = np.memmap(self._temporary, np.uint8, "r+", self._offset, shape)
         head, tail = _around(frames.view(np.ndarray), rest)
         if len(head) != self._offset:
-            raise RuntimeError("the pickle's head has not the length that was reserved")
+            raise RuntimeError("the pickle's head does not have the length that was reserved")
         self._stream.write(tail)
         self._stream.seek(0)
         self._stream.write(head)

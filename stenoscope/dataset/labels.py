@@ -161,11 +161,11 @@ def labels_from_folders(
     table = LabelTable(known, patients, ["label"], np.asarray(values, np.float32)[:, None])
     if faults:
         raise LabelsError(
-            f"{len(faults)} clips name no patient: {_listed(faults)}.",
+            f"{len(faults)} clips have no patient: {_listed(faults)}.",
             "a patient for every clip, so that training and test data never share one",
             "put the clips of each patient into a folder of its own (N/PATIENT/CLIP, A/PATIENT/CLIP), or "
             "write a labels.csv with the columns clip_id,patient_id,label.",
-            [f"{clip_id} names no patient" for clip_id in faults],
+            [f"{clip_id} has no patient" for clip_id in faults],
             table,
         )
     if not known:
@@ -205,7 +205,7 @@ def match_labels(table: LabelTable, clip_ids: Sequence[str]) -> tuple[dict[str, 
     rows = {clip_id: row_of[clip_id] for clip_id in clip_ids if clip_id in row_of}
     if not rows:
         raise DatasetError(
-            f"No label belongs to any clip: the labels say {_listed(table.clip_ids[:2])}, the clips are "
+            f"No label matches a clip: the labels name {_listed(table.clip_ids[:2])}, the clips are "
             f"{_listed(list(clip_ids)[:2])}.",
             "clip ids as paths below the input folder, without suffix",
             "correct the column clip_id, or --input.",
@@ -230,7 +230,7 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path} can't be read: {problem.strerror}.", _EXPECTED, "check --labels."
         ) from problem
     except (ValueError, pd.errors.ParserError) as problem:  # UnicodeDecodeError is a ValueError
-        raise DatasetError(f"{path} is no readable CSV: {problem}.", _EXPECTED, fix) from problem
+        raise DatasetError(f"{path} is not a readable CSV: {problem}.", _EXPECTED, fix) from problem
     frame = frame.fillna("").map(str.strip)
     frame.index += 1
     frame.columns = frame.loc[1].str.lower()

@@ -106,7 +106,7 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
     if name == "auto":  # the path is not there: `discover` says so
         discover(path)
     raise DatasetError(
-        f"{path} has not the layout {name}.",
+        f"{path} does not have the layout {name}.",
         LAYOUTS[name].expected,
         "correct the path, or leave --layout out.",
     )

@@ -97,7 +97,7 @@ def read(stream: BinaryIO, missing_data: bool = False) -> Any:
         where = "too early" if source.left <= 0 else f"{source.left} bytes before its end"
         raise DamagedError(f"it stops making sense {where}: {type(problem).__name__}") from None
     if source.left:
-        raise DamagedError(f"it goes on for {source.left} bytes after its end")
+        raise DamagedError(f"it continues for {source.left} bytes after its end")
     return machine.value()
 
 

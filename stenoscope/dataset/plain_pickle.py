@@ -182,12 +182,12 @@ def _other_format(head: bytes) -> str:
     if not head:
         return "is empty"
     if head[:1] == b"\x80" and len(head) > 1:
-        return "" if 2 <= head[1] <= 5 else f"is no pickle, or one of the unknown protocol {head[1]}"
+        return "" if 2 <= head[1] <= 5 else f"is not a pickle, or one of the unknown protocol {head[1]}"
     if head[128:132] == b"DICM":
-        return "is a DICOM file, no pickle"
+        return "is a DICOM file, not a pickle"
     for magic, name in _FORMATS.items():
         if head.startswith(magic):
-            return f"is {name}, no pickle"
+            return f"is {name}, not a pickle"
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
-        return "is text, no pickle (or one of protocol 0)"
-    return "is no pickle, or one of protocol 0 or 1"
+        return "is text, not a pickle (or one of protocol 0)"
+    return "is not a pickle, or one of protocol 0 or 1"

@@ -12,7 +12,7 @@ BLOCKING = frozenset(("leak", "stop"))
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a researcher should know or mend.
+    """Something that a researcher should know or fix.
 
     Attributes
     ----------

@@ -112,8 +112,8 @@ def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
         return [
             Problem(
                 "note",
-                "All headers name the same patient: they were anonymised alike and can't vouch for the "
-                "patients of the labels.",
+                "All headers name the same patient: they were anonymised to one name, so they can't confirm "
+                "the patients in the labels.",
             )
         ]
     split = [
@@ -153,10 +153,11 @@ def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
     # severity, which clips, title, fix
     found: list[tuple[str, Callable[[SurveyRow], bool], str, str]] = [
         ("warning", lambda row: row.burned_in == "YES",
-         "burned-in annotation by their headers: names may stand in the pixels", "look at their sheets."),
+         "burned-in annotation according to their headers: names may be burned into the image",
+         "look at their sheets."),
         ("note", lambda row: row.burned_in != "YES" and (row.text_share or 0) > 0,
-         "text or graphics in their pixels, of which the headers say nothing",
-         "look at their sheets: names may stand there."),
+         "text or graphics in the image that the headers do not mention",
+         "check their sheets for names."),
         ("warning", lambda row: 1 < (row.num_frames or 0) < KEYFRAMES_PER_CLIP,
          f"fewer than {KEYFRAMES_PER_CLIP} frames: key frames repeat", "export the whole runs."),
         ("note", lambda row: row.frame_time_ms is None and (row.num_frames or 0) > 1,
@@ -188,7 +189,7 @@ def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
             Problem(
                 "warning",
                 f"{count_of(len(telling), 'file name')} with what looks like a UID or a date; file names "
-                "stand in every output.",
+                "appear in every output.",
                 "rename these files before results are passed on.",
                 telling,
             )
@@ -240,9 +241,8 @@ def shortcut_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
             )
     if not items:
         return []
-    title = (
-        f"{count_of(len(items), 'technical trait')} that tell normal from abnormal clips: possible shortcuts."
-    )
+    count = count_of(len(items), "technical trait")
+    title = f"{count} by which normal and abnormal clips differ: possible shortcuts."
     return [Problem("warning", title, "balance the cohort, or test within one kind at a time.", items)]
 
 

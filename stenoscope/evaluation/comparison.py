@@ -24,7 +24,7 @@ def compare_arms(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict:
-    """The main figures of every arm, and its difference to the first.
+    """The main metrics of every arm, and its difference to the first.
 
     Parameters
     ----------

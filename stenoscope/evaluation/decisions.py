@@ -69,7 +69,7 @@ def decide_all(
         if shared:
             raise DatasetError(
                 f"{len(shared)} patients are in the inner split and in the test part of fold {fold}.",
-                "thresholds chosen on other patients than they are tested on",
+                "thresholds chosen and tested on different patients",
                 "run `python main.py` again with --overwrite.",
             )
         chosen = calibrations[int(fold)] = calibrate(held_out["logit"], held_out["label"], target)
@@ -111,7 +111,7 @@ def summarise_decisions(
         their mean logit over the temperature: the two differ by more than the temperature), each ``brier``,
         ``ece`` and ``nll`` (nats a clip); ``youden`` and ``sensitive`` with ``accuracy, sensitivity,
         specificity`` at that threshold; ``three_way`` with the share ``uncertain``, ``accuracy, sensitivity,
-        specificity`` of the other clips, and ``counts``. All figures are ``{pooled, ci95}``, None where
+        specificity`` of the other clips, and ``counts``. All metrics are ``{pooled, ci95}``, None where
         undefined.
     """
     labels = decisions["label"].to_numpy()

@@ -1,4 +1,4 @@
-"""All figures of an experiment from its predictions, and the difference between two experiments."""
+"""All metrics of an experiment from its predictions, and the difference between two experiments."""
 
 import numpy as np
 import pandas as pd

@@ -1,7 +1,8 @@
 """The fold files: what they hold, and how they are written and read back.
 
 ``fold_K_train.pickle`` and ``fold_K_valid.pickle`` hold indices into `clips.pickle`, labels and ids, not
-frames; ``fold_K_mean.pickle`` the mean image of the training part. All are plain pickles (see
+frames; ``fold_K_mean.pickle`` the mean image of the training part. "valid" is the file name of the test
+part, which no training sees. All are plain pickles (see
 `stenoscope.dataset.plain_pickle`) and name the SHA-256 of the `clips.pickle` they belong to.
 """
 

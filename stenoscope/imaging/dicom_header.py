@@ -148,7 +148,7 @@ def open_dicom(path: Path, header: bool = False) -> Iterator[tuple[BinaryIO, str
         raise DicomError(
             f"{path} is not a DICOM file.",
             "the letters DICM at byte 128",
-            "leave it out; a file without the DICOM preamble can be mended with `gdcmconv IN OUT`.",
+            "leave it out; a file without the DICOM preamble can be repaired with `gdcmconv IN OUT`.",
         )
     with path.open("rb") as file:
         meta = _read_meta(BoundedReader(file, header=True))
@@ -212,7 +212,7 @@ def _facts(dataset: Dataset, syntax: str) -> Facts:
     name = UID(syntax).name
     notes = ["colour converted to grey"] if photometric in _COLOUR else []
     notes += ["MONOCHROME1 inverted"] if photometric == "MONOCHROME1" else []
-    notes += ["mask for subtraction present, not applied"] if dataset.get("MaskSubtractionSequence") else []
+    notes += ["subtraction mask (not applied)"] if dataset.get("MaskSubtractionSequence") else []
     if str(dataset.get("RecommendedViewingMode") or "").strip().upper() == "SUB":
         notes.append("meant to be shown subtracted, read as it is stored")
     notes += functional_groups.read_notes(dataset)
@@ -249,7 +249,7 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
         raise DicomError(
             f"{path} is {'a volume' if volume else f'of modality {facts.modality}'}.",
             "modality XA (X-ray angiography), frames in time",
-            "leave it out; if it is a run of coronary angiography all the same, set its Modality: "
+            "leave it out; if it is a coronary angiography run anyway, set its Modality: "
             "`dcmodify -m Modality=XA FILE` (DCMTK).",
         )
     if not (0 < rows <= MAX_SIDE and 0 < cols <= MAX_SIDE and 0 < count <= MAX_FRAMES):
@@ -331,7 +331,7 @@ def _check_pixel_data(path: Path, header: Header, stream: BinaryIO) -> None:
         raise DicomError(
             f"{path} is not written as its transfer syntax says: its elements have no value representations.",
             "explicit value representations (PS3.5 7.1.2)",
-            "mend it with `gdcmconv IN OUT`, or export it again.",
+            "repair it with `gdcmconv IN OUT`, or export it again.",
         )
     (length,) = struct.unpack(f"{order}L", stream.read(4))
     left = end - stream.tell()

@@ -45,7 +45,9 @@ def indexed_images(path: str | os.PathLike) -> tuple[list[Path], list[Path]]:
         records = dcmread(stream, specific_tags=["DirectoryRecordSequence"]).get("DirectoryRecordSequence")
         if records is None:
             raise DicomError(
-                f"{path} is no index of files.", "a Directory Record Sequence (0004,1220)", "copy it again."
+                f"{path} is not an index of files.",
+                "a Directory Record Sequence (0004,1220)",
+                "copy it again.",
             )
         names = set()
         for record in records:

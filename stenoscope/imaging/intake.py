@@ -59,7 +59,7 @@ def discover(path: str | os.PathLike) -> Inventory:
     if not found and not any(row.status == "quarantined" for row in rows):
         held = f" among its {len(rows)} files" if rows else ""
         raise DatasetError(
-            f"{root} holds no clip{held}." if is_dir(root) else f"{root} is no clip.",
+            f"{root} holds no clip{held}." if is_dir(root) else f"{root} is not a clip.",
             expected,
             "check the path; convert other formats to one of these.",
         )

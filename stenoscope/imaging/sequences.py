@@ -92,7 +92,7 @@ def frame_files(folder: str | os.PathLike) -> list[Path]:
         raise DicomError(
             f"{folder} lacks {missing} of the frames {low} to {high}, the first being {first}.",
             "frames numbered without a gap: the key frames depend on their course in time",
-            "copy the missing frames, or number the frames anew if none is missing.",
+            "copy the missing frames, or renumber them if none is missing.",
         )
     return [found[number] for number in sorted(found)]
 

@@ -114,8 +114,8 @@ def _why_ignored(path: Path) -> str:
         return "A single image: a clip is a folder of at least two numbered ones."
     if _lacks_preamble(path):
         return (
-            "Looks like a DICOM file without its first 132 bytes. To fix: mend it with `gdcmconv IN OUT`, or "
-            "export it again."
+            "Looks like a DICOM file without its first 132 bytes. To fix: repair it with `gdcmconv IN OUT`, "
+            "or export it again."
         )
     return f"No reader for {suffix or 'files without a suffix'} of this content."
 

@@ -38,11 +38,11 @@ AUDIT_ARMS = {
 
 _MEANING = {
     "patient": "No patient is in training and test. This is what a clip of a new patient would meet: the "
-    "figures to report.",
+    "results to report.",
     "clip": "Other clips of a test clip's patient may be in training. A network that recognises the patient, "
-    "the device or the day gains by it.",
-    "frame": "Other frames of the same clip, a few hundredths of a second apart, are in training. What is "
-    "gained here is memory: no new patient will ever profit.",
+    "the device or the day benefits.",
+    "frame": "Other frames of the same clip, a few hundredths of a second apart, are in training. The gain "
+    "is memorisation and does not carry over to new patients.",
     "shuffled": "Patient-wise folds, with the labels permuted among the clips of each test part: there is "
     "nothing to learn.",
 }
@@ -67,7 +67,7 @@ def write_study_report(folder: str | PathLike) -> Path:
     study, manifest = read_json(folder / STUDY), read_manifest_if_any(folder)
     drawing = Drawing.of(
         "The arms",
-        "Left: pooled figures with 95 % intervals over patients. Right: paired differences to the first arm.",
+        "Left: pooled metrics with 95 % intervals over patients. Right: paired differences to the first arm.",
         figures.forest_figure, _named(study["arms"], STUDY_ARMS), FIGURE_NAMES, False, True,
         shape="broad",
     )  # fmt: skip
@@ -165,10 +165,10 @@ def audit_finding(arm: str, figures_of_arm: dict) -> str:
     low, high = gap["ci95"]
     change = f"{found}, {signed_text(gap)} ({interval_text(gap['ci95'], signed=True)}) to patient-wise"
     if low > 0:
-        return f"{change}: this split flatters."
+        return f"{change}: this split is optimistic."
     if high < 0:
-        return f"{change}: less, although more was known."
-    return f"{change}: no difference can be told on these patients."
+        return f"{change}: lower, although more was known."
+    return f"{change}: these patients show no clear difference."
 
 
 def _command(mode: str, folder: Path) -> str:

@@ -1,6 +1,6 @@
 """The documents beside a report: a model card and a draft of the reporting checklists, in Markdown.
 
-They hold counts, settings and figures; no ids, no paths and nothing of any patient.
+They hold counts, settings and metrics; no ids, no paths and nothing of any patient.
 """
 
 from pathlib import Path

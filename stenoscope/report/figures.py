@@ -200,7 +200,7 @@ def reliability_figure(decisions: pd.DataFrame, summary: Mapping, dark: bool = F
 
 
 def _reliability(axes, clips: pd.DataFrame, column: str, errors: Mapping, theme: dict) -> None:
-    """Share of abnormal clips among those of like probability; the area of a dot is their number."""
+    """Share of abnormal clips among those of similar probability; the area of a dot is their number."""
     probabilities = clips[column].to_numpy()
     bins = calibration_bins(probabilities)
     count = np.bincount(bins, minlength=ECE_BINS)

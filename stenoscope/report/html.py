@@ -142,7 +142,7 @@ def _drawings(data: Experiment, levels: dict[str, pd.DataFrame]) -> dict[str, Dr
         ),
         "calibration": Drawing.of(
             "Calibration",
-            "Above: share of abnormal clips among those of like probability (size: number of clips). "
+            "Above: share of abnormal clips among those of similar probability (size: number of clips). "
             "Below: probabilities by true class.",
             figures.calibration_figure, levels["clip"], summary,
         ),
@@ -156,7 +156,7 @@ def _drawings(data: Experiment, levels: dict[str, pd.DataFrame]) -> dict[str, Dr
     if data.histories:
         result["history"] = Drawing.of(
             "Training history",
-            "Loss and accuracy on the augmented training images as they passed. Test clips were looked at "
+            "Loss and accuracy on the augmented training images seen in each epoch. Test clips were used "
             "once, after the last epoch.",
             figures.history_figure,
             data.histories,
@@ -165,8 +165,8 @@ def _drawings(data: Experiment, levels: dict[str, pd.DataFrame]) -> dict[str, Dr
     if data.decisions is not None:
         result["reliability"] = Drawing.of(
             "Calibration of the decisions",
-            "Share of abnormal clips among those of like probability, before and after calibration. Shaded: "
-            "uncertain, by the median thresholds of the folds.",
+            "Share of abnormal clips among those of similar probability, before and after calibration. Shaded"
+            ": uncertain, by the median thresholds of the folds.",
             figures.reliability_figure,
             data.decisions,
             summary["decisions"],

@@ -7,14 +7,14 @@ from stenoscope.report.tables import FIGURE_NAMES, interval_text, mean_text, num
 from stenoscope.settings import TrainingSettings
 
 TILES = ("clip_auc", "clip_accuracy", "sensitivity", "specificity", "frame_auc", "frame_accuracy")
-"""Figures that head a page."""
+"""Metrics that head a page."""
 
 _ERRORS = {"brier": "Brier score", "ece": "calibration error (ECE)", "nll": "negative log-likelihood"}
 _AT = ("sensitivity", "specificity", "accuracy")
 
 
 def tile(name: str, figure: Mapping) -> dict:
-    """A headline figure with its interval as a bar from 0 to 1."""
+    """A headline metric with its interval as a bar from 0 to 1."""
     low, high = figure["ci95"] or (None, None)
     return {
         "label": FIGURE_NAMES[name],
@@ -27,7 +27,7 @@ def tile(name: str, figure: Mapping) -> dict:
 
 
 def metric_row(name: str, figure: Mapping) -> dict:
-    """A row of the table of all figures."""
+    """A row of the table of all metrics."""
     return {
         "name": FIGURE_NAMES[name],
         "strong": name in TILES[:2],
@@ -143,7 +143,7 @@ def settings_note(changed: list[dict], settings: Mapping) -> str:
 
 
 def _cells(figures) -> list[str]:
-    """Value and interval of each figure, side by side."""
+    """Value and interval of each metric, side by side."""
     return [
         text for figure in figures for text in (number_text(figure["pooled"]), interval_text(figure["ci95"]))
     ]

@@ -1,4 +1,4 @@
-"""The terminal's tables, and the way figures are written everywhere."""
+"""The terminal's tables, and how numbers are written everywhere."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,13 +24,13 @@ FIGURE_NAMES: dict[str, str] = {
     "frame_brier": "Brier score (frames)",
     "frame_ece": "calibration error (frames)",
 }
-"""Names of the summary's figures for people, in the order of the tables."""
+"""Names of the summary's metrics for people, in the order of the tables."""
 
 _PRINTED = ("clip_auc", "clip_accuracy", "sensitivity", "specificity", "frame_auc", "frame_accuracy")
 
 
 def number_text(value: float | None) -> str:
-    """A figure with three decimals, or a dash where it is undefined."""
+    """A metric with three decimals, or a dash where it is undefined."""
     return "–" if value is None else f"{value:.3f}"
 
 
@@ -92,7 +92,7 @@ def signed_text(difference: Mapping | None) -> str:
 
 
 def summary_table(summary: Mapping) -> Table:
-    """The main figures of an experiment: mean ± s.d. over folds, pooled, and interval.
+    """The main metrics of an experiment: mean ± s.d. over folds, pooled, and interval.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def localisation_table(localisation: Mapping[str, Mapping]) -> Table:
 
 
 def comparison_tables(title: str, arms: Mapping, names: Mapping[str, str]) -> list[Table]:
-    """Every figure of every arm, and its paired differences to the first; each fits 80 columns.
+    """Every metric of every arm, and its paired differences to the first; each fits 80 columns.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def print_comparison(
 
 
 def print_summary(summary: Mapping, console: Console | None = None) -> None:
-    """Print the main figures and, where lesions are known, the localisation."""
+    """Print the main metrics and, where lesions are known, the localisation."""
     console = console or Console(highlight=False)
     console.print()
     console.print(summary_table(summary))

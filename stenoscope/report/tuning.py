@@ -230,7 +230,7 @@ def _drawings(summary: Mapping, trials: pd.DataFrame) -> dict[str, Drawing]:
         result["importance"] = Drawing.of(
             "Importance of the settings",
             f"Of the variance of the inner score that single settings explain, the share of each: "
-            f"{summary['importance']['method']}. Few trials tell it roughly.",
+            f"{summary['importance']['method']}. With few trials this is a rough estimate.",
             importance_figure,
             summary["importance"]["values"],
             per_fold,
@@ -257,8 +257,8 @@ def _warnings(summary: Mapping) -> list[str]:
         if fold["tested"] > 1:
             found.append(
                 f"The test part of fold {fold['fold']} has scored {fold['tested']} settings beside the "
-                "default, because the search went on after a first choice had been tested: if that score was "
-                "the reason to go on, this one is too high."
+                "default, because the search continued after a first choice had been tested: if that score "
+                "was the reason to continue, this one is optimistic."
             )
     bounds = summary["pooled"]["difference"]["ci95"]
     if bounds and bounds[0] <= 0 <= bounds[1]:

@@ -2,7 +2,7 @@
 
 Sources are read and measured in worker processes (`check_worker`). The row of each good clip is kept in
 `.check/` of the output folder as soon as it is known. A run that was stopped, or is run again after a fault
-was mended, therefore reads only what is new, has changed, or failed. No key frames are written.
+was fixed, therefore reads only what is new, has changed, or failed. No key frames are written.
 """
 
 import json
@@ -135,7 +135,7 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
     known = _read_journal(work / _JOURNAL, set(keys.values()))
     missing = [source for source in data.inventory.sources if keys[source.clip_id] not in known]
     if len(missing) < len(keys):
-        say(f"{len(keys) - len(missing)} of {len(keys)} clips are as they were; {len(missing)} to read.")
+        say(f"{len(keys) - len(missing)} of {len(keys)} clips are unchanged; {len(missing)} to read.")
     jobs = (  # a worker may have been started in another folder
         (replace(source, path=source.path.absolute()), data.keyframes.get(source.clip_id, ()))
         for source in missing
@@ -269,5 +269,5 @@ def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command:
             shown.append((problem.severity.upper(), problem.told))
     shown += [("table", str(output / TABLE)), ("look at", str(output / PAGE))]
     blocked = any(problem.severity in BLOCKING for problem in problems)
-    title = "Check: mend what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
+    title = "Check: fix what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
     finish(title, shown, command)

@@ -28,10 +28,10 @@ CHECK = (".check", "check")
 
 UNLABELLED = "No label for this clip. To fix: add a line clip_id,patient_id,label."
 CRASHED = (
-    "The process that read this clip was killed, twice: by a crash of the decoder, or for want of memory. To "
+    "The process that read this clip was killed twice, by a decoder crash or lack of memory. To "
     "fix: convert the file to an uncompressed transfer syntax."
 )
-GONE = "It was there when the run began and is gone. To fix: put it back, or run again without it."
+GONE = "It was there when the run began and is now gone. To fix: put it back, or run again without it."
 
 _LABELS_FROM = {
     "folders": "Labels from the folders N/ and A/.",

@@ -53,7 +53,7 @@ def make_folds(settings: FoldSettings) -> None:
             clips_folder=Path(os.path.relpath(source, output)).as_posix(),
             outputs={name: provenance.sha256_file(output / name) for name in names},
         )
-    rows = [("folds", f"{output}: {NUM_FOLDS} x train, valid, mean; folds.csv")]
+    rows = [("folds", f"{output}: {NUM_FOLDS} x train, valid (test part), mean; folds.csv")]
     rows += [
         (
             f"fold {row['fold']}",

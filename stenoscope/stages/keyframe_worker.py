@@ -26,8 +26,8 @@ from stenoscope.keyframes.registry import choose
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import KeyframeChoice
 
-NO_CONTRAST = "No passage of contrast through vessels was found in this clip."
-LEFT_OUT = f"{NO_CONTRAST} To fix: leave it out; to use it all the same, --method moon2021 takes any clip."
+NO_CONTRAST = "No contrast injection was found in this clip."
+LEFT_OUT = f"{NO_CONTRAST} To fix: leave it out; to use it anyway, --method moon2021 takes any clip."
 
 
 @dataclass(frozen=True)

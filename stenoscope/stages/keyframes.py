@@ -21,7 +21,7 @@ from stenoscope.cli import finish, progress, say
 from stenoscope.cluster import Run, await_file
 from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.labels import LabelTable, match_labels
-from stenoscope.dataset.problems import Problem
+from stenoscope.dataset.problems import Problem, count_of
 from stenoscope.dataset.repeats import mark_repeats, repeat_problems
 from stenoscope.dataset.truth import keyframe_lesions, truth_text
 from stenoscope.errors import DatasetError
@@ -282,7 +282,7 @@ def _notes(intake: Path) -> str:
     with intake.open(encoding="utf-8", newline="") as file:
         reasons = [row["reason"] for row in csv.DictReader(file) if row["status"] == "ok"]
     notes = Counter(note for reason in reasons for note in reason.split("; ") if note)
-    return "; ".join(f"{count} {note}" for note, count in notes.most_common())
+    return "; ".join(f"{note}: {count_of(count, 'clip')}" for note, count in notes.most_common())
 
 
 def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:

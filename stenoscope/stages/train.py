@@ -307,7 +307,7 @@ def _check_same_inputs(config: Path, settings: TrainingSettings, inputs: dict[st
 
 
 def _show(experiment: Path) -> None:
-    """Print the table of figures and the files to open."""
+    """Print the table of metrics and the files to open."""
     from stenoscope.report.tables import print_summary
 
     print_summary(json.loads((experiment / "summary.json").read_text(encoding="utf-8")))
@@ -317,7 +317,7 @@ def _show(experiment: Path) -> None:
             ("report", f"{experiment / 'report.html'}"),
             ("heatmaps", f"{experiment / 'heatmaps'}/ (one PNG per test clip; many in montage.png)"),
             ("predictions", f"{experiment / 'predictions.csv'}"),
-            ("figures", f"{experiment / 'summary.json'}"),
+            ("metrics", f"{experiment / 'summary.json'}"),
         ],
         f"python main.py predict PATH... --experiment {experiment}",
     )

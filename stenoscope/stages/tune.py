@@ -173,7 +173,7 @@ def _test(study: FoldStudy, fits: Fits) -> FoldOutcome:
         if table is None:
             raise DatasetError(
                 f"The test on outer fold {study.fold} failed: {problem}.",
-                "a training that ends",
+                "training that runs to its end",
                 "run the same command again, or search less costly settings (--space).",
             )
         tables.append(table)

@@ -203,7 +203,7 @@ class Trainer:
         Returns
         -------
         list of dict
-            One row per epoch: epoch, loss, accuracy (both on the augmented training images as they passed),
+            One row per epoch: epoch, loss, accuracy (both on the augmented training images),
             learning_rate, seconds.
         """
         settings = self.settings

@@ -78,7 +78,7 @@ class Fits:
         if isinstance(self._pool, WorkerPool) and crashed(future):
             future = self._pool.submit(self._fit, job)
         if crashed(future):
-            return None, "the process was killed, for want of memory perhaps"
+            return None, "the process was killed, perhaps for lack of memory"
         problem = future.exception()
         if isinstance(problem, SettingsError):
             return None, problem.one_line

@@ -108,7 +108,7 @@ def summarise_nested(outcomes: Sequence[FoldOutcome], inner_folds: int, default:
 
 
 def nested_table(summary: dict) -> pd.DataFrame:
-    """The figures of `summarise_nested`, a row per outer fold and one pooled: nested.csv."""
+    """The metrics of `summarise_nested`, a row per outer fold and one pooled: nested.csv."""
 
     def row(name: str, scores: dict) -> dict:
         outer, default, gap = scores["outer"], scores["default_outer"], scores["difference"]

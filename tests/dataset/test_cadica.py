@@ -71,7 +71,7 @@ def test_a_lesion_that_only_some_frames_show_is_not_made_up_in_the_others(tree):
         ("v1/groundtruth/p1_v1_00003.txt", "\n1 2 3\n", "lines of four numbers"),
         ("v1/groundtruth/p1_v1_00003.txt", "1 2 0 4 p99\n", "the box is"),
         ("v1/groundtruth/p1_v1_00003.txt", "1 2 nan 4 p99\n", "the box is"),
-        ("v1/p1_v1_selectedFrames.txt", "p1_v1_00099\n", "p1_v1_00099, which is no frame"),
+        ("v1/p1_v1_selectedFrames.txt", "p1_v1_00099\n", "p1_v1_00099, which is not a frame"),
         ("nonlesionVideos.txt", "v1\nv4\n", "both"),
         ("lesionVideos.txt", "", "neither"),
     ],

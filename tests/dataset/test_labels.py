@@ -60,9 +60,9 @@ def test_long_lists_of_faults_are_cut(tmp_path):
         ("a,b\n1,2\n", "no column clip_id; no column patient_id; no column label"),
         ("clip_id,patient_id,label,label\na,p,1,1\n", "two columns label"),
         ("clip_id,patient_id,label\n", "no clips"),
-        ("", "no readable CSV"),
+        ("", "not a readable CSV"),
         ("clip_id,patient_id,label\na,p,1,1\n", "line 2"),
-        ('clip_id,patient_id,label\na,"p,1\n', "no readable CSV"),
+        ('clip_id,patient_id,label\na,"p,1\n', "not a readable CSV"),
     ],
 )
 def test_files_that_are_no_label_table(tmp_path, text, match):
@@ -97,7 +97,7 @@ def test_clip_directly_below_asks_its_header():
 
 
 def test_clips_without_a_patient_are_an_error_that_names_them_all():
-    with pytest.raises(DatasetError, match=r"2 clips name no patient: 'A/a', 'N/b'") as caught:
+    with pytest.raises(DatasetError, match=r"2 clips have no patient: 'A/a', 'N/b'") as caught:
         labels_from_folders(["A/a", "N/b", "N/p/c"], lambda clip_id: None)
     assert "N/PATIENT/CLIP" in caught.value.fix
 
@@ -116,7 +116,7 @@ def test_labels_and_clips_are_matched(tmp_path):
 
 def test_no_label_for_any_clip_shows_both_spellings(tmp_path):
     table = read_labels(write(tmp_path, "clip_id,patient_id,label\nb.dcm,p,1\n"))
-    with pytest.raises(DatasetError, match=r"the labels say 'b.dcm', the clips are 'b'"):
+    with pytest.raises(DatasetError, match=r"the labels name 'b.dcm', the clips are 'b'"):
         match_labels(table, ["b"])
 
 
@@ -136,7 +136,7 @@ def test_faulty_labels_keep_all_faults_and_what_could_be_read(tmp_path):
 def test_folders_without_patients_keep_their_labels():
     with pytest.raises(LabelsError) as caught:
         labels_from_folders(["N/a", "A/p/b", "A/c"], {"N/a": None, "A/c": "p-1"}.get)
-    assert caught.value.faults == ["N/a names no patient"]
+    assert caught.value.faults == ["N/a has no patient"]
     assert (caught.value.table.clip_ids, caught.value.table.patient_ids) == (
         ["N/a", "A/p/b", "A/c"],
         ["", "p", "p-1"],

@@ -304,7 +304,7 @@ def test_frame_rate_of_the_presentation(tmp_path):
     "elements, note",
     [
         ({"MaskSubtractionSequence": [item(MaskOperation="AVG_SUB", MaskFrameNumbers=[1])]},
-         "mask for subtraction present, not applied"),
+         "subtraction mask (not applied)"),
         ({"RecommendedViewingMode": "SUB"}, "meant to be shown subtracted, read as it is stored"),
         ({"InConcatenationNumber": 2}, "part 2 of a run that was split"),
         ({"PositionerMotion": "DYNAMIC"}, "C-arm turns during the run"),

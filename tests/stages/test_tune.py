@@ -157,9 +157,9 @@ def test_a_study_can_be_made_longer_and_says_so(tmp_path, space, faked):
 
 
 def test_another_study_is_not_mixed_in(nested, space, faked, tmp_path):
-    with pytest.raises(DatasetError, match="another seed"):
+    with pytest.raises(DatasetError, match=r"different settings \(seed: 7, now 8\)"):
         tune.tune(TuningSettings(study=str(nested), space=space, trials=9, outer_folds=2, seed=8))
-    with pytest.raises(DatasetError, match=r"another .*input \(settings\)"):
+    with pytest.raises(DatasetError, match=r"different .*input \(settings\)"):
         tune.tune(TuningSettings(study=str(nested), space=space, trials=9, outer_folds=2, preset="paper"))
     other = tmp_path / "space.yaml"
     other.write_text("epochs: [5, 10]\n")

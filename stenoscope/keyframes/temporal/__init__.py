@@ -1,6 +1,6 @@
 """Start, apex and end learned from time: a key-frame method with trained weights.
 
-Zhang et al. [1]_ find the passage of contrast by temporal action localisation: two actions per clip, start
+Zhang et al. [1]_ find the contrast injection by temporal action localisation: two actions per clip, start
 to apex and apex to end. Their parts are here: vessel features of consecutive frames (`features`; a frozen
 backbone's as the alternative, `frozen`), a convolutional LSTM for the long term, a Transformer of local
 windows on a pyramid of time scales for the short term, with anchor-free classification and boundary

@@ -20,8 +20,8 @@ from stenoscope.training.machine import prepare
 
 _PROG = "python -m stenoscope.keyframes.temporal"
 _COMMANDS = {
-    "train": "train the network, or go on from weights: simulated clips, or a folder with a label file",
-    "evaluate": "score weights on clips that they were not trained on, with a figure of each clip",
+    "train": "train the network, on simulated clips or on a folder with a label file",
+    "evaluate": "score weights on clips that they were not trained on, with a picture of each clip",
 }
 
 

@@ -75,7 +75,7 @@ class Kind:
             raise WeightsError(
                 f"The clip's features have the shape {values.shape}.",
                 f"features of the kind {self.name!r}, (num_frames, {', '.join(map(str, self.shape))})",
-                f"extract them anew as {self.name!r}, or use weights that were trained on the others.",
+                f"extract them again as {self.name!r}, or use weights that were trained on the others.",
             )
 
 

@@ -114,5 +114,5 @@ def _stored(path: str | Path) -> Iterator:
         raise WeightsError(
             f"{path} can't be read as weights of the temporal network: {problem}.",
             "a file that `python -m stenoscope.keyframes.temporal train` wrote",
-            "restore it from the repository, or train anew.",
+            "restore it from the repository, or train it again.",
         ) from problem
