@@ -6,9 +6,9 @@ VOC annotation::
     ROOT/dataset/14_002_5_0016.bmp     site, patient, series, frame
     ROOT/dataset/14_002_5_0016.xml     object / bndbox / xmin, ymin, xmax, ymax
 
-The frames may also lie in ROOT itself. Those of a series are taken as one clip; the publishers kept frames in
-which the artery is filled, so their course in time is not complete. Every annotated frame has a stenosis: the
-set has no normal clips.
+The frames may also lie in ROOT itself, and public copies have them as PNG or JPEG. Those of a series are taken
+as one clip; the publishers kept frames in which the artery is filled, so their course in time is not complete.
+Every annotated frame has a stenosis: the set has no normal clips.
 
 References
 ----------
@@ -19,6 +19,7 @@ References
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,7 +31,7 @@ from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.inventory import IntakeRow, Source
 from stenoscope.imaging.sequences import series_files
 
-_FRAME = re.compile(r"(?P<patient>\d+_\d+)_(?P<series>\d+)_\d+\.bmp", re.IGNORECASE)
+_FRAME = re.compile(r"(?P<patient>\d+_\d+)_(?P<series>\d+)_\d+\.(bmp|png|jpe?g)", re.IGNORECASE)
 _VOC = "Pascal VOC: object / bndbox with xmin, ymin, xmax, ymax"
 
 
@@ -66,10 +67,10 @@ def read_kemerovo(root: Path) -> Catalogue:
 def _folder(root: Path) -> Path | None:
     """Where the frames lie."""
     for folder in (root / "dataset", root):
-        if is_dir(folder) and any(
-            _FRAME.fullmatch(path.name) and _annotation(path)
-            for path in sorted(folder.glob("*.[bB][mM][pP]"))[:100]
-        ):
+        if not is_dir(folder):
+            continue
+        frames = (path for path in sorted(folder.glob("*")) if _FRAME.fullmatch(path.name))
+        if any(_annotation(path) for path in islice(frames, 100)):
             return folder
     return None
 

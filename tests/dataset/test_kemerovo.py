@@ -1,6 +1,8 @@
+import cv2
 import pytest
 
 from stenoscope.dataset.kemerovo import is_kemerovo, read_kemerovo
+from stenoscope.dataset.layouts import open_layout
 from stenoscope.imaging.intake import admit
 from tests.dataset.trees import voc, write_kemerovo
 
@@ -56,3 +58,20 @@ def test_other_folders_of_bitmaps_are_not_taken_for_it(tree):
     for path in (tree / "dataset").glob("*.xml"):
         path.unlink()
     assert not is_kemerovo(tree) and not is_kemerovo(tree / "nowhere")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG"])
+def test_public_copies_in_other_formats_are_the_same_set(tree, suffix):
+    for path in (tree / "dataset").glob("*.bmp"):
+        cv2.imwrite(str(path.with_suffix(suffix)), cv2.imread(str(path)))
+        path.unlink()
+    assert is_kemerovo(tree)
+    assert read_kemerovo(tree).keyframes == {"14_002_5": (0, 2), "14_002_6": (0,), "14_003_5": (0, 1)}
+
+
+def test_a_real_copy_has_boxes_in_every_frame(real_data):
+    name, data = open_layout(real_data / "kemerovo")
+    assert name == "kemerovo" and data.labels.clip_ids == ["14_088_2", "14_092_2"]
+    assert data.keyframes == {clip: tuple(range(26)) for clip in data.labels.clip_ids}
+    for clip, entry in data.truth.items():
+        assert all(any(lesion["boxes"][frame] for lesion in entry["lesions"]) for frame in range(26)), clip
