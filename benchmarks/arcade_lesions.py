@@ -8,12 +8,12 @@ crops of 128 px on coronary arteries, with a lesion or without.
 
 - Crops are centred on points of vessel centre-lines. A positive's lesion lies anywhere in its central 64 px;
   a negative shares no pixel with a lesion's box. Points on ribs, catheters and noise are left out by a filter
-  that was fitted to the vessel masks of the syntax task.
+  that was fitted to the vessel masks of the syntax task, on frames that look like no validation frame.
 - Every positive has a negative that matches it in position, width of the vessel, vesselness and brightness.
   The first table says what classifiers make of those covariates alone.
-- Networks learn the labels of training crops and are tested once, on the validation frames; what was chosen
-  was chosen by cross-validation inside the training frames, whose AUC is printed beside. Training frames that
-  look like a validation frame's patient are left out.
+- Networks learn the labels of training crops and are tested on the validation frames. The AUC of a
+  cross-validation inside the training frames is printed beside, unless `--no-cross_validate`. Training frames
+  that look like a validation frame's patient are left out.
 - Arms: `frozen` (logistic regression on ImageNet features), `real` (real crops alone), `simulated` (crops of
   the simulated cohort, never a real one), `both` (the simulated arm's network, trained on with real crops).
   `--arm both` runs all of them. Each has a recipe of its own: `real` adds narrowings that the program

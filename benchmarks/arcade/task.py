@@ -96,24 +96,48 @@ def tables_of(keep: Keeper, name: str, frames: list[np.ndarray]) -> list[np.ndar
     )
 
 
-def fit_filter(keep: Keeper, root: Path) -> CoronaryFilter:
-    """The filter of coronary points, from the syntax task's training frames, or its validation frames."""
+def fit_filter(keep: Keeper, root: Path, tested: np.ndarray) -> tuple[CoronaryFilter, int]:
+    """The filter of coronary points, from frames of the syntax task that look like none of `tested`.
+
+    Its training frames are used, or its validation frames where only those are there.
+
+    Parameters
+    ----------
+    keep : Keeper
+    root : Path
+        ARCADE's folder.
+    tested : ndarray, uint8, shape (n, 512, 512)
+        Frames that crops are tested on: some of the syntax task's are the same, or of the same patient.
+
+    Returns
+    -------
+    filter : CoronaryFilter
+    left_out : int
+        Frames of the syntax task that look like one of `tested`.
+    """
     split = next((item for item in ("train", "val") if (root / "syntax" / item).is_dir()), "train")
     vessels = [item for item in read_vessels(root, split) if item.mask.any()]
-    tables = tables_of(keep, f"syntax-{split}", [read_grey(item.path) for item in vessels])
-    known = [on_mask(table, item.mask) for table, item in zip(tables, vessels, strict=True)]
-    return CoronaryFilter(SEED).fit(np.concatenate(tables), np.concatenate(known))
+    frames = np.stack([read_grey(item.path) for item in vessels])
+    alike = likeness(frames, tested).max(axis=1) >= ALIKE
+    tables = tables_of(keep, f"syntax-{split}", list(frames[~alike]))
+    used = [item for item, same in zip(vessels, alike, strict=True) if not same]
+    known = [on_mask(table, item.mask) for table, item in zip(tables, used, strict=True)]
+    return CoronaryFilter(SEED).fit(np.concatenate(tables), np.concatenate(known)), int(alike.sum())
 
 
 def make_task(keep: Keeper, root: Path, limit: int) -> tuple[Task, CoronaryFilter, dict]:
     """Cohorts, fixed crops and the covariate table."""
-    coronary = fit_filter(keep, root)
     images = {split: read_lesions(root, split) for split in ("train", "val")}
     if limit:
         images = {split: items[:limit] for split, items in images.items()}
     frames = {split: np.stack([read_grey(item.path) for item in items]) for split, items in images.items()}
     alike = likeness(frames["train"], frames["val"]).max(axis=1) >= ALIKE
-    cohorts, counts = {}, {"frames left out of training, alike one of val": int(alike.sum())}
+    coronary, left_out = fit_filter(keep, root, frames["val"])
+    cohorts: dict[str, Cohort] = {}
+    counts = {
+        "frames left out of training, alike one of val": int(alike.sum()),
+        "frames left out of the crop filter, alike one of val": left_out,
+    }
     for split, items in images.items():
         used = ~alike if split == "train" else np.ones(len(items), bool)
         kept = [item for item, use in zip(items, used, strict=True) if use]

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.arcade import alike, crops, localise, matching, network
 from benchmarks.arcade.task import Keeper
 from benchmarks.arcade.vessels import FEATURES, CoronaryFilter, describe, on_mask
+from stenoscope.dataset.arcade import read_grey
 
 NARROW = 256  # column of the lesion of `frame`
 
@@ -302,3 +303,18 @@ def test_a_wrong_folder_is_one_paragraph(root, tmp_path):
     command = [sys.executable, "benchmarks/arcade_lesions.py", "--arcade", str(tmp_path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "error:" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_frames_of_one_patient_in_two_parts_are_known(real_data):
+    stenosis, syntax = real_data / "arcade" / "stenosis", real_data / "arcade" / "syntax"
+
+    def frame(folder, name):
+        return read_grey(folder / "images" / f"{name}.png")[None]
+
+    def alike_frames(first, second):
+        return alike.likeness(first, second)[0, 0] >= alike.ALIKE
+
+    assert alike_frames(frame(stenosis / "train", 126), frame(stenosis / "val", 180))
+    assert alike_frames(frame(stenosis / "train", 44), frame(stenosis / "val", 57))
+    assert alike_frames(frame(syntax / "val", 4), frame(stenosis / "val", 58))
+    assert not alike_frames(frame(stenosis / "train", 68), frame(stenosis / "val", 46))  # two patients, by eye
