@@ -218,8 +218,8 @@ def show(console: Console, title: str, found: dict) -> None:
     console.print(table)
 
 
-def measure_refit(phantom: Path, angiodata: Path) -> tuple[dict, dict]:
-    """Rows as of `measure`, by refitted constants, and the constants that all patients choose together."""
+def measure_refit(phantom: Path, angiodata: Path) -> tuple[dict, dict[str, refit.Choice]]:
+    """Rows as of `measure`, by refitted constants, and the constants chosen (see `refit.refit`)."""
     traces = []
     for real, clips in ((True, read_angiodata(angiodata)), (False, read_phantom(phantom))):
         for frames, reference in track(
@@ -264,9 +264,12 @@ def main() -> None:
     console = Console(width=200)
     if arguments.refit:
         found, chosen = measure_refit(arguments.phantom, arguments.angiodata)
-        show(console, "AngioData, constants of `opacification` fitted without the patient measured", found)
-        for what, setting in chosen.items():
-            console.print(f"{what}, with all patients: {setting[0]}, {setting[1]}")
+        show(console, "AngioData, constants of `opacification` that no clip of the patient measured helped to choose", found)
+        for what, choice in chosen.items():
+            console.print(
+                f"{what}: {choice.vessels}, {choice.plateau}: {choice.real:.3f} frames on the real clips, "
+                f"{choice.simulated:.3f} on the simulated ones"
+            )
         return
     for title, folder, read in (
         ("AngioData, visual reading", arguments.angiodata, read_angiodata),

@@ -1,27 +1,28 @@
-"""What the constants of the method `opacification` would be, fitted without the patient that is measured.
+"""Chooses the constants of the method `opacification`, and measures what the choice is worth.
 
-A grid over `PlateauRule`, and `VesselRule` with one value changed at a time. The cost of a setting is the
-mean distance of the apex on unchanged clips, half of it on the simulated clips and half on the real ones; for
-each real patient the setting is chosen without that patient's clips.
+The grid is every `VesselRule` with every `PlateauRule` below. The cost of a setting is its mean distance of the
+apex, in frames, on the simulated clips plus its mean distance on the real ones, all unchanged in time. The setting
+with the least cost is chosen; of equal ones the first of the grid. For each real patient it is also chosen without
+that patient's clips, and from simulated clips alone.
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from rich.progress import track
 
-from stenoscope.keyframes.scores import VESSELS, VesselRule, measure_filling
-from stenoscope.keyframes.selection import PLATEAU, PlateauRule, plateau_apex, smooth
+from stenoscope.keyframes.scores import VesselRule, measure_filling
+from stenoscope.keyframes.selection import PlateauRule, plateau_apex, smooth
 
-GRID = {
+PLATEAU_GRID = {
     "level": (0.7, 0.75, 0.8, 0.85, 0.9),
     "lateness": (0.5, 0.6, 0.7),
     "smoothing": (0.06, 0.12, 0.2),
     "floor": (0.3, 0.5, 0.7),
     "beyond": (0.0, 0.08, 0.16),
 }
-VESSEL_STEPS = {"sigma": (1.5, 3.0), "length": (32.0, 64.0), "area": (0.05, 0.12)}
+VESSEL_GRID = {"sigma": (1.5, 2.0, 3.0), "length": (32.0, 48.0, 64.0), "area": (0.05, 0.08, 0.12)}
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,13 @@ class Trace:
 
 
 def vessel_rules() -> list[VesselRule]:
-    """The defaults, and each of them changed alone."""
-    return [VESSELS] + [
-        replace(VESSELS, **{name: value}) for name, values in VESSEL_STEPS.items() for value in values
-    ]
+    """The whole grid, sigma changing slowest."""
+    return [VesselRule(*values) for values in itertools.product(*VESSEL_GRID.values())]
 
 
 def plateau_rules() -> list[PlateauRule]:
-    """The whole grid."""
-    return [PlateauRule(*values) for values in itertools.product(*GRID.values())]
+    """The whole grid, level changing slowest."""
+    return [PlateauRule(*values) for values in itertools.product(*PLATEAU_GRID.values())]
 
 
 def curves(frames: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -59,44 +58,67 @@ def apexes(traces: list[Trace]) -> np.ndarray:
     found = np.empty((len(vessel_rules()), len(rules), len(traces)), int)
     for index, one in enumerate(track(traces, description="refit", transient=True)):
         for vessel, share in enumerate(one.shares):
-            smoothed = {value: smooth(share, PlateauRule(smoothing=value)) for value in GRID["smoothing"]}
+            smoothed = {
+                value: smooth(share, PlateauRule(smoothing=value)) for value in PLATEAU_GRID["smoothing"]
+            }
             for number, rule in enumerate(rules):
                 found[vessel, number, index] = plateau_apex(smoothed[rule.smoothing], rule)
     return found
 
 
-def refit(
-    traces: list[Trace],
-) -> tuple[dict[str, dict[str, list]], dict[str, tuple[VesselRule, PlateauRule]]]:
-    """Choose the setting for each real patient without that patient, and one with all of them.
+@dataclass(frozen=True)
+class Choice:
+    """The setting that a group of clips chooses, with its mean distances in frames on all clips as they are."""
+
+    vessels: VesselRule
+    plateau: PlateauRule
+    real: float
+    simulated: float
+
+
+LEFT_OUT, SIMULATED, TOGETHER = "without the patient measured", "from simulated clips alone", "all together"
+
+
+def refit(traces: list[Trace]) -> tuple[dict[str, dict[str, list]], dict[str, Choice]]:
+    """Choose the setting for each real patient without that patient, from simulated clips alone, and from all.
 
     Returns
     -------
     rows : dict
-        {what was refitted: {change: [(patient, measures), ...]}} of the real clips, each measured with the
-        setting that was chosen without its patient.
+        {`LEFT_OUT` or `SIMULATED`: {change: [(patient, measures), ...]}} of the real clips, each measured with
+        a setting that was chosen without its patient.
     chosen : dict
-        {what was refitted: setting that all patients choose together}.
+        `SIMULATED` and `TOGETHER` with their choice; the latter is what the program ships.
     """
     found = apexes(traces)
     distance = np.abs(found - np.array([one.apex for one in traces]))
     real = np.array([one.real for one in traces])
     patient = np.array([one.patient for one in traces])
     as_is = np.array([one.change == "as is" for one in traces])
-    default = 0, plateau_rules().index(PLATEAU)
+    by_simulated = distance[:, :, ~real & as_is].mean(axis=2)
+
+    def best(fitted_on: np.ndarray) -> tuple:
+        cost = by_simulated + distance[:, :, fitted_on].mean(axis=2) if fitted_on.any() else by_simulated
+        return np.unravel_index(np.argmin(cost), cost.shape)  # of equal ones, the first
+
+    nobody = np.zeros(len(traces), bool)
+    simulated, together = best(nobody), best(real & as_is)
+    without = {name: best(real & as_is & (patient != name)) for name in np.unique(patient[real])}
     rows: dict[str, dict[str, list]] = {}
-    chosen = {}
-    for what, vessels in (("plateau refitted", 1), ("all refitted", len(found))):
-        best = {}
-        for name in ["", *np.unique(patient[real])]:
-            cost = distance[:vessels, :, ~real & as_is].mean(axis=2)
-            cost = cost + distance[:vessels, :, real & as_is & (patient != name)].mean(axis=2)
-            tied = cost[default] == cost.min()  # then the default stays
-            best[name] = default if tied else np.unravel_index(np.argmin(cost), cost.shape)
-        for index in np.flatnonzero(real):
-            one, (vessel, plateau) = traces[index], best[patient[index]]
-            apex = found[vessel, plateau, index]
+    for index in np.flatnonzero(real):
+        one = traces[index]
+        for what, setting in ((LEFT_OUT, without[patient[index]]), (SIMULATED, simulated)):
+            apex = found[(*setting, index)]
             measures = {"distance": abs(apex - one.apex), "inside": float(apex in one.accepted)}
             rows.setdefault(what, {}).setdefault(one.change, []).append((one.patient, measures))
-        chosen[what] = vessel_rules()[best[""][0]], plateau_rules()[best[""][1]]
+    by_real = distance[:, :, real & as_is].mean(axis=2)
+    chosen = {
+        what: Choice(
+            vessel_rules()[setting[0]],
+            plateau_rules()[setting[1]],
+            float(by_real[setting]),
+            float(by_simulated[setting]),
+        )
+        for what, setting in ((SIMULATED, simulated), (TOGETHER, together))
+    }
     return rows, chosen
