@@ -264,7 +264,11 @@ def main() -> None:
     console = Console(width=200)
     if arguments.refit:
         found, chosen = measure_refit(arguments.phantom, arguments.angiodata)
-        show(console, "AngioData, constants of `opacification` that no clip of the patient measured helped to choose", found)
+        show(
+            console,
+            "AngioData, constants of `opacification` that no clip of the patient measured helped to choose",
+            found,
+        )
         for what, choice in chosen.items():
             console.print(
                 f"{what}: {choice.vessels}, {choice.plateau}: {choice.real:.3f} frames on the real clips, "

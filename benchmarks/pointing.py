@@ -34,10 +34,8 @@ from stenoscope.stages.ensemble import (
     read_experiment,
 )
 from stenoscope.stages.explain import drawn_methods, lesion_boxes
+from stenoscope.vesselness.combined import vessel_mask
 from stenoscope.vesselness.hessian import vesselness
-
-VESSEL_SHARE = 0.05
-"""Share of a frame's pixels that counts as vessel for the null baseline, as in step 3."""
 
 
 def annotated(clips: ClipSet, limit: int) -> list[int]:
@@ -71,9 +69,8 @@ def measure(models: list, trained: TrainingSettings, clips: ClipSet, chosen: lis
         for method in drawn_methods(trained):
             heatmap = ensemble_maps(models, images[keyframe : keyframe + 1], method, trained)[0]
             rows.append({**ids, "method": method, **score_clip(heatmap, boxes)._asdict()})
-        response = vesselness(frames[keyframe])
-        vessels = response >= np.quantile(response, 1 - VESSEL_SHARE)
-        for name, score in score_baselines(vessels, response, boxes).items():
+        frame = frames[keyframe]
+        for name, score in score_baselines(vessel_mask(frame), vesselness(frame), boxes).items():
             rows.append({**ids, "method": name, **score._asdict()})
     return pd.DataFrame(rows)
 

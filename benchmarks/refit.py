@@ -1,9 +1,9 @@
 """Chooses the constants of the method `opacification`, and measures what the choice is worth.
 
-The grid is every `VesselRule` with every `PlateauRule` below. The cost of a setting is its mean distance of the
-apex, in frames, on the simulated clips plus its mean distance on the real ones, all unchanged in time. The setting
-with the least cost is chosen; of equal ones the first of the grid. For each real patient it is also chosen without
-that patient's clips, and from simulated clips alone.
+The grid is every `VesselRule` with every `PlateauRule` below. The cost of a setting is the distance of the
+apex from the reference, in frames: the mean over the simulated clips plus the mean over the real ones, all
+unchanged in time. The setting of least cost is chosen; of equal ones the first of the grid. For each real
+patient it is also chosen without that patient's clips, and from simulated clips alone.
 """
 
 import itertools
@@ -68,7 +68,7 @@ def apexes(traces: list[Trace]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Choice:
-    """The setting that a group of clips chooses, with its mean distances in frames on all clips as they are."""
+    """A chosen setting, with its mean distances in frames on all unchanged clips."""
 
     vessels: VesselRule
     plateau: PlateauRule
@@ -80,13 +80,13 @@ LEFT_OUT, SIMULATED, TOGETHER = "without the patient measured", "from simulated 
 
 
 def refit(traces: list[Trace]) -> tuple[dict[str, dict[str, list]], dict[str, Choice]]:
-    """Choose the setting for each real patient without that patient, from simulated clips alone, and from all.
+    """Choose the setting without each real patient, from simulated clips alone, and from all clips.
 
     Returns
     -------
     rows : dict
-        {`LEFT_OUT` or `SIMULATED`: {change: [(patient, measures), ...]}} of the real clips, each measured with
-        a setting that was chosen without its patient.
+        {`LEFT_OUT` or `SIMULATED`: {change: [(patient, measures), ...]}} of the real clips, each measured
+        with a setting that was chosen without its patient.
     chosen : dict
         `SIMULATED` and `TOGETHER` with their choice; the latter is what the program ships.
     """

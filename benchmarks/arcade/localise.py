@@ -11,7 +11,7 @@ from benchmarks.arcade.crops import CORONARY, Cohort, cut_out
 from benchmarks.arcade.network import POSES, ZOOM, build
 from stenoscope.evaluation.localisation import MARGIN, score_baselines, score_clip
 from stenoscope.heatmaps.registry import heatmaps
-from stenoscope.vesselness.combined import vessel_map
+from stenoscope.vesselness.combined import vessel_map, vessel_mask
 
 WINDOW = 256
 """Side of a window, pixels of the 512 x 512 frame."""
@@ -19,7 +19,7 @@ OFFSET = 96
 """Furthest that a lesion's middle lies from the window's centre on each axis, pixels."""
 METHODS = ("cam", "hirescam")
 LAYER = "block7_add"
-_VESSEL_WIDTH = 9
+_NEAR = 25  # pixels around a coronary centre-line that hold its vessel
 
 
 class Window(NamedTuple):
@@ -94,7 +94,8 @@ def pointing(cohort: Cohort, windows: list[Window], evidence: dict[str, np.ndarr
         mine = (cohort.owner == window.frame) & (cohort.points[:, -1] > CORONARY)
         centres = cohort.points[mine, :2].astype(int)
         lines[centres[:, 1], centres[:, 0]] = 1
-        vessels = cv2.dilate(lines, np.ones((_VESSEL_WIDTH,) * 2, np.uint8))[part] > 0
+        near = cv2.dilate(lines, np.ones((_NEAR,) * 2, np.uint8)) > 0
+        vessels = (vessel_mask(cohort.frames[window.frame]) & near)[part]
         vesselness = vessel_map(cohort.frames[window.frame])[part]
         found = {
             margin: {

@@ -6,9 +6,9 @@ VOC annotation::
     ROOT/dataset/14_002_5_0016.bmp     site, patient, series, frame
     ROOT/dataset/14_002_5_0016.xml     object / bndbox / xmin, ymin, xmax, ymax
 
-The frames may also lie in ROOT itself, and public copies have them as PNG or JPEG. Those of a series are taken
-as one clip; the publishers kept frames in which the artery is filled, so their course in time is not complete.
-Every annotated frame has a stenosis: the set has no normal clips.
+The frames may also lie in ROOT itself, and public copies have them as PNG or JPEG. Those of a series are
+taken as one clip; the publishers kept frames in which the artery is filled, so their course in time is not
+complete. Every annotated frame has a stenosis: the set has no normal clips.
 
 References
 ----------

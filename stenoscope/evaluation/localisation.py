@@ -2,7 +2,7 @@
 
 All measures take a map of evidence and the lesion boxes of one clip. The null baselines are maps too, so that
 they pass through the same measures: a single pixel at the image centre, the vessel mask (every vessel pixel
-equally likely), and the vesselness.
+equally likely), the centre-lines of its widest vessels, and the vesselness.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import pandas as pd
 
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.intervals import RESAMPLES, SEED, bootstrap_statistic
+from stenoscope.vesselness.combined import widest_points
 
 MARGIN = 16
 """Pixels by which a box is enlarged on each side for the pointing game."""
@@ -19,7 +20,7 @@ MARGIN = 16
 IOU_LEVEL = 0.5
 """Share of the maximum from which on a pixel belongs to the highlighted region."""
 
-BASELINES = ("image_centre", "random_vessel_point", "vesselness_maximum")
+BASELINES = ("image_centre", "random_vessel_point", "wide_vessel_point", "vesselness_maximum")
 """Names of the null baselines."""
 
 COLUMNS = ("clip_id", "patient_id", "method", "hit", "energy", "iou", "distance")
@@ -122,14 +123,18 @@ def score_baselines(
     -------
     dict of str to ClipScore
         ``image_centre``: always points at the centre. ``random_vessel_point``: points at any vessel pixel
-        with equal chance; its `hit` is the exact expectation. ``vesselness_maximum``: points at the
-        strongest vessel response.
+        with equal chance; its `hit` is the exact expectation. ``wide_vessel_point``: the same, of the widest
+        tenth of the vessels' centre-lines: lesions are looked for in vessels of some width.
+        ``vesselness_maximum``: points at the strongest vessel response.
     """
     mask = np.asarray(vessel_mask, dtype=bool)
     centre = np.zeros(mask.shape)
     centre[mask.shape[0] // 2, mask.shape[1] // 2] = 1.0
-    anywhere = mask.astype(np.float64) if mask.any() else np.ones(mask.shape)
-    maps = (centre, anywhere, vesselness)
+    wide = widest_points(mask)
+    anywhere, wide = (
+        points.astype(np.float64) if points.any() else np.ones(mask.shape) for points in (mask, wide)
+    )
+    maps = (centre, anywhere, wide, vesselness)
     return {name: score_clip(map_, boxes, margin) for name, map_ in zip(BASELINES, maps, strict=True)}
 
 

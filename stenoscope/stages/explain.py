@@ -26,6 +26,7 @@ from stenoscope.report.colours import common_scale
 from stenoscope.report.panels import Case, draw_montage, draw_panel, encode_png, panel_name
 from stenoscope.report.results import DECISIONS, read_predictions
 from stenoscope.settings import TrainingSettings
+from stenoscope.vesselness.combined import vessel_mask
 from stenoscope.vesselness.hessian import vesselness
 
 MAPS = "maps"
@@ -42,8 +43,6 @@ _CLIP_MAP_SIZE = 128
 _GROUP = 16  # clips that are explained at a time
 _CHECKED = 8  # test clips of a fold whose maps are made again with random weights ...
 _RANDOM_NETWORKS = 5  # ... by this many networks
-_VESSEL_SHARE = 0.05
-"""Share of a frame's pixels, those of strongest vesselness, that counts as vessel for the null baseline."""
 
 
 def write_maps(folder: Path, model, clips: ClipSet, fold, probabilities: np.ndarray, settings) -> None:
@@ -228,9 +227,9 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
             ids = {"patient_id": clips.patient_ids[clip], "clip_id": clips.clip_ids[clip]}
             rows.append({**ids, "method": map_title(name), **score_clip(heatmap, boxes)._asdict()})
             if name == settings.heatmap:
-                response = vesselness(clips.frames[KEYFRAMES_PER_CLIP * clip + keyframe])
-                vessels = response >= np.quantile(response, 1 - _VESSEL_SHARE)
-                for baseline, score in score_baselines(vessels, response, boxes).items():
+                frame = clips.frames[KEYFRAMES_PER_CLIP * clip + keyframe]
+                found = score_baselines(vessel_mask(frame), vesselness(frame), boxes)
+                for baseline, score in found.items():
                     baselines.append({**ids, "method": baseline, **score._asdict()})
     return pd.DataFrame(rows + baselines)[list(COLUMNS)].round(6) if rows else None
 

@@ -7,6 +7,8 @@ dark spot. Their geometric mean asks for both.
 
 import cv2
 import numpy as np
+from skimage.filters import threshold_otsu
+from skimage.morphology import skeletonize
 
 from stenoscope.vesselness.enhance import disk
 from stenoscope.vesselness.hessian import vesselness
@@ -43,3 +45,50 @@ def vessel_map(
     smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), noise_sigma, borderType=cv2.BORDER_REPLICATE)
     contrast = cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, disk(radius))
     return cv2.sqrt(cv2.max(cv2.multiply(shape, contrast), 0.0))
+
+
+SHORTEST = 48
+"""Diagonal of the bounding box from which a connected structure counts as a vessel, pixels."""
+
+
+def vessel_mask(image: np.ndarray) -> np.ndarray:
+    """Vessels of one image: its `vessel_map` above Otsu's threshold, in long structures (`SHORTEST`).
+
+    Parameters
+    ----------
+    image : ndarray, any real dtype, shape (rows, cols)
+        Vessels dark.
+
+    Returns
+    -------
+    ndarray, bool, shape (rows, cols)
+        Empty where there is no structure of that length.
+    """
+    response = vessel_map(image)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (response > threshold_otsu(response)).astype(np.uint8)
+    )
+    long = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= SHORTEST
+    long[0] = False  # the background
+    return long[labels]
+
+
+def widest_points(mask: np.ndarray, share: float = 0.1) -> np.ndarray:
+    """Points on the centre-lines of a vessel mask where it is widest.
+
+    Parameters
+    ----------
+    mask : ndarray, bool, shape (rows, cols)
+    share : float
+        Share of all points of the centre-lines, 0 to 1.
+
+    Returns
+    -------
+    ndarray, bool, shape (rows, cols)
+        Empty for an empty mask.
+    """
+    lines = skeletonize(mask)
+    if not lines.any():
+        return lines
+    radius = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return lines & (radius >= np.quantile(radius[lines], 1 - share))

@@ -317,4 +317,6 @@ def test_frames_of_one_patient_in_two_parts_are_known(real_data):
     assert alike_frames(frame(stenosis / "train", 126), frame(stenosis / "val", 180))
     assert alike_frames(frame(stenosis / "train", 44), frame(stenosis / "val", 57))
     assert alike_frames(frame(syntax / "val", 4), frame(stenosis / "val", 58))
-    assert not alike_frames(frame(stenosis / "train", 68), frame(stenosis / "val", 46))  # two patients, by eye
+    assert not alike_frames(
+        frame(stenosis / "train", 68), frame(stenosis / "val", 46)
+    )  # two patients, by eye

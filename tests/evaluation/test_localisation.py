@@ -103,13 +103,24 @@ def test_baselines():
     assert found["random_vessel_point"].hit == pytest.approx(0.42)
     assert found["random_vessel_point"].energy == pytest.approx(0.10)
     assert found["vesselness_maximum"].hit == 1
+    assert found["wide_vessel_point"].hit == pytest.approx(0.42)  # a line is as wide everywhere
     centre = score_baselines(mask, vesselness, np.array([[250, 250, 260, 260]]))
     assert centre["image_centre"].hit == 1
+
+
+def test_the_wide_vessel_point_is_on_the_widest_tenth_of_the_centre_lines():
+    mask = np.zeros((512, 512), bool)
+    mask[300:304, 20:420] = True  # 400 px of a narrow vessel
+    mask[100:112, 80:180] = True  # 100 px of a wide one
+    found = score_baselines(mask, mask * 1.0, np.array([[70, 90, 190, 120]]), margin=0)
+    assert found["wide_vessel_point"].hit == 1
+    assert found["random_vessel_point"].hit == pytest.approx(12 * 100 / (12 * 100 + 4 * 400))
 
 
 def test_an_empty_vessel_mask_means_anywhere():
     found = score_baselines(np.zeros((512, 512), bool), point(1, 1), BOX, margin=0)
     assert found["random_vessel_point"].hit == pytest.approx(200 / 512**2)
+    assert found["wide_vessel_point"].hit == pytest.approx(200 / 512**2)
 
 
 def test_the_random_vessel_point_is_an_exact_expectation():

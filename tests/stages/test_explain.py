@@ -119,7 +119,7 @@ def test_every_map_is_measured_where_a_lesion_is_known(explained):
     assert table["clip_id"].unique().tolist() == ["p1/c"]
     assert table["method"].tolist() == [
         "cam", "cam, clip", "hirescam", "hirescam, clip",
-        "image_centre", "random_vessel_point", "vesselness_maximum",
+        "image_centre", "random_vessel_point", "wide_vessel_point", "vesselness_maximum",
     ]  # fmt: skip
 
 

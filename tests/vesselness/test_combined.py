@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stenoscope.vesselness.combined import vessel_map
+from stenoscope.vesselness.combined import vessel_map, vessel_mask, widest_points
 from stenoscope.vesselness.hessian import vesselness
 
 
@@ -35,3 +35,29 @@ def test_masks_of_real_frames_are_found(real_data):
 def test_types(dtype):
     response = vessel_map(np.arange(60 * 50).reshape(60, 50).astype(dtype))
     assert response.dtype == np.float32 and np.isfinite(response).all()
+
+
+def test_the_mask_holds_long_vessels_alone():
+    image = np.full((200, 200), 140, np.uint8)
+    image[:, 60:68] -= 40
+    image[100:110, 150:160] -= 40  # as dark, but short
+    mask = vessel_mask(image)
+    assert mask[100, 61:67].all() and not mask[:, 140:].any() and mask.mean() < 0.08
+    assert not vessel_mask(np.full((40, 30), 99, np.uint8)).any()
+
+
+def test_the_mask_of_a_real_frame_covers_more_of_its_vessels_than_of_the_rest(real_data):
+    folder = real_data / "arcade" / "syntax" / "val"
+    path = sorted((folder / "images").glob("*.png"))[0]
+    found = vessel_mask(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    truth = cv2.imread(str(folder / "masks" / path.name), cv2.IMREAD_GRAYSCALE) > 0
+    assert found[truth].mean() > 0.5 > 5 * found[~truth].mean()
+
+
+def test_the_widest_points_lie_on_the_centre_line_of_the_widest_vessel():
+    mask = np.zeros((100, 200), bool)
+    mask[20:25, 5:195] = True
+    mask[60:81, 80:180] = True
+    rows, cols = np.nonzero(widest_points(mask))
+    assert len(rows) and (np.abs(rows - 70) <= 1).all() and ((cols >= 80) & (cols < 180)).all()
+    assert not widest_points(np.zeros((10, 10), bool)).any()
