@@ -1,6 +1,7 @@
 """DICOM multi-frame X-ray angiograms, decoded and rendered frame by frame."""
 
 import contextlib
+import io
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -9,9 +10,8 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from pydicom import dcmread
 from pydicom.encaps import generate_frames
-from pydicom.pixels import get_decoder, iter_pixels
+from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from stenoscope import provenance
@@ -23,9 +23,9 @@ from stenoscope.imaging.dicom_header import (
     open_dicom,
     read_header,
     reporting,
-    wrong_count,
 )
 from stenoscope.imaging.jpeg import check_segments
+from stenoscope.imaging.pixel_data import EMPTY_TABLE, wrong_count
 from stenoscope.records import FRAME_SIZE, Clip
 
 PLUGINS = {
@@ -171,15 +171,40 @@ def _decoded(path: Path, stream: BinaryIO, header: Header) -> Iterator[np.ndarra
         plugin = next((name for name in PLUGINS.get(syntax, ()) if name in installed), "")
         if not plugin:
             raise _undecodable(path, header, "no plugin")
+    facts = header.facts
+    options = {
+        "transfer_syntax_uid": UID(syntax),
+        "rows": facts.rows,
+        "columns": facts.cols,
+        "number_of_frames": facts.num_frames,
+        "samples_per_pixel": header.samples,
+        "photometric_interpretation": header.photometric,
+        "planar_configuration": header.planar,
+        "bits_allocated": header.bits_allocated,
+        "bits_stored": header.bits_stored,
+        "pixel_representation": int(bool(header.rendering and header.rendering.signed)),
+        "pixel_keyword": "PixelData",
+        "allow_excess_frames": False,
+        **(header.frame_table or {}),
+    }
+    if header.pixels.vr:
+        unknown = "OW" if header.bits_allocated > 8 else "OB"
+        options["pixel_vr"] = unknown if header.pixels.vr == "UN" else header.pixels.vr
+    if header.pixels.fragments and header.frame_table is None:
+        stream.seek(header.pixels.first)
+        stream = io.BytesIO(EMPTY_TABLE + stream.read())
+    else:
+        stream.seek(header.pixels.at)
     if plugin == "gdcm" and syntax in _JPEG:
         _check_jpegs(stream, header)
-    options = {"transfer_syntax_uid": syntax, "allow_excess_frames": False}
+    decoder = get_decoder(syntax)
     if header.photometric == "YBR_FULL_422" and not plugin:
         # pydicom 3.0 takes every frame but the first of a call for YBR_FULL, and reads the wrong bytes
-        each = (iter_pixels(stream, indices=[index], **options) for index in range(header.facts.num_frames))
+        each = (decoder.iter_array(stream, indices=[index], **options) for index in range(facts.num_frames))
         frames = itertools.chain.from_iterable(each)
     else:
-        frames = iter_pixels(stream, decoding_plugin=plugin, **options)
+        frames = decoder.iter_array(stream, decoding_plugin=plugin, **options)
+    frames = (array for array, _ in frames)
     try:
         first = next(frames)
     except LIBRARY_ERRORS as problem:
@@ -190,15 +215,11 @@ def _decoded(path: Path, stream: BinaryIO, header: Header) -> Iterator[np.ndarra
 
 def _check_jpegs(stream: BinaryIO, header: Header) -> None:
     """Refuse frames on which gdcm aborts the process."""
-    facts = header.facts
-    tables = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
-    dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(tables))
-    offsets, lengths = (dataset.get(name) for name in tables)
-    stream.seek(12, os.SEEK_CUR)  # tag, VR and length of the pixel data
-    extended = (offsets, lengths) if offsets and lengths else None
-    for frame in generate_frames(stream, number_of_frames=facts.num_frames, extended_offsets=extended):
+    facts, here = header.facts, stream.tell()
+    table = (header.frame_table or {}).get("extended_offsets")
+    for frame in generate_frames(stream, number_of_frames=facts.num_frames, extended_offsets=table):
         check_segments(frame, facts.rows, facts.cols, header.samples)
-    stream.seek(0)
+    stream.seek(here)
 
 
 def _undecodable(path: Path, header: Header, why: str) -> DicomError:

@@ -3,12 +3,12 @@
 As in `dicom_header`, texts come from closed lists and no other header text is passed on.
 """
 
+import math
 import os
 from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
@@ -16,6 +16,7 @@ from pydicom.uid import UID
 
 from stenoscope.errors import DicomError
 from stenoscope.imaging import dicom_header, functional_groups
+from stenoscope.imaging.elements import numbers, read_elements
 from stenoscope.imaging.facts import Facts
 from stenoscope.imaging.intensity import Lut, Rendering
 
@@ -50,7 +51,7 @@ def read_facts(path: str | os.PathLike) -> Facts:
         dicom_header.reporting(path, "reading its header"),
         dicom_header.open_dicom(path, header=True) as (stream, _),
     ):
-        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
+        dataset, _ = read_elements(stream, _TAGS)
         return replace(
             facts,
             sop_class=_sop_class(dataset),
@@ -86,8 +87,8 @@ def _sop_class(dataset: Dataset) -> str:
 
 
 def _number(dataset: Dataset, keyword: str) -> int | None:
-    value = dataset.get(keyword)
-    return int(value) if isinstance(value, int | float) else None
+    value = next(iter(numbers(dataset.get(keyword))), math.nan)
+    return None if math.isnan(value) else int(value)
 
 
 def _shapes(dataset: Dataset, macro: str, keyword: str) -> str:

@@ -7,6 +7,7 @@ text or a library's message about it.
 
 import contextlib
 import io
+import math
 import os
 import struct
 import zlib
@@ -15,9 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import parse_fragments
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
@@ -25,10 +24,12 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 
 from stenoscope.access import check_file, is_file
 from stenoscope.errors import DicomError
-from stenoscope.imaging import functional_groups
+from stenoscope.imaging import display, functional_groups, pixel_data
 from stenoscope.imaging.bounded import BoundedReader
+from stenoscope.imaging.elements import numbers, read_elements, text
 from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.imaging.intensity import Rendering, RenderingError
+from stenoscope.imaging.pixel_data import PixelData, check_pixels, find_pixels
 from stenoscope.imaging.quiet import quiet
 from stenoscope.records import FRAME_SIZE
 
@@ -44,8 +45,9 @@ _COLOUR = frozenset(
 )
 _TAGS = [
     "SOPClassUID", "Modality", "PatientID", "NumberOfFrames", "Rows", "Columns", "PixelAspectRatio",
-    "SamplesPerPixel", "BitsAllocated", "HighBit", "MaskSubtractionSequence", "RecommendedViewingMode",
-    "InConcatenationNumber", *functional_groups.TAGS, *functional_groups.DISPLAY_TAGS,
+    "SamplesPerPixel", "PlanarConfiguration", "BitsAllocated", "HighBit", "MaskSubtractionSequence",
+    "RecommendedViewingMode", "InConcatenationNumber", *functional_groups.TAGS, *display.TAGS,
+    *pixel_data.TAGS,
 ]  # fmt: skip
 _XA_VOLUME = "1.2.840.10008.5.1.4.1.1.13.1.1"  # X-Ray 3D Angiographic: slices, not frames in time
 _MAX_INFLATION = 32  # an angiogram grows tenfold when inflated, hostile bytes grow a thousandfold
@@ -76,6 +78,11 @@ class Header:
         As the file has it; pass it on only through a pseudonymizer.
     syntax : str
         UID of the transfer syntax of the pixels.
+    pixels : PixelData
+    frame_table : dict or None
+        See `PixelData.frame_table`; None for native pixels, too.
+    planar : int
+        Planar configuration of colour images.
     """
 
     facts: Facts
@@ -87,6 +94,9 @@ class Header:
     view: tuple[float, float] | None
     patient_id: str
     syntax: str
+    pixels: PixelData
+    frame_table: dict | None
+    planar: int
 
     @property
     def rendering(self) -> Rendering | None:
@@ -115,10 +125,8 @@ def read_header(path: str | os.PathLike) -> Header:
     """
     path = Path(path)
     with reporting(path, "reading its header"), open_dicom(path, header=True) as (stream, syntax):
-        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS))
-        header = _check_header(path, dataset, syntax)
-        _check_pixel_data(path, header, stream)
-    return header
+        dataset, facts = _read(path, stream, syntax)
+        return _check_header(path, dataset, facts, syntax, stream)
 
 
 def read_facts(path: str | os.PathLike) -> Facts:
@@ -133,7 +141,7 @@ def read_facts(path: str | os.PathLike) -> Facts:
     with contextlib.suppress(DicomError):
         return read_header(path).facts
     with reporting(path, "reading its header"), open_dicom(path, header=True) as (stream, syntax):
-        return _facts(dcmread(stream, stop_before_pixels=True, specific_tags=list(_TAGS)), syntax)
+        return _read(path, stream, syntax)[1]
 
 
 @contextlib.contextmanager
@@ -202,45 +210,83 @@ def reporting(path: Path, doing: str) -> Iterator[None]:
         ) from None
 
 
-def _facts(dataset: Dataset, syntax: str) -> Facts:
-    """What the header says, checked or not."""
+def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts]:
+    """The header's elements, and what they say, checked or not; leaves the stream at the pixel data."""
+    dataset, mended = read_elements(stream, _TAGS)
+    if not dataset.get("SOPClassUID"):
+        dataset.SOPClassUID = dataset.file_meta.get("MediaStorageSOPClassUID") or ""
     rows, cols = (
         None if dataset.get(name) is None else int(dataset[name].value) for name in ("Rows", "Columns")
     )
-    modality = str(dataset.get("Modality") or "").strip().upper()
-    photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
+    num_frames = None
+    if rows is not None:
+        num_frames = _stated_frames(dataset)
+        if num_frames is None:
+            here = stream.tell()
+            num_frames = 1
+            with contextlib.suppress(DicomError, *LIBRARY_ERRORS):
+                pixels = find_pixels(path, stream, UID(_decoded_as(syntax)))
+                num_frames = pixels.count(stream, _frame_bytes(dataset))
+            stream.seek(here)
+            if "NumberOfFrames" in dataset or num_frames > 1:
+                mended.append("frames counted: NumberOfFrames is missing or no whole number")
+    modality = text(dataset, "Modality")
+    photometric = text(dataset, "PhotometricInterpretation")
     name = UID(syntax).name
     notes = ["colour converted to grey"] if photometric in _COLOUR else []
     notes += ["MONOCHROME1 inverted"] if photometric == "MONOCHROME1" else []
     notes += ["subtraction mask (not applied)"] if dataset.get("MaskSubtractionSequence") else []
-    if str(dataset.get("RecommendedViewingMode") or "").strip().upper() == "SUB":
+    if text(dataset, "RecommendedViewingMode") == "SUB":
         notes.append("meant to be shown subtracted, read as it is stored")
     notes += functional_groups.read_notes(dataset)
-    try:
-        if (part := dataset.get("InConcatenationNumber")) is not None:
-            notes.append(f"part {int(part)} of a run that was split")
-    except (ValueError, TypeError):
-        notes.append("part of a run that was split")
-    try:
-        square = len({int(side) for side in dataset.get("PixelAspectRatio") or ()}) <= 1
-        notes += [] if square else ["pixels are not square, shown as if they were"]
-    except (ValueError, TypeError):
-        notes.append("pixel aspect ratio can't be read")
+    if part := numbers(dataset.get("InConcatenationNumber")):
+        known = len(part) == 1 and not math.isnan(part[0])
+        notes.append(f"part {part[0]:g} of a run that was split" if known else "part of a run that was split")
+    if sides := numbers(dataset.get("PixelAspectRatio")):
+        if len(sides) != 2 or any(math.isnan(side) for side in sides):
+            notes.append("pixel aspect ratio can't be read")
+        elif sides[0] != sides[1]:
+            notes.append("pixels are not square, shown as if they were")
     notes += [f"resampled from {rows} x {cols}"] if (rows, cols) != (FRAME_SIZE, FRAME_SIZE) else []
-    return Facts(
-        num_frames=None if rows is None else int(dataset.get("NumberOfFrames") or 1),
+    facts = Facts(
+        num_frames=num_frames,
         rows=rows,
         cols=cols,
         frame_time_ms=functional_groups.read_frame_time(dataset),
         transfer_syntax="unknown transfer syntax" if name == syntax else name,
         modality=modality if modality in MODALITIES else "unknown",
-        notes=tuple(notes),
+        notes=tuple(notes + mended),
     )
+    return dataset, facts
 
 
-def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
-    """The header of an X-ray angiogram, or a DicomError."""
-    facts = _facts(dataset, syntax)
+def _decoded_as(syntax: str) -> str:
+    """The transfer syntax that pixels have when `open_dicom` has opened a file of `syntax`."""
+    return str(ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else syntax)
+
+
+def _stated_frames(dataset: Dataset) -> int | None:
+    """NumberOfFrames, None if it is missing or no positive whole number."""
+    count = next(iter(numbers(dataset.get("NumberOfFrames"))), 0.0)
+    return int(count) if count >= 1 and count == int(count) else None
+
+
+def _whole(dataset: Dataset, keyword: str, default: int) -> int:
+    """First value of an element, `default` if it is missing or no number."""
+    value = next(iter(numbers(dataset.get(keyword))), math.nan)
+    return default if math.isnan(value) else int(value)
+
+
+def _frame_bytes(dataset: Dataset) -> int:
+    """Bytes of a frame of native pixel data."""
+    samples = _whole(dataset, "SamplesPerPixel", 1)
+    bits = int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated)
+    halved = text(dataset, "PhotometricInterpretation") == "YBR_FULL_422"
+    return (bits * 2 // 3 if halved else bits) // 8
+
+
+def _check_header(path: Path, dataset: Dataset, facts: Facts, syntax: str, stream: BinaryIO) -> Header:
+    """The header of an X-ray angiogram, or a DicomError; `stream` stands at the pixel data."""
     rows, cols, count = facts.rows, facts.cols, facts.num_frames
     if rows is None:
         raise DicomError(f"{path} holds no image.", "a multi-frame XA file", "leave it out.")
@@ -260,10 +306,10 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
         )
     if problem := too_many_pixels(path, count, rows, cols):
         raise problem
-    samples = int(dataset.get("SamplesPerPixel") or 1)
-    allocated, stored = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or dataset.BitsAllocated)
-    high_bit = stored - 1 if dataset.get("HighBit") is None else int(dataset.HighBit)
-    photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
+    samples, allocated = _whole(dataset, "SamplesPerPixel", 1), int(dataset.BitsAllocated)
+    stored = _whole(dataset, "BitsStored", allocated) or allocated
+    high_bit = _whole(dataset, "HighBit", stored - 1)
+    photometric = text(dataset, "PhotometricInterpretation")
     table = photometric in _ONE_SAMPLE and samples == 1
     colour = photometric in _COLOUR - _ONE_SAMPLE and samples == 3 and (allocated, stored) == (8, 8)
     if not (table or colour):
@@ -280,23 +326,27 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
             "export the run again.",
         )
     dataset.BitsStored, dataset.PhotometricInterpretation = stored, photometric
-    dataset.PixelRepresentation = int(dataset.get("PixelRepresentation") or 0)
+    dataset.PixelRepresentation = _whole(dataset, "PixelRepresentation", 0)
     try:
         renderings = functional_groups.read_renderings(dataset, count) if table else ()
     except RenderingError as problem:
         raise DicomError(
             f"{path} has {problem}.", "windows and tables as PS3.3 C.11 has them", "export the run again."
         ) from None
-    choice = functional_groups.read_choice(dataset, renderings[0].voi) if renderings else ""
-    notes = [choice] if choice else []
+    notes = [note for rendering in renderings for note in rendering.notes]
     if any(rendering.needs_range for rendering in renderings):
         notes.append("no VOI: shown from the clip's smallest to its largest value")
     if len(renderings) > 1:
         notes.append("each frame shown in its own window")
     if any(rendering.padding for rendering in renderings):
         notes.append("padding shown black")
+    pixels = find_pixels(path, stream, UID(_decoded_as(syntax)))
+    check_pixels(path, pixels, count, _frame_bytes(dataset))
+    frame_table = pixels.frame_table(dataset, count) if pixels.fragments else None
+    if pixels.fragments and frame_table is None:
+        notes.append("offset table is wrong: frames read in the order of their fragments")
     return Header(
-        facts=replace(facts, notes=(*facts.notes, *notes)),
+        facts=replace(facts, notes=tuple(dict.fromkeys([*facts.notes, *notes]))),
         photometric=photometric,
         bits_allocated=allocated,
         bits_stored=stored,
@@ -304,69 +354,8 @@ def _check_header(path: Path, dataset: Dataset, syntax: str) -> Header:
         renderings=renderings,
         view=functional_groups.read_view(dataset),
         patient_id=str(dataset.get("PatientID") or "").strip(),
-        syntax=str(ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else syntax),
-    )
-
-
-def _check_pixel_data(path: Path, header: Header, stream: BinaryIO) -> None:
-    """Hold the pixel data element against the header, before anything is allocated for it.
-
-    `stream` stands at the element (PS3.5 7.1). Native pixel data must have the very length that the header
-    implies; encapsulated pixel data (PS3.5 A.4) must have at least one whole fragment a frame.
-    """
-    facts = header.facts
-    syntax = UID(header.syntax)
-    order = "<" if syntax.is_little_endian else ">"
-    here = stream.tell()
-    end = stream.seek(0, os.SEEK_END)
-    stream.seek(here)
-    if end - here < 8:
-        raise DicomError(f"{path} has no pixel data.", "Pixel Data (7FE0,0010)", "export the run again.")
-    group, element = struct.unpack(f"{order}HH", stream.read(4))
-    if (group, element) != (0x7FE0, 0x0010):
-        raise DicomError(
-            f"{path} holds floating-point pixels.", "integer Pixel Data (7FE0,0010)", "export the run again."
-        )
-    if not syntax.is_implicit_VR and stream.read(4)[:2] not in (b"OB", b"OW"):
-        raise DicomError(
-            f"{path} is not written as its transfer syntax says: its elements have no value representations.",
-            "explicit value representations (PS3.5 7.1.2)",
-            "repair it with `gdcmconv IN OUT`, or export it again.",
-        )
-    (length,) = struct.unpack(f"{order}L", stream.read(4))
-    left = end - stream.tell()
-    truncated = DicomError(
-        f"{path} is truncated: its pixel data ends before frame {facts.num_frames - 1}.",
-        f"{facts.num_frames} whole frames, as the header says",
-        "copy or export the file again.",
-    )
-    if not syntax.is_encapsulated:
-        bits = facts.rows * facts.cols * header.samples * header.bits_allocated
-        if header.photometric == "YBR_FULL_422":
-            bits = bits * 2 // 3
-        frame_bytes = bits // 8
-        expected = frame_bytes * facts.num_frames
-        if min(length, left) < expected:
-            if length >= expected:
-                raise truncated
-            raise wrong_count(path, facts.num_frames, str(length // frame_bytes))
-        if length >= expected + frame_bytes:
-            raise wrong_count(path, facts.num_frames, str(length // frame_bytes))
-        return
-    fragments, offsets = parse_fragments(stream)  # the first one is the Basic Offset Table
-    if offsets:
-        stream.seek(offsets[-1] + 4)
-        (last,) = struct.unpack("<L", stream.read(4))
-        if offsets[-1] + 8 + last > end:
-            raise truncated
-    if fragments - 1 < facts.num_frames:
-        raise wrong_count(path, facts.num_frames, f"at most {max(fragments - 1, 0)}")
-
-
-def wrong_count(path: Path, stated: int, found: str) -> DicomError:
-    """Error for pixel data with another number of frames than the header's."""
-    return DicomError(
-        f"{path} states {stated} frames, but its pixel data holds {found}.",
-        "as many frames as NumberOfFrames (0028,0008) says",
-        "the file is truncated or its header was edited: copy or export it again.",
+        syntax=_decoded_as(syntax),
+        pixels=pixels,
+        frame_table=frame_table,
+        planar=int(_whole(dataset, "PlanarConfiguration", 0) == 1),
     )

@@ -7,42 +7,28 @@ is no part of the display (PS3.17 FFF.2.3.1.3.4) and is not read.
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.valuerep import DT
 
+from stenoscope.imaging import display
+from stenoscope.imaging.elements import MALFORMED, numbers, text
 from stenoscope.imaging.facts import FRAME_TIMES
-from stenoscope.imaging.intensity import Lut, Rendering, RenderingError, Window, read_rendering
+from stenoscope.imaging.intensity import Rendering
 
 TAGS = (
     "FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate", "FrameDisplaySequence",
     "PositionerPrimaryAngle", "PositionerSecondaryAngle", "PositionerPositionSequence", "PositionerMotion",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameContentSequence",
+    "FrameReferenceDateTime", "FrameAcquisitionDateTime", "RecommendedDisplayFrameRateInFloat",
 )  # fmt: skip
-"""Elements that are read here, beside those of `_DISPLAY` and `_COMMON`."""
+"""Elements that are read here, beside those of `display`."""
 
-_DISPLAY = {
-    "FrameVOILUTSequence": ("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
-    "PixelValueTransformationSequence": ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
-    "FramePixelDataPropertiesSequence": ("PixelIntensityRelationship",),
-}
-"""Macros of the display, and their elements, which a classic image has at the top level."""
-
-_COMMON = (
-    "BitsStored", "PixelRepresentation", "PhotometricInterpretation", "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    *(f"{name}PaletteColorLookupTable{part}" for name in ("Red", "Green", "Blue") for part in
-      ("Descriptor", "Data")),
-    *(f"Segmented{name}PaletteColorLookupTableData" for name in ("Red", "Green", "Blue")),
-)  # fmt: skip
-
-DISPLAY_TAGS = (*_COMMON, *(name for names in _DISPLAY.values() for name in names))
-"""Elements of the top level that renderings are made of."""
-
-_MALFORMED = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, BytesLengthException)
+_MACROS = (display.VOI, display.MODALITY, display.RELATIONSHIP)
 _FULL_TURN = 360.0  # degrees
 _STILL = 1.0  # degrees: what the angles of a C-arm at rest may differ by
 
@@ -53,18 +39,37 @@ def read_renderings(dataset: Dataset, num_frames: int) -> tuple[Rendering, ...]:
     Raises
     ------
     RenderingError
-        If the image describes another number of frames than `num_frames`, or a rendering is not valid.
+        If a palette image has no usable palette.
     """
     own = _groups(dataset, "PerFrameFunctionalGroupsSequence")
+    common = [*_groups(dataset, "SharedFunctionalGroupsSequence"), dataset]
+    plain = _rendering(dataset, common)
     if own and len(own) != num_frames:
-        raise RenderingError(f"functional groups of {len(own)} frames, but {num_frames} frames")
-    shared = _macros(_groups(dataset, "SharedFunctionalGroupsSequence"))
-    per_frame = [_macros([group]) for group in own]
-    if not any(per_frame):
-        return (read_rendering(_flat(dataset, shared)),)
-    renderings = [read_rendering(_flat(dataset, {**shared, **macros})) for macros in per_frame]
-    same = all(rendering == renderings[0] for rendering in renderings)
-    return (renderings[0],) if same else tuple(renderings)
+        note = f"functional groups of {len(own)} frames, but {num_frames} frames: not used"
+        return (replace(plain, notes=(*plain.notes, note)),)
+    renderings = [
+        _rendering(dataset, [group, *common]) if any(name in group for name in display.TAGS) else plain
+        for group in own
+    ] or [plain]
+    voi = next((rendering.voi for rendering in renderings if rendering.voi is not None), None)
+    for index, rendering in enumerate(renderings):
+        if rendering.voi is None and voi is not None:  # the clip's range beside a window would flicker
+            notes = (*rendering.notes, "frames without a usable window shown in that of the frame before")
+            renderings[index] = replace(rendering, voi=voi, notes=notes)
+        voi = renderings[index].voi
+    if any(rendering != renderings[0] for rendering in renderings):
+        return tuple(renderings)
+    notes = dict.fromkeys(note for rendering in renderings for note in rendering.notes)
+    return (replace(renderings[0], notes=tuple(notes)),)
+
+
+def _rendering(dataset: Dataset, holders: list[Dataset]) -> Rendering:
+    """Rendering by the macros of functional groups and the top level, or their elements outside of one."""
+    macros = {
+        name: [module for holder in holders for module in (*_groups(holder, name), holder)]
+        for name in _MACROS
+    }
+    return display.read_rendering(dataset, macros)
 
 
 def find_macro(dataset: Dataset, name: str) -> list[Dataset]:
@@ -72,21 +77,6 @@ def find_macro(dataset: Dataset, name: str) -> list[Dataset]:
     own = _groups(dataset, "PerFrameFunctionalGroupsSequence")[:1]
     holders = (*own, *_groups(dataset, "SharedFunctionalGroupsSequence"), dataset)
     return next((list(holder.get(name)) for holder in holders if holder.get(name)), [])
-
-
-def read_choice(dataset: Dataset, voi: Lut | Window | None) -> str:
-    """Of how many windows or VOI LUTs that of the first frame, `voi`, is the first; empty if there is one.
-
-    All of them are views of the same image (PS3.3 C.11.2.1.2), of which a viewer shows one at a time.
-    """
-    own = _groups(dataset, "PerFrameFunctionalGroupsSequence")
-    shared = _macros(_groups(dataset, "SharedFunctionalGroupsSequence"))
-    flat = _flat(dataset, {**shared, **_macros(own)})
-    if isinstance(voi, Lut):
-        count, kind = len(flat.VOILUTSequence), "VOI LUTs"
-    else:
-        count, kind = flat["WindowCenter"].VM if isinstance(voi, Window) else 0, "windows"
-    return f"first of {count} {kind}" if count > 1 else ""
 
 
 def read_view(dataset: Dataset) -> tuple[float, float] | None:
@@ -110,7 +100,7 @@ def read_notes(dataset: Dataset) -> list[str]:
     """What is to be known of angles and timing. Reading needs neither, so a fault in them costs no clip."""
     views = list(_views(dataset))
     known = [view for view in views if view is not None]
-    dynamic = str(dataset.get("PositionerMotion") or "").strip().upper() == "DYNAMIC"
+    dynamic = text(dataset, "PositionerMotion") == "DYNAMIC"
     notes = []
     if dynamic or (known and (np.ptp(known, axis=0) > _STILL).any()):  # rotational angiography
         notes.append("C-arm turns during the run")
@@ -126,11 +116,7 @@ def _frame_time(dataset: Dataset) -> tuple[float | None, bool]:
     """Milliseconds between frames, and whether something that states them is malformed."""
     malformed = False
     for read in (_stated_time, _step_of_time_vector, _step_of_frame_times, _step_of_rate):
-        try:
-            value = read(dataset)
-        except _MALFORMED:
-            malformed = True
-            continue
+        value = read(dataset)
         if FRAME_TIMES[0] <= value <= FRAME_TIMES[1]:
             return value, malformed
         malformed = malformed or value != 0
@@ -138,62 +124,46 @@ def _frame_time(dataset: Dataset) -> tuple[float | None, bool]:
 
 
 def _stated_time(dataset: Dataset) -> float:
-    return float(dataset.get("FrameTime") or 0)
+    times = numbers(dataset.get("FrameTime"))
+    return 0.0 if not times else times[0] if len(times) == 1 else math.nan
 
 
 def _step_of_time_vector(dataset: Dataset) -> float:
-    steps = np.atleast_1d(np.asarray(dataset.get("FrameTimeVector") or 0, np.float64))
-    return float(np.median(steps[1:] if len(steps) > 1 else steps))  # the first entry is 0
+    steps = numbers(dataset.get("FrameTimeVector")) or [0.0]
+    known = [step for step in steps[1:] or steps if not math.isnan(step)]  # the first entry is 0
+    return float(np.median(known)) if known else math.nan
 
 
 def _step_of_rate(dataset: Dataset) -> float:
     shown = next(iter(dataset.get("FrameDisplaySequence") or ()), Dataset())  # PS3.3 C.8.19.7
-    rates = (
-        dataset.get("CineRate"),
-        dataset.get("RecommendedDisplayFrameRate"),
-        shown.get("RecommendedDisplayFrameRateInFloat"),
-    )
-    rate = next((float(rate) for rate in rates if rate), 0.0)
-    return 1000.0 / rate if rate else 0.0
+    rates = [
+        *numbers(dataset.get("CineRate")),
+        *numbers(dataset.get("RecommendedDisplayFrameRate")),
+        *numbers(shown.get("RecommendedDisplayFrameRateInFloat")),
+    ]
+    rates = [rate for rate in rates if rate]
+    return 1000.0 / next((rate for rate in rates if rate > 0), math.nan) if rates else 0.0
 
 
 def _groups(dataset: Dataset, name: str) -> list[Dataset]:
     return list(dataset.get(name) or ())
 
 
-def _macros(groups: list[Dataset]) -> dict[str, Dataset]:
-    """Macros of the display by name, of the first group."""
-    return {name: group[name].value[0] for group in groups[:1] for name in _DISPLAY if group.get(name)}
-
-
-def _flat(dataset: Dataset, macros: dict[str, Dataset]) -> Dataset:
-    """The header as a classic image would have it: a macro takes the place of all its elements at once."""
-    flat = Dataset()
-    flat.set_original_encoding(*dataset.original_encoding)
-    names = [*_COMMON, *(name for macro in _DISPLAY.keys() - macros for name in _DISPLAY[macro])]
-    for source, wanted in [(dataset, names), *((item, _DISPLAY[macro]) for macro, item in macros.items())]:
-        for name in wanted:
-            if name in source:
-                flat[name] = source[name]
-    return flat
-
-
 def _views(dataset: Dataset) -> Iterator[tuple[float, float] | None]:
     """Both angles of each frame that has them, None where they are malformed."""
     shared = _groups(dataset, "SharedFunctionalGroupsSequence")
     for group in _groups(dataset, "PerFrameFunctionalGroupsSequence") or [Dataset()]:
+        stated = []
         for holder in (group, *shared, dataset):
-            try:
-                macro = next(iter(holder.get("PositionerPositionSequence") or ()), holder)
-                values = [macro.get(f"Positioner{axis}Angle") for axis in ("Primary", "Secondary")]
-                if any(value is None or value == "" for value in values):
-                    continue
-                primary, secondary = (float(value) for value in values)
-                valid = max(abs(primary), abs(secondary)) <= _FULL_TURN
-            except _MALFORMED:
-                valid = False
-            yield (primary, secondary) if valid else None
-            break
+            macro = next(iter(holder.get("PositionerPositionSequence") or ()), holder)
+            angles = [numbers(macro.get(f"Positioner{axis}Angle")) for axis in ("Primary", "Secondary")]
+            if not all(angles):
+                continue
+            (primary, *more), (secondary, *others) = angles
+            valid = abs(primary) <= _FULL_TURN and abs(secondary) <= _FULL_TURN and not (more or others)
+            stated.append((primary, secondary) if valid else None)
+        if stated:
+            yield next(filter(None, stated), None)
 
 
 def _step_of_frame_times(dataset: Dataset) -> float:
@@ -201,8 +171,8 @@ def _step_of_frame_times(dataset: Dataset) -> float:
     moments = []
     for group in _groups(dataset, "PerFrameFunctionalGroupsSequence"):
         for content in group.get("FrameContentSequence") or ():
-            text = content.get("FrameReferenceDateTime") or content.get("FrameAcquisitionDateTime")
-            with contextlib.suppress(ValueError):  # a time that is none leaves the others
-                moments += [DT(text)] if text else []
+            moment = content.get("FrameReferenceDateTime") or content.get("FrameAcquisitionDateTime")
+            with contextlib.suppress(*MALFORMED):  # a time that is none leaves the others
+                moments += [DT(moment)] if moment else []
     steps = [(after - before).total_seconds() for before, after in itertools.pairwise(moments)]
     return 1000.0 * float(np.median(steps)) if steps else 0.0

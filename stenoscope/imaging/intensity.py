@@ -9,12 +9,10 @@ The equations are those of DICOM PS3.3 C.11.1 and C.11.2. They are written out h
 refuses tables of 10 to 14 bits.
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from pydicom.dataset import Dataset
 
 from stenoscope.records import FRAME_SIZE
 
@@ -91,6 +89,8 @@ class Rendering:
         the polarity, and left out of the clip's range.
     palette : Lut or None
         PALETTE COLOR: the grey level of each stored value, 0 to 255; takes the place of all of the above.
+    notes : tuple of str
+        What of the header is not part of this rendering, and why.
     """
 
     bits: int
@@ -100,6 +100,7 @@ class Rendering:
     inverted: bool = False
     padding: tuple[int, int] | None = None
     palette: Lut | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def lowest(self) -> int:
@@ -155,127 +156,6 @@ class Rendering:
         if self.padding is not None:
             grey[(stored >= self.padding[0]) & (stored <= self.padding[1])] = 0
         return grey
-
-
-def read_rendering(header: Dataset) -> Rendering:
-    """The rendering that a DICOM header asks for.
-
-    Parameters
-    ----------
-    header : Dataset
-        With the Image Pixel, Modality LUT and VOI LUT modules (PS3.3 C.7.6.3, C.11.1, C.11.2), padding and
-        palette. An enhanced image keeps some of them elsewhere: see `functional_groups`.
-
-    Raises
-    ------
-    RenderingError
-        If a table does not fit its descriptor, or the VOI LUT Function is none of the standard's.
-
-    Notes
-    -----
-    The modality LUT of an X-ray image whose Pixel Intensity Relationship is LOG or DISP leads back to X-ray
-    intensity and is not part of the display (PS3.3 C.8.7.1.1.2, PS3.4 N.2.1.2), so it is not applied.
-    """
-    bits, signed = int(header.BitsStored), bool(header.PixelRepresentation)
-    if header.PhotometricInterpretation == "PALETTE COLOR":
-        return Rendering(bits, signed, palette=_palette(header, signed))
-    rescale: Lut | tuple[float, float] = (1.0, 0.0)
-    if str(header.get("PixelIntensityRelationship") or "").strip().upper() not in {"LOG", "DISP"}:
-        if header.get("ModalityLUTSequence"):
-            rescale = _lut(header.ModalityLUTSequence[0], signed)
-        elif header.get("RescaleSlope") is not None and header.get("RescaleIntercept") is not None:
-            slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
-            if math.isfinite(slope) and math.isfinite(intercept) and slope != 0:
-                rescale = (slope, intercept)
-    rendering = Rendering(
-        bits=bits,
-        signed=signed,
-        rescale=rescale,
-        inverted=header.PhotometricInterpretation == "MONOCHROME1",
-        padding=_padding(header, signed),
-    )
-    below_zero = False
-    if not isinstance(rescale, Lut):  # a modality LUT gives no negative values
-        ends = rendering.lowest, rendering.lowest + (1 << bits) - 1
-        below_zero = min(end * rescale[0] + rescale[1] for end in ends) < 0
-    return replace(rendering, voi=_voi(header, below_zero))
-
-
-def _padding(header: Dataset, signed: bool) -> tuple[int, int] | None:
-    """Stored values that are padding, in order; None without Pixel Padding Value (PS3.3 C.7.5.1.1.2)."""
-    value = _first(header.get("PixelPaddingValue"))
-    if value is None:
-        return None
-    limit = _first(header.get("PixelPaddingRangeLimit"))
-    ends = sorted(_signed(int(end), signed) for end in (value, value if limit is None else limit))
-    return ends[0], ends[1]
-
-
-def _signed(value: int, signed: bool) -> int:
-    """A value of 16 bits whose VR, US or SS, does not follow the values that it belongs to."""
-    return value - (1 << 16) if signed and value >= 1 << 15 else value
-
-
-def _palette(header: Dataset, signed: bool) -> Lut:
-    """Grey levels of the Palette Color LUTs (PS3.3 C.7.6.3.1.5 and C.7.6.3.1.6)."""
-    luts = []
-    for name in ("Red", "Green", "Blue"):
-        descriptor = header.get(f"{name}PaletteColorLookupTableDescriptor")
-        data = header.get(f"{name}PaletteColorLookupTableData")
-        if descriptor is None or data is None:
-            kind = "a segmented" if f"Segmented{name}PaletteColorLookupTableData" in header else "no"
-            raise RenderingError(f"{kind} palette")
-        luts.append(_make_lut(descriptor, data, header, signed))
-    if len({(lut.first, lut.bits, len(lut.entries)) for lut in luts}) != 1:
-        raise RenderingError("palettes of different length or depth")
-    red, green, blue = (lut.entries / ((1 << lut.bits) - 1) for lut in luts)
-    grey = 255 * (0.299 * red + 0.587 * green + 0.114 * blue)  # ITU-R BT.601, as for RGB
-    return Lut(luts[0].first, np.floor(np.clip(grey, 0, 255) + 0.5).astype(np.int64), 8)
-
-
-def _voi(module: Dataset, signed: bool) -> Lut | Window | None:
-    """First VOI LUT, else first usable window, else None; `signed` if its input can be negative."""
-    if module.get("VOILUTSequence"):
-        return _lut(module.VOILUTSequence[0], signed)
-    center, width = _first(module.get("WindowCenter")), _first(module.get("WindowWidth"))
-    function = str(module.get("VOILUTFunction") or "LINEAR").strip().upper()
-    if center is None or width is None or not (math.isfinite(center) and math.isfinite(width)):
-        return None
-    if width < (
-        1 if function == "LINEAR" else 1e-9
-    ):  # void by PS3.3 C.11.2.1.2.1; makers write 0 for "unset"
-        return None
-    if function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
-        raise RenderingError("an unknown VOI LUT Function")
-    return Window(center, width, function)
-
-
-def _first(value) -> float | None:
-    """First of one or several numbers, None if there is none."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, str | int | float):
-        return float(value)
-    return float(value[0]) if len(value) else None
-
-
-def _lut(item: Dataset, signed: bool) -> Lut:
-    """The LUT of a sequence item (PS3.3 C.11.1.1, C.11.2.1.1); `signed` if its input can be negative."""
-    return _make_lut(item.LUTDescriptor, item.LUTData, item, signed)
-
-
-def _make_lut(descriptor, data, holder: Dataset, signed: bool) -> Lut:
-    """A LUT from its descriptor (entries, first input, bits) and data; `holder` knows the byte order."""
-    count, first, bits = (int(number) for number in descriptor)
-    count = count or 1 << 16  # 0 stands for 65536, which 16 bits can't hold
-    if isinstance(data, bytes):  # OW: words in the file's byte order, or packed bytes
-        word = ">u2" if holder.original_encoding[1] is False else "<u2"
-        entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else word)
-    else:
-        entries = np.atleast_1d(np.asarray(data))
-    if not 1 <= bits <= 16 or len(entries) < count:
-        raise RenderingError("a look-up table that does not fit its descriptor")
-    return Lut(_signed(first, signed), entries[:count].astype(np.int64), bits)
 
 
 def apply_table(stored: np.ndarray, table: np.ndarray, lowest: int = 0) -> np.ndarray:

@@ -1,12 +1,16 @@
 """DICOM files made by hand, with known pixels."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
 XA = "1.2.840.10008.5.1.4.1.1.12.1"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.2"  # whose modality LUT is for the display, unlike XA's
 
 
 def make_dicom(
@@ -64,6 +68,22 @@ def write_repeats(root: Path) -> Path:
         lines.append(f"{name},{patient},{seed - 1}")
     (root / "labels.csv").write_text("\n".join(lines) + "\n")
     return root
+
+
+def rewrite(path: Path, keyword: str, vr: str, value: bytes) -> Path:
+    """Put an element of the top level into an explicit little endian file, with any VR and any bytes."""
+    dataset = dcmread(path)
+    dataset.add_new(keyword, "LO", "")
+    dataset[keyword].VR = "LO"
+    dataset.save_as(path)
+    tag, data = Tag(keyword), path.read_bytes()
+    empty = struct.pack("<HH", tag.group, tag.elem) + b"LO\0\0"
+    assert data.count(empty) == 1
+    value += b" " * (len(value) % 2)
+    long = vr in ("OB", "OW", "SQ", "UN")
+    length = struct.pack("<HL", 0, len(value)) if long else struct.pack("<H", len(value))
+    path.write_bytes(data.replace(empty, empty[:4] + vr.encode() + length + value))
+    return path
 
 
 def lut(first: int, entries, bits: int) -> list[Dataset]:

@@ -21,7 +21,7 @@ from pydicom.uid import (
 from stenoscope.errors import DicomError
 from stenoscope.imaging import dicom, dicom_facts, dicom_header
 from stenoscope.imaging.intensity import to_frame
-from tests.imaging.make_dicom import lut, make_dicom, ramp
+from tests.imaging.make_dicom import SECONDARY_CAPTURE, lut, make_dicom, ramp
 
 
 def read(path):
@@ -96,9 +96,10 @@ def test_monochrome1_is_inverted(tmp_path):
 def test_known_grey_levels_of_12_bit_files(tmp_path, elements, value, expected):
     frames = full(int(value), np.uint16, 2, 8, 8)
     frames[0] = int(np.ceil(value))
-    clip = read(make_dicom(tmp_path / "a.dcm", frames, BitsStored=12, **elements))
-    assert clip.frames[0, 0, 0] == pytest.approx(expected, abs=1)
-    assert clip.frames[1, 0, 0] == pytest.approx(expected, abs=1)
+    path = make_dicom(tmp_path / "a.dcm", frames, BitsStored=12, SOPClassUID=SECONDARY_CAPTURE, **elements)
+    clip = read(path)
+    assert int(clip.frames[0, 0, 0]) == pytest.approx(expected, abs=1)
+    assert int(clip.frames[1, 0, 0]) == pytest.approx(expected, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,6 @@ def test_known_grey_levels_of_12_bit_files(tmp_path, elements, value, expected):
             {"VOILUTSequence": lut(0, range(256), 8), "WindowCenter": [1, 2, 3], "WindowWidth": [4, 5, 6]},
             "",
         ),
-        ({"WindowCenter": [10, 128], "WindowWidth": [0, 256]}, ""),
     ],
 )
 def test_the_first_of_several_windows_is_used_and_that_is_said(tmp_path, elements, note):
@@ -197,18 +197,16 @@ def test_frame_time(tmp_path, elements, expected):
 @pytest.mark.parametrize(
     "old, new, note",
     [
-        (b"66.7", b"66,7", "frame time can't be read"),
         (b"66.7", b"6\\77", "frame time can't be read"),
         (b"66.7", b"1e99", "frame time can't be read"),
         (b"66.7", b"-66 ", "frame time can't be read"),
         (b"66.7", b"nan ", "frame time can't be read"),
         (b"66.7", b"0.99", "frame time can't be read"),
         (b"66.7", b"2001", "frame time can't be read"),
-        (b"25.5", b"25,5", "angles can't be read"),
         (b"25.5", b"2\\55", "angles can't be read"),
         (b"25.5", b"1e99", "angles can't be read"),
-        (b"DS\x04\x0025.5", b"FD\x04\x0025.5", "angles can't be read"),
-        (b"1\\1 ", b"1,1 ", "pixel aspect ratio can't be read"),
+        (b"25.5", b"25.x", "angles can't be read"),
+        (b"1\\1 ", b"1x1 ", "pixel aspect ratio can't be read"),
         (b"IS\x02\x007 ", b"IS\x02\x00x ", "part of a run that was split"),
     ],
 )
@@ -229,7 +227,7 @@ def test_a_malformed_element_that_reading_does_not_need_costs_no_clip(tmp_path, 
 
 def test_another_element_stands_in_for_a_malformed_frame_time(tmp_path):
     path = make_dicom(tmp_path / "a.dcm", ramp(), CineRate=25)
-    path.write_bytes(path.read_bytes().replace(b"66.7", b"66,7"))
+    path.write_bytes(path.read_bytes().replace(b"66.7", b"66;7"))
     facts = dicom_header.read_facts(path)
     assert facts.frame_time_ms == 40 and "frame time can't be read" not in facts.notes
 
@@ -257,17 +255,7 @@ def test_no_patient_id_gives_none(tmp_path):
         (ramp(), {"Rows": None}, "holds no image"),
         (ramp(), {"HighBit": 15}, "from bit 15"),
         (ramp(), {"BitsAllocated": 32}, "in 32"),
-        (
-            ramp(),
-            {"VOILUTFunction": "CUBIC", "WindowCenter": 3, "WindowWidth": 4},
-            "unknown VOI LUT Function",
-        ),
         (ramp(), {"PhotometricInterpretation": "PALETTE COLOR"}, "no palette"),
-        (
-            ramp(4),
-            {"PerFrameFunctionalGroupsSequence": [Dataset()] * 3},
-            "functional groups of 3 frames, but 4 frames",
-        ),
     ],
 )
 def test_what_is_no_angiogram_is_refused(tmp_path, frames, elements, text):

@@ -9,7 +9,6 @@ from stenoscope.imaging.intensity import (
     Window,
     apply_table,
     frame_scale,
-    read_rendering,
     to_frame,
 )
 
@@ -96,29 +95,6 @@ def test_voi_lut_of_8_bits_with_many_entries_does_not_wrap():
     entries = np.arange(4096) // 16
     table = Rendering(bits=12, voi=Lut(0, entries, 8)).table()
     np.testing.assert_array_equal(table, entries)
-
-
-def test_modality_lut_of_x_ray_intensity_is_not_for_display():
-    # PS3.3 C.8.7.1.1.2: with LOG and DISP it leads back to intensity
-    for relationship, expected in [("LOG", (1.0, 0.0)), ("DISP", (1.0, 0.0)), ("LIN", (3.0, 1.0))]:
-        dataset = header(RescaleSlope=3, RescaleIntercept=1, PixelIntensityRelationship=relationship)
-        assert read_rendering(dataset).rescale == expected
-
-
-def test_first_of_several_windows_and_void_windows():
-    assert read_rendering(header(WindowCenter=[10, 20], WindowWidth=[5, 6])).voi == Window(10, 5)
-    assert read_rendering(header(WindowCenter=0, WindowWidth=0)).voi is None  # makers write 0 for unset
-    assert read_rendering(header(WindowCenter=None, WindowWidth=None)).voi is None
-    assert read_rendering(header(WindowCenter=1, WindowWidth=0.5, VOILUTFunction="SIGMOID")).voi is not None
-
-
-@pytest.mark.parametrize("descriptor, data", [([4, 0, 16], b"\0\0"), ([2, 0, 99], b"\0\0\1\0")])
-def test_lut_that_does_not_fit_its_descriptor(descriptor, data):
-    item = Dataset()
-    item.add_new(0x00283002, "US", descriptor)
-    item.add_new(0x00283006, "OW", data)
-    with pytest.raises(ValueError, match="descriptor"):
-        read_rendering(header(VOILUTSequence=[item]))
 
 
 def test_table_is_clamped_at_its_ends():

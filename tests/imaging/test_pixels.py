@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from stenoscope.errors import DicomError
 from stenoscope.imaging import dicom, dicom_header
-from tests.imaging.make_dicom import lut, make_dicom, ramp
+from tests.imaging.make_dicom import SECONDARY_CAPTURE, lut, make_dicom, ramp
 
 NATIVE = (
     ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
@@ -171,8 +171,9 @@ def test_luts_whose_input_begins_below_zero(tmp_path, syntax):
         if syntax == ExplicitVRBigEndian:
             sequence[0].LUTData = np.frombuffer(sequence[0].LUTData, "<u2").byteswap().tobytes()
     path = make_dicom(
-        tmp_path / "a.dcm", frames, syntax, ModalityLUTSequence=modality, VOILUTSequence=voi, BitsStored=12
-    )
+        tmp_path / "a.dcm", frames, syntax, ModalityLUTSequence=modality, VOILUTSequence=voi, BitsStored=12,
+        SOPClassUID=SECONDARY_CAPTURE,
+    )  # fmt: skip
     expected = [round(255 * 10 * 2 * (x + 100) / 4095) for x in (-100, -100, -99, 0, 100)]
     assert grey(path) == expected == [0, 0, 1, 125, 249]
 
@@ -181,7 +182,7 @@ def test_voi_lut_after_a_rescale_below_zero(tmp_path):
     voi = lut(-50, range(0, 1010, 10), 10)  # after the rescale, -50 to 50 become 0 to 1000 of 1023
     path = make_dicom(
         tmp_path / "a.dcm", levels(900, 950, 1000, 1050), ImplicitVRLittleEndian, BitsStored=12,
-        RescaleSlope=1, RescaleIntercept=-1000, VOILUTSequence=voi,
+        RescaleSlope=1, RescaleIntercept=-1000, VOILUTSequence=voi, SOPClassUID=SECONDARY_CAPTURE,
     )  # fmt: skip
     assert grey(path) == [0, 0, round(255 * 500 / 1023), round(255 * 1000 / 1023)]
 
