@@ -2,37 +2,98 @@ import logging
 import threading
 import warnings
 
+import pytest
+
 from stenoscope.imaging import dicom
 from stenoscope.imaging.quiet import quiet
 from tests.imaging.make_dicom import make_dicom, ramp
 
+LOGGERS = ("pydicom", "pydicom.pixels.utils", "pydicom.pixels.decoders.base")
+
+
+def speak():
+    warnings.warn("Mueller^Hans", stacklevel=1)
+    for name in LOGGERS:
+        logging.getLogger(name).warning("Mueller^Hans")
+
+
+def in_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def said(recwarn, caplog):
+    found = len(recwarn.list), len(caplog.records)
+    recwarn.clear()
+    caplog.clear()
+    return found
+
+
+ALL, NOTHING = (1, len(LOGGERS)), (0, 0)
+
+
+@pytest.fixture(autouse=True)
+def every_warning():
+    warnings.simplefilter("always")
+
+
+def test_the_reading_thread_alone_is_quiet(recwarn, caplog):
+    warnings.simplefilter("always")
+    with quiet():
+        speak()
+        assert said(recwarn, caplog) == NOTHING
+        in_thread(speak)
+        assert said(recwarn, caplog) == ALL
+        with quiet():
+            pass
+        speak()
+        assert said(recwarn, caplog) == NOTHING, "the outer block goes on"
+    speak()
+    assert said(recwarn, caplog) == ALL
+
 
 def test_a_thread_that_leaves_lets_no_other_speak(recwarn, caplog):
     """Dask gives a worker several threads."""
-    inside, left = threading.Event(), threading.Event()
 
     def short():
         with quiet():
-            inside.set()
-            left.wait(10)
+            speak()
 
-    def speak():
-        warnings.warn("Mueller^Hans", stacklevel=1)
-        logging.getLogger("pydicom").warning("Mueller^Hans")
+    with quiet():
+        in_thread(short)
+        speak()
+    assert said(recwarn, caplog) == NOTHING
 
-    filters, level = list(warnings.filters), logging.getLogger("pydicom").level
-    thread = threading.Thread(target=short)
-    thread.start()
-    inside.wait(10)
+
+def test_filters_that_others_set_stay_theirs(recwarn, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with quiet():
+            speak()
+        with pytest.raises(UserWarning):
+            speak()
+    caplog.clear()
     with quiet():
         speak()
-        left.set()
-        thread.join()
-        speak()
-    assert not recwarn.list and not caplog.records
-    assert list(warnings.filters) == filters and logging.getLogger("pydicom").level == level
+    assert said(recwarn, caplog) == NOTHING
+
+
+def test_a_block_that_fails_ends_all_the_same(recwarn, caplog):
+    with pytest.raises(ValueError, match="x"), quiet():
+        raise ValueError("x")
+    warnings.simplefilter("always")
     speak()
-    assert len(recwarn.list) == len(caplog.records) == 1
+    assert said(recwarn, caplog) == ALL
+
+
+def test_the_filters_do_not_grow():
+    sizes = set()
+    for _ in range(3):
+        warnings.simplefilter("always")
+        with quiet():
+            sizes.add(len(warnings.filters))
+    assert len(sizes) == 1
 
 
 def test_an_unknown_character_set_is_not_quoted(tmp_path, recwarn, caplog, capfd):
