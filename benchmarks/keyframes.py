@@ -1,7 +1,7 @@
 """Accuracy of the key-frame methods on clips whose best frame is known.
 
-    python benchmarks/keyframes.py --phantom data/phantom --angiodata ../shared/data/angiodata
-    python benchmarks/keyframes.py --phantom data/phantom --angiodata ../shared/data/angiodata --refit
+    python benchmarks/keyframes.py --phantom data/phantom --annotated ../shared/data/angiodata
+    python benchmarks/keyframes.py --phantom data/phantom --annotated ../shared/data/angiodata --refit
 
 `--cadica DIR` measures against the frames that CADICA's cardiologists selected: all of them are accepted, and
 as they name no best one, the distance is to the middle one.
@@ -19,7 +19,6 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -32,30 +31,17 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks import refit
+from benchmarks.annotations import Reference, read_annotated
 from stenoscope.dataset.cadica import read_cadica as cadica_catalogue
 from stenoscope.evaluation.intervals import patient_draws, percentile_interval
 from stenoscope.imaging.dicom import read_dicom
 from stenoscope.imaging.intake import admit
-from stenoscope.imaging.sequences import read_image_folder
 from stenoscope.keyframes.moon2021 import choose_from_counts, vessel_pixels
 from stenoscope.keyframes.registry import METHODS, choose
 from stenoscope.records import KeyframeChoice
 
 RESAMPLES = 2000
 MEASURES = ("distance", "inside", "start", "end", "precision", "recall")
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What is known of a clip; frame indices from 0."""
-
-    clip_id: str
-    patient_id: str
-    apex: int
-    accepted: tuple[int, int]
-    start: int | None
-    end: int | None
-    full_end: int
 
 
 def changes(num_frames: int, reference: Reference) -> dict[str, np.ndarray]:
@@ -99,26 +85,6 @@ def score(choice: KeyframeChoice, index: np.ndarray, reference: Reference) -> di
         if true is not None and chosen is not None and true in index:
             found[name] = int(np.abs(np.flatnonzero(index == true) - chosen).min())
     return found
-
-
-def read_angiodata(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
-    """Clips of AngioData with the visual reading in `annotations.csv`."""
-    with (folder / "annotations.csv").open(newline="") as stream:
-        for row in csv.DictReader(stream):
-            number = {key: int(value) if value.isdigit() else None for key, value in row.items()}
-            frames = read_image_folder(folder / row["clip"], row["clip"]).frames
-            yield (
-                frames,
-                Reference(
-                    row["clip"],
-                    row["patient"],
-                    number["apex"],
-                    (number["apex_lo"], number["apex_hi"]),
-                    number["first_contrast"],
-                    number["last_contrast"],
-                    number["full_end"],
-                ),
-            )
 
 
 def read_phantom(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
@@ -218,10 +184,10 @@ def show(console: Console, title: str, found: dict) -> None:
     console.print(table)
 
 
-def measure_refit(phantom: Path, angiodata: Path) -> tuple[dict, dict[str, refit.Choice]]:
+def measure_refit(phantom: Path, annotated: Path) -> tuple[dict, dict[str, refit.Choice]]:
     """Rows as of `measure`, by refitted constants, and the constants chosen (see `refit.refit`)."""
     traces = []
-    for real, clips in ((True, read_angiodata(angiodata)), (False, read_phantom(phantom))):
+    for real, clips in ((True, read_annotated(annotated)), (False, read_phantom(phantom))):
         for frames, reference in track(
             clips, description="refit", console=Console(stderr=True), transient=True
         ):
@@ -241,7 +207,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--phantom", type=Path, help="folder that `python -m stenoscope.phantom` wrote")
-    parser.add_argument("--angiodata", type=Path, help="folder of AngioData with annotations.csv")
+    parser.add_argument("--annotated", type=Path, help="folder of clips with an annotations.csv")
     parser.add_argument("--cadica", type=Path, help="folder of CADICA that holds selectedVideos")
     parser.add_argument(
         "--methods",
@@ -256,17 +222,17 @@ def main() -> None:
         "--refit", action="store_true", help="only: constants fitted without the patient measured"
     )
     arguments = parser.parse_args()
-    if arguments.refit and not (arguments.phantom and arguments.angiodata):
-        parser.error("--refit takes both --phantom and --angiodata")
-    if not (arguments.phantom or arguments.angiodata or arguments.cadica):
-        parser.error("nothing to measure: give --phantom, --angiodata or --cadica")
+    if arguments.refit and not (arguments.phantom and arguments.annotated):
+        parser.error("--refit takes both --phantom and --annotated")
+    if not (arguments.phantom or arguments.annotated or arguments.cadica):
+        parser.error("nothing to measure: give --phantom, --annotated or --cadica")
     cv2.setNumThreads(1)
     console = Console(width=200)
     if arguments.refit:
-        found, chosen = measure_refit(arguments.phantom, arguments.angiodata)
+        found, chosen = measure_refit(arguments.phantom, arguments.annotated)
         show(
             console,
-            "AngioData, constants of `opacification` that no clip of the patient measured helped to choose",
+            "Annotated clips, constants of `opacification` chosen without the patient measured",
             found,
         )
         for what, choice in chosen.items():
@@ -276,7 +242,7 @@ def main() -> None:
             )
         return
     for title, folder, read in (
-        ("AngioData, visual reading", arguments.angiodata, read_angiodata),
+        ("Annotated clips", arguments.annotated, read_annotated),
         ("CADICA, frames that cardiologists selected", arguments.cadica, read_cadica),
         ("Simulated cohort, truth", arguments.phantom, read_phantom),
     ):

@@ -1,6 +1,6 @@
 """The learned key-frame method beside `opacification` and its own parts: one table.
 
-    python benchmarks/temporal.py --arms results/temporal_arms --angiodata ../shared/data/angiodata
+    python benchmarks/temporal.py --arms results/temporal_arms --annotated ../shared/data/angiodata
 
 Simulated clips: 100 of a cohort with another seed than the training's. Metrics as published (see
 `stenoscope/keyframes/temporal/metrics.py`). Real clips: the visual reading of AngioData, as they are and
@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.keyframes import Reference, changes, moved, read_angiodata, read_phantom
+from benchmarks.annotations import Reference, read_annotated
+from benchmarks.keyframes import changes, moved, read_phantom
 from stenoscope.keyframes.opacification import choose_opacification
 from stenoscope.keyframes.temporal import evaluate, inference, train
 from stenoscope.keyframes.temporal.batches import Example
@@ -172,14 +173,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--phantom", type=Path, help="folder of `python -m stenoscope.phantom --seed 2023`")
-    parser.add_argument("--angiodata", type=Path, help="folder of AngioData with annotations.csv")
+    parser.add_argument("--annotated", type=Path, help="folder of clips with an annotations.csv")
     parser.add_argument("--arms", type=Path, help="folder of arms; default: the weights that ship")
     parser.add_argument("--limit", type=int, default=100, help="simulated clips")
     parser.add_argument("--as_is", action="store_true", help="leave out the five changes of the real clips")
     parser.add_argument("--tune", action="store_true", help="also fine-tune without the patient measured")
     arguments = parser.parse_args()
-    if not (arguments.phantom or arguments.angiodata):
-        parser.error("nothing to measure: give --phantom, --angiodata or both")
+    if not (arguments.phantom or arguments.annotated):
+        parser.error("nothing to measure: give --phantom, --annotated or both")
     prepare(threads=1, seed=0)
     console, quiet = Console(width=200), Console(stderr=True)
     arms = dict(networks(arguments.arms))
@@ -216,8 +217,8 @@ def main() -> None:
             rate = f"{frames_per_second(network, frames):.0f}"
             table.add_row(*simulated_row(name, examples, answers, rate))
         console.print(table)
-    if arguments.angiodata:
-        clips = track(read_angiodata(arguments.angiodata), "reading", total=23, console=quiet)
+    if arguments.annotated:
+        clips = track(read_annotated(arguments.annotated), "reading", console=quiet)
         measured = read(clips, 10_000, arguments.as_is, kinds)
         by_change: dict[str, list[Change]] = {}
         for item in measured:

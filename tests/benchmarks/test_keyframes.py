@@ -1,10 +1,13 @@
 import math
 
 import numpy as np
+import pytest
 
-from benchmarks.keyframes import Reference, changes, read_cadica, score, with_interval
+from benchmarks.annotations import Reference, read_annotated, read_annotations
+from benchmarks.keyframes import changes, read_cadica, score, with_interval
+from stenoscope.errors import DatasetError
 from stenoscope.records import KeyframeChoice
-from tests.dataset.trees import write_cadica
+from tests.dataset.trees import write_cadica, write_frame
 
 REFERENCE = Reference("c", "p", apex=13, accepted=(11, 14), start=4, end=17, full_end=15)
 
@@ -53,3 +56,43 @@ def test_the_frames_that_cadica_selects_are_the_reference(tmp_path):
     assert frames.shape == (8, 512, 512)
     assert lesion == Reference("p1/v1", "p1", 3, (2, 5), None, None, 5)  # of 2, 3, 4, 5
     assert normal == Reference("p1/v4", "p1", 1, (1, 2), None, None, 2)
+
+
+HEADER = "clip,patient,first_contrast,apex,apex_lo,apex_hi,full_end,last_contrast,notes\n"
+
+
+def test_an_annotation_file_is_read(tmp_path):
+    (tmp_path / "annotations.csv").write_text(HEADER + "a/run,P1,,5,4,7,7,,ends filled\nb,P2,2,5,4,7,8,9,\n")
+    assert read_annotations(tmp_path / "annotations.csv") == [
+        Reference("a/run", "P1", 5, (4, 7), None, None, 7),
+        Reference("b", "P2", 5, (4, 7), 2, 9, 8),
+    ]
+
+
+def test_faults_of_an_annotation_file_are_named_together(tmp_path):
+    path = tmp_path / "annotations.csv"
+    path.write_text(HEADER + "a,P1,,x,4,7,7,,\nb,P2,2,5,6,7,8,9,\nc,P3,2,5,4,7,4,,\n")
+    with pytest.raises(DatasetError, match=r"line 2: apex is 'x'; line 3: .*; line 4: .*full_end"):
+        read_annotations(path)
+    path.write_text("clip,patient,apex\n")
+    with pytest.raises(DatasetError, match="no column apex_lo, apex_hi, full_end, first_contrast"):
+        read_annotations(path)
+
+
+def test_annotated_clips_of_any_kind_are_read(tmp_path):
+    for number in range(6):
+        write_frame(tmp_path / "a" / "run" / f"f{number}.png", number, (64, 64))
+    (tmp_path / "annotations.csv").write_text(HEADER + "a/run,P1,,3,2,5,5,,\n")
+    ((frames, reference),) = read_annotated(tmp_path)
+    assert frames.shape == (6, 512, 512) and reference.patient_id == "P1"
+    (tmp_path / "annotations.csv").write_text(HEADER + "a/run,P1,,3,2,6,6,,\n")
+    with pytest.raises(DatasetError, match="frame 6 of 6 is named"):
+        list(read_annotated(tmp_path))
+    (tmp_path / "annotations.csv").write_text(HEADER + "run,P1,,3,2,5,5,,\n")
+    with pytest.raises(DatasetError, match="no clip 'run'"):
+        list(read_annotated(tmp_path))
+
+
+def test_the_real_reading_is_whole(real_data):
+    found = read_annotations(real_data / "angiodata" / "annotations.csv")
+    assert len(found) == 23 and len({one.patient_id for one in found}) == 5
