@@ -40,7 +40,7 @@ from rich.table import Table
 from benchmarks.arcade.crops import make_cohort
 from benchmarks.arcade.matching import Matcher
 from benchmarks.arcade.task import SEED, Keeper, covariate_table, make_task, simulated_sources, tables_of
-from stenoscope import cli, provenance
+from stenoscope import cli, csv_files, provenance
 
 ARMS = ("frozen", "real", "simulated", "both")
 
@@ -141,8 +141,7 @@ def main() -> None:
         result["pointing arm"] = which[-1]
         result["pointing"] = point(arms, task, which[-1])
     provenance.write_json(options.results / "figures.json", result)
-    with provenance.atomic_path(options.results / "crops.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    provenance.write_text(options.results / "crops.csv", csv_files.to_csv(table))
     show(result)
 
 

@@ -14,6 +14,7 @@ LEVELS = {
     "presets": 0.6,
     "cli": 0.7,
     "access": 0.8,
+    "csv_files": 0.8,
     "locks": 0.8,
     "provenance": 1,
     "claims": 1.1,
@@ -139,3 +140,18 @@ def test_rooms_without_models_never_import_keras(root):
         if name.split(".")[0] in ("keras", "tensorflow")
     ]
     assert not wrong
+
+
+def test_every_csv_file_is_written_and_read_in_one_place(root):
+    """Only `csv_files` keeps formulas out; `read_labels` reads a file that may come from anywhere."""
+    meant = {"csv_files.py", "dataset/labels.py: read_csv"}
+    found = []
+    for path in modules(root):
+        name = path.relative_to(root / "stenoscope").as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr in ("to_csv", "read_csv"):
+                if not (isinstance(node.value, ast.Name) and node.value.id == "csv_files"):
+                    found.append(f"{name}: {node.attr}")
+            elif isinstance(node, ast.Attribute) and node.attr in ("writer", "DictWriter", "DictReader"):
+                found.append(f"{name}: {node.attr}")
+    assert [entry for entry in found if not meant & {entry, entry.split(":")[0]}] == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stenoscope.csv_files import unguard
 from stenoscope.errors import DatasetError, DicomError
 
 REQUIRED = ("clip_id", "patient_id", "label")
@@ -77,7 +78,8 @@ def read_labels(path: str | os.PathLike) -> LabelTable:
     """Read a `labels.csv`.
 
     Separated by commas, semicolons or tabs (whichever the header line holds), UTF-8 with or without a
-    byte-order mark. Ids are text: leading zeros stay. Blanks around a value do not count.
+    byte-order mark. Ids are text: leading zeros stay. Blanks around a value do not count, nor does an
+    apostrophe before an id that a spreadsheet would take for a formula (see `csv_files`).
 
     Raises
     ------
@@ -231,7 +233,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         ) from problem
     except (ValueError, pd.errors.ParserError) as problem:  # UnicodeDecodeError is a ValueError
         raise DatasetError(f"{path} is not a readable CSV: {problem}.", _EXPECTED, fix) from problem
-    frame = frame.fillna("").map(str.strip)
+    frame = frame.fillna("").map(str.strip).map(unguard)
     frame.index += 1
     frame.columns = frame.loc[1].str.lower()
     frame = frame.iloc[1:]

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stenoscope.csv_files import to_csv
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.report.panels import CLASS_NAMES
 
 CLIPS = "clips.csv"
-
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""A cell that begins with one of these is run as a formula by some spreadsheet (OWASP, CSV injection)."""
 
 
 def map_peak(heatmap: np.ndarray) -> dict[str, float | int]:
@@ -61,12 +59,4 @@ def clips_csv(
     frames = predictions.groupby("clip_id", sort=False)["frame_index"]
     table["key_frames"] = table["clip_id"].map(frames.agg(lambda column: " ".join(map(str, column))))
     table = table.merge(pd.DataFrame(maps), on="clip_id", how="left")
-    for name in table.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]]:
-        table[name] = table[name].map(_harmless)
-    text = table.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    return "\ufeff" + text
-
-
-def _harmless(cell: str) -> str:
-    """The text, after an apostrophe if a spreadsheet could take it for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA) else cell
+    return "\ufeff" + to_csv(table, quoting=csv.QUOTE_NONNUMERIC)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import CROP_SIZE, VARIANTS
+from stenoscope.csv_files import to_csv
 from stenoscope.dataset import plain_pickle
 from stenoscope.errors import DatasetError
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows
@@ -117,7 +118,7 @@ def write_folds(folder: str | PathLike, clip_set, folds: Sequence[Fold], seed: i
             {**header, "part": "mean", "mean_image": mean}, fold_path(folder, fold.number, "mean")
         )
     table = folds_table(clip_set, folds)
-    write_text(folder / FOLDS_CSV, table.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / FOLDS_CSV, to_csv(table))
     return fold_counts(clip_set, folds)
 
 

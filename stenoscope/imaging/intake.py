@@ -1,8 +1,6 @@
 """Which clips a folder holds, and what became of each: the content of `intake.csv`."""
 
-import csv
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields, replace
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stenoscope import csv_files
 from stenoscope.access import FIX, UNREADABLE, check_file, is_dir, is_file, is_there, paths_in
 from stenoscope.errors import DatasetError, DicomError, printable
 from stenoscope.imaging.dicomdir import is_dicomdir
@@ -193,12 +192,8 @@ def to_csv(rows: Iterable[IntakeRow], kind: type[IntakeRow] = IntakeRow) -> str:
 
     `kind` is the class of the rows, for its columns.
     """
-    text = io.StringIO()
-    names = [field.name for field in fields(kind)]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in sorted(rows, key=lambda row: (row.path, row.clip_id)))
-    return text.getvalue()
+    ordered = sorted(rows, key=lambda row: (row.path, row.clip_id))
+    return csv_files.to_csv([asdict(row) for row in ordered], [field.name for field in fields(kind)])
 
 
 def _row(source: Source, facts: Facts, status: str, reason: str) -> IntakeRow:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from stenoscope import locks, provenance
+from stenoscope import csv_files, locks, provenance
 from stenoscope.errors import DatasetError
 from stenoscope.executors import executor, map_ordered
 from stenoscope.phantom.clip import simulate_clip
@@ -102,8 +102,9 @@ def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda
         for (plan, *_), future in map_ordered(pool, _simulate_and_write, jobs):
             truths[plan.clip_id] = future.result()
             on_clip()
-    rows = [f"{plan.clip_id},{plan.patient_id},{plan.label}" for plan in plans]
-    provenance.write_text(folder / "labels.csv", "\n".join(["clip_id,patient_id,label", *rows]) + "\n")
+    names = ("clip_id", "patient_id", "label")
+    rows = [{name: getattr(plan, name) for name in names} for plan in plans]
+    provenance.write_text(folder / "labels.csv", csv_files.to_csv(rows, names))
     truth = {"schema": "stenoscope/truth", "version": TRUTH_VERSION, "clips": truths}
     provenance.write_text(folder / "truth.json", json.dumps(truth) + "\n")
     counts = {

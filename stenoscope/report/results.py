@@ -1,6 +1,5 @@
 """Read a finished results folder."""
 
-import io
 import json
 import shlex
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from stenoscope.csv_files import from_csv, read_csv
 from stenoscope.errors import DatasetError
 from stenoscope.provenance import MANIFEST, check_outputs, parse_manifest
 
@@ -61,7 +61,7 @@ def read_experiment(folder: str | PathLike) -> Experiment:
     manifest = _read(folder / MANIFEST, parse_manifest)
     check_outputs(folder, manifest)
     histories = {
-        int(path.parent.name.removeprefix("fold_")): pd.read_csv(path)
+        int(path.parent.name.removeprefix("fold_")): read_csv(path, keep_default_na=True)
         for path in sorted(folder.glob("fold_[0-9]*/history.csv"))
     }
     return Experiment(
@@ -77,19 +77,14 @@ def read_experiment(folder: str | PathLike) -> Experiment:
 
 def read_predictions(folder: Path, name: str = "predictions.csv") -> pd.DataFrame:
     """Read `folder/predictions.csv`, or another file of its kind; ids are text, whatever they look like."""
-
-    def parse(text: str) -> pd.DataFrame:
-        ids = {"clip_id": str, "patient_id": str}
-        return pd.read_csv(io.StringIO(text), dtype=ids, keep_default_na=False)
-
-    return _read(folder / name, parse)
+    return _read(folder / name, from_csv)
 
 
 def refused_inputs(folder: Path) -> list[dict]:
     """Rows ``path``, ``reason`` of `folder/intake.csv` that were quarantined; empty without the file."""
     if not (folder / "intake.csv").exists():
         return []
-    intake = pd.read_csv(folder / "intake.csv", dtype=str, keep_default_na=False)
+    intake = read_csv(folder / "intake.csv", dtype=str)
     return intake[intake["status"] == "quarantined"][["path", "reason"]].to_dict("records")
 
 
@@ -125,7 +120,7 @@ def read_manifest_if_any(folder: Path) -> dict:
 
 def _read(path: Path, parse: Callable):
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise DatasetError(
             f"No {path}.", "a finished results folder", "run `python main.py` to its end."

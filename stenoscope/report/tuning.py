@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
+from stenoscope.csv_files import read_csv
 from stenoscope.provenance import write_text
 from stenoscope.report.figures import _CLIP, _FRAME, _render
 from stenoscope.report.page import REPORT, Drawing, render, write_figures
@@ -34,7 +35,7 @@ def write_tuning_report(study: str | PathLike) -> Path:
         Of the page.
     """
     folder = Path(study)
-    summary, trials = _summary(folder), pd.read_csv(folder / "trials.csv", keep_default_na=False)
+    summary, trials = _summary(folder), read_csv(folder / "trials.csv")
     trials["score"] = pd.to_numeric(trials["score"])
     drawings = _drawings(summary, trials)
     write_figures(folder, drawings)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stenoscope import provenance
+from stenoscope import csv_files, provenance
 from stenoscope.evaluation.decisions import decide_all, decide_new, summarise_decisions
 from stenoscope.report.results import DECISIONS, INNER, read_json, read_predictions
 from stenoscope.settings import TrainingSettings
@@ -34,7 +34,7 @@ def decide(experiment: Path, settings: TrainingSettings) -> dict | None:
         for fold in sorted(predictions["fold"].unique())
     }
     decisions, calibrations = decide_all(predictions, inner, settings.sensitivity)
-    provenance.write_text(experiment / DECISIONS, decisions.to_csv(index=False, lineterminator="\n"))
+    provenance.write_text(experiment / DECISIONS, csv_files.to_csv(decisions))
     return summarise_decisions(decisions, calibrations, settings.sensitivity, seed=settings.seed)
 
 
@@ -57,5 +57,5 @@ def decide_new_clips(experiment: Path, output: Path, predictions: pd.DataFrame) 
         (output / DECISIONS).unlink(missing_ok=True)  # of an earlier run with another experiment
         return None
     table = decide_new(predictions, decisions["typical"])
-    provenance.write_text(output / DECISIONS, table.to_csv(index=False, lineterminator="\n"))
+    provenance.write_text(output / DECISIONS, csv_files.to_csv(table))
     return table

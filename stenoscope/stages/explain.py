@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from stenoscope import provenance
+from stenoscope import csv_files, provenance
 from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, VARIANTS
 from stenoscope.cli import progress
 from stenoscope.dataset.clipset import ClipSet
@@ -100,7 +100,7 @@ def write_maps(folder: Path, model, clips: ClipSet, fold, probabilities: np.ndar
                 ]
                 keep(method + CLIP, np.stack(combined))
     table = _check_randomised(model, clips, fold, keyframe, layer, settings)
-    provenance.write_text(folder / RANDOMISATION, table.to_csv(index=False, lineterminator="\n"))
+    provenance.write_text(folder / RANDOMISATION, csv_files.to_csv(table))
 
 
 def _check_randomised(model, clips: ClipSet, fold, keyframe, layer: str, settings) -> pd.DataFrame:
@@ -236,9 +236,10 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
 
 def randomisation(experiment: Path, seed: int) -> dict:
     """What the folds' maps have in common with those of random networks, for `summary.json`."""
-    ids = {"clip_id": str, "patient_id": str}
     folds = [experiment / f"fold_{number}" / RANDOMISATION for number in range(1, NUM_FOLDS + 1)]
-    return summarise_randomisation(pd.concat(pd.read_csv(path, dtype=ids) for path in folds), seed=seed)
+    return summarise_randomisation(
+        pd.concat(csv_files.read_csv(path, keep_default_na=True) for path in folds), seed=seed
+    )
 
 
 def stored_names(experiment: Path, settings: TrainingSettings) -> list[str]:

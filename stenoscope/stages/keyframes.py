@@ -5,8 +5,6 @@ until the pickle is written, so that an interrupted run goes on where it stopped
 quarantined with its reason and never stops the others.
 """
 
-import csv
-import io
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope import __version__, claims, locks, provenance
+from stenoscope import __version__, claims, csv_files, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.cluster import Run, await_file
 from stenoscope.dataset.clipset import ClipSetWriter
@@ -126,7 +124,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             provenance.write_text(output / "intake.csv", to_csv(rows))
             if not table:
                 raise _nothing_usable(settings.input, rows)
-        provenance.write_text(output / "keyframes.csv", _csv(table))
+        provenance.write_text(output / "keyframes.csv", csv_files.to_csv(table, COLUMNS))
         if truth_from == layout:
             provenance.write_text(output / "truth.json", truth_text(truth))
         provenance.write_manifest(
@@ -239,14 +237,6 @@ def _line(clip_id: str, patient: str | None, values: list[float], choice: Keyfra
     }
 
 
-def _csv(lines: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
-
-
 def _counts(rows: list[IntakeRow], table: list[dict]) -> dict:
     counts = {
         status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
@@ -279,8 +269,8 @@ def _notes(intake: Path) -> str:
     """What was done to clips that were read, or is to be known of them, and to how many."""
     if not intake.exists():  # the folder is up to date, but the table was taken away
         return ""
-    with intake.open(encoding="utf-8", newline="") as file:
-        reasons = [row["reason"] for row in csv.DictReader(file) if row["status"] == "ok"]
+    rows = csv_files.read_csv(intake, dtype=str)
+    reasons = rows["reason"][rows["status"] == "ok"]
     notes = Counter(note for reason in reasons for note in reason.split("; ") if note)
     return "; ".join(f"{note}: {count_of(count, 'clip')}" for note, count in notes.most_common())
 

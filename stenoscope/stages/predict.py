@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stenoscope import claims, locks, provenance
+from stenoscope import claims, csv_files, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.layouts import LAYOUTS, PLAIN, open_layout
 from stenoscope.dataset.repeats import mark_repeats
@@ -102,7 +102,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
         reasons = "\n  ".join(f"{row.path}: {row.reason}" for row in rows[:10])
         raise DatasetError(f"None of the clips can be used:\n  {reasons}", "at least one readable clip")
     predictions = pd.concat(tables)
-    provenance.write_text(output / "predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
+    provenance.write_text(output / "predictions.csv", csv_files.to_csv(predictions))
     decisions = decide_new_clips(experiment, output, predictions)
     provenance.write_text(output / CLIPS, clips_csv(predictions, peaks, decisions))
     counts = {

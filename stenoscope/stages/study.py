@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from stenoscope import claims, locks, provenance
+from stenoscope import claims, csv_files, locks, provenance
 from stenoscope.cli import finish, say
 from stenoscope.errors import SettingsError
 from stenoscope.settings import TrainingSettings
@@ -123,7 +123,7 @@ def compare(
     provenance.write_text(folder / "config.yaml", to_repeat(settings))
     predictions = {arm: read_predictions(path) for arm, path in arms.items()}
     compared = compare_arms(predictions, seed=settings.seed, **how)
-    table = comparison_table(compared["arms"]).to_csv(index=False, lineterminator="\n")
+    table = csv_files.to_csv(comparison_table(compared["arms"]))
     provenance.write_text(folder / f"{name}.csv", table)
     provenance.write_json(folder / f"{name}.json", {"schema": f"stenoscope/{name}", "version": 1, **compared})
     outputs = {

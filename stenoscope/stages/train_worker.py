@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stenoscope import provenance
+from stenoscope import csv_files, provenance
 from stenoscope.cluster import Run, await_file
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.errors import ClusterError, DatasetError, SettingsError
@@ -396,4 +396,4 @@ def predictions_table(
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, atomically."""
-    provenance.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    provenance.write_text(path, csv_files.to_csv(table))

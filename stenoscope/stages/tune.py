@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stenoscope import claims, locks, provenance
+from stenoscope import claims, csv_files, locks, provenance
 from stenoscope.cli import finish, parse, progress, say
 from stenoscope.errors import DatasetError
 from stenoscope.executors import concurrency, executor
@@ -157,7 +157,7 @@ def _on_trial(study: Path, studies: list, inner_folds: int, step: Callable[[], N
 
 def _write_trials(study: Path, studies: list[FoldStudy]) -> None:
     table = pd.DataFrame([row for fold_study in studies for row in fold_study.rows()])
-    provenance.write_text(study / TRIALS, table.to_csv(index=False, lineterminator="\n"))
+    provenance.write_text(study / TRIALS, csv_files.to_csv(table))
 
 
 def _test(study: FoldStudy, fits: Fits) -> FoldOutcome:
@@ -199,9 +199,7 @@ def _write(
     summary = summarise_nested(outcomes, settings.inner_folds, default)
     _write_trials(study, studies)
     provenance.write_json(study / SUMMARY, summary)
-    provenance.write_text(
-        study / NESTED, nested_table(summary).round(6).to_csv(index=False, lineterminator="\n")
-    )
+    provenance.write_text(study / NESTED, csv_files.to_csv(nested_table(summary).round(6)))
     best = outcomes[summary["best_fold"] - 1]
     outer = summary["folds"][summary["best_fold"] - 1]["outer"]["value"]
     heading = (

@@ -4,7 +4,6 @@ The unit of work is one training: some settings, on one inner fold or on a whole
 makes a study that was killed go on at the next unit, and lets every score be computed again.
 """
 
-import io
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from stenoscope.csv_files import read_csv, to_csv
 from stenoscope.errors import SettingsError
 from stenoscope.executors import WorkerPool, crashed
 from stenoscope.provenance import sha256_json, write_text
@@ -65,7 +65,7 @@ class Fits:
         if not path.exists():
             return self._pool.submit(self._fit, job)
         future: Future = Future()
-        future.set_result(_read(path.read_text(encoding="utf-8")))
+        future.set_result(read_csv(path, float_precision="round_trip"))
         return future
 
     def collect(self, job: Job, future: Future) -> tuple[pd.DataFrame | None, str]:
@@ -89,7 +89,7 @@ class Fits:
             return None, "the training diverged: its probabilities are not numbers"
         path = self.path(job)
         if not path.exists():
-            write_text(path, table.to_csv(index=False, lineterminator="\n"))
+            write_text(path, to_csv(table))
         return table, ""
 
     def path(self, job: Job) -> Path:
@@ -105,8 +105,3 @@ class Fits:
 def settings_key(settings: TrainingSettings) -> str:
     """Short name of all settings that a score depends on."""
     return sha256_json(scored(settings))[:16]
-
-
-def _read(text: str) -> pd.DataFrame:
-    ids = {"clip_id": str, "patient_id": str}
-    return pd.read_csv(io.StringIO(text), dtype=ids, keep_default_na=False, float_precision="round_trip")

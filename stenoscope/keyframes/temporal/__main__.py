@@ -1,7 +1,5 @@
 """``python -m stenoscope.keyframes.temporal train|evaluate``: the learned key-frame method."""
 
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope import provenance
+from stenoscope import csv_files, provenance
 from stenoscope.cli import finish, parse, progress, run, say
 from stenoscope.errors import SettingsError, unknown_name
 from stenoscope.keyframes.temporal.cohort import Cohort, keep, kept, recorded, simulated
@@ -75,7 +73,7 @@ def _train(arguments: Sequence[str]) -> None:
         rate = settings.learning_rate
         network = train.fit(cohort.examples, parts, settings.epochs, rate, settings.seed, start, on_epoch)
     inference.save(network, parts, output / "weights.npz")
-    provenance.write_text(output / "history.csv", _csv(lines))
+    provenance.write_text(output / "history.csv", csv_files.to_csv(lines))
     counts = {"clips": len(cohort.examples), "frames": sum(len(item.values) for item in cohort.examples)}
     provenance.write_manifest(output, "temporal", settings, {}, counts)
     rows = [
@@ -113,7 +111,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
     found_labels = {e.clip_id: LabelledClip("testing", fps, a.actions) for e, a, fps in pairs}
     lengths = {example.clip_id: len(example.values) for example in cohort.examples}
     provenance.write_text(output / "found.json", labels_text(found_labels, lengths))
-    provenance.write_text(output / "clips.csv", _csv(lines))
+    provenance.write_text(output / "clips.csv", csv_files.to_csv(lines))
     summary = {**asdict(scores), "clips": len(answers), "features": features}
     provenance.write_json(output / "scores.json", summary)
     low, high = scores.deviation_interval.bounds or (np.nan, np.nan)
@@ -175,14 +173,6 @@ def _line(clip_id: str, true: np.ndarray, found: np.ndarray) -> dict:
         for name, frame in zip(names, keyframes_of(actions), strict=True):
             line[f"{kind}_{name}"] = f"{frame:.1f}" if np.isfinite(frame) else ""
     return line
-
-
-def _csv(lines: Sequence[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
 
 
 if __name__ == "__main__":
