@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Step 2: split the clips into five folds by patient, write data/folds/."""
+"""Step 2: split the clips into folds by patient, write data/folds/."""
 
 import sys
 

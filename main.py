@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Step 3: train, test and explain one experiment over the five folds, write results/<experiment>/.
+"""Step 3: train, test and explain one experiment over the folds, write results/<experiment>/.
 
 ``main.py predict PATH... --experiment results/demo`` applies a finished experiment to new clips,
-``main.py export --experiment results/demo`` writes its five models as one ONNX file.
+``main.py export --experiment results/demo`` writes its models as one ONNX file.
 """
 
 import sys
@@ -42,7 +42,7 @@ def main() -> None:
     if sys.argv[1:2] == ["export"]:
         settings = parse(
             ExportSettings,
-            "Write the five models of a finished experiment as one ONNX file.",
+            "Write the models of a finished experiment as one ONNX file.",
             sys.argv[2:],
             prog="main.py export",
         )

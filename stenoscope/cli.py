@@ -182,7 +182,8 @@ def _with_underscores(argv: list[str]) -> list[str]:
             name, equals, value = argument[2:].partition("=")
             argument = "--" + name.replace("-", "_") + equals + value
             following = argv[position + 1] if position + 1 < len(argv) else "--"
-            if not equals and argument[2:] in _BOOLEANS and following.lower() not in ("true", "false"):
+            alone = argument[2:] in _BOOLEANS and following.lower() not in ("true", "false")
+            if not equals and (alone or (argument[2:] in _OPTIONAL and following.startswith("--"))):
                 argument += "=true"
         result.append(argument)
     return result
@@ -212,7 +213,7 @@ def _preset_in_file(path: str) -> str | None:
     return name if name in PRESETS else None
 
 
-def _boolean_fields() -> set[str]:
+def _fields_of(*types) -> set[str]:
     from stenoscope import settings as module
 
     classes = [
@@ -220,7 +221,8 @@ def _boolean_fields() -> set[str]:
         for item in vars(module).values()
         if isinstance(item, type) and item.__name__.endswith("Settings")
     ]
-    return {field.name for item in classes for field in fields(item) if field.type in (bool, "bool")}
+    return {field.name for item in classes for field in fields(item) if field.type in types}
 
 
-_BOOLEANS = _boolean_fields()
+_BOOLEANS = _fields_of(bool)
+_OPTIONAL = _fields_of(bool | str)  # flags that may stand alone or have a value

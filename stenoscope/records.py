@@ -10,9 +10,6 @@ KEYFRAMES_PER_CLIP = 5
 FRAME_SIZE = 512
 """Rows and columns of every stored key frame, in pixels."""
 
-NUM_FOLDS = 5
-"""Folds of the cross-validation, named 1 to 5."""
-
 
 @dataclass(frozen=True)
 class Clip:
@@ -92,7 +89,7 @@ class Fold:
     Attributes
     ----------
     number : int
-        1 to 5.
+        From 1.
     train, valid : ndarray, int64, shape (n,)
         Clip indices, ascending. No patient is in both.
     """

@@ -108,18 +108,26 @@ class TemporalSettings:
 
 @dataclass(frozen=True)
 class FoldSettings:
-    """Step 2: five folds, stratified by label and grouped by patient, and their training mean images."""
+    """Step 2: folds, stratified by label and grouped by patient, and their training mean images."""
 
     input: str = "data/keyframes"
     """Folder that step 1 wrote."""
     output: str = "data/folds"
-    """Folder to write the 15 fold files, folds.csv and manifest.json to."""
+    """Folder to write three files a fold, folds.csv and manifest.json to."""
+    folds: int = 5
+    """Number of folds, 2 to 10; each class needs as many patients."""
+    keep_folds: bool | str = False
+    """Keep every clip in the fold that it has in OUTPUT/folds.csv, whatever its label is now, and assign only
+    new clips; or in the folds of another folder (--keep_folds FOLDER). Their number is kept, too."""
     seed: int = 7
     """Seed of the split; the split is saved and never silently redrawn."""
     materialize: bool = False
     """Also write the full augmented arrays (25 variants; large: about 31 MB a clip and fold)."""
     overwrite: bool = False
     """Replace folds that were drawn with another seed or from other clips."""
+
+    def __post_init__(self):
+        _check_range(self, "folds", 2, 10)
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,7 @@ class AugmentSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Step 3: train, test and explain one experiment over the five folds.
+    """Step 3: train, test and explain one experiment over the folds.
 
     The defaults are those of ``--preset cpu``, which is made to run on two cores; ``--preset paper`` is the
     setting of Moon et al. 2021.
@@ -272,7 +280,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """Apply a finished experiment to new clips: the ensemble of its five folds."""
+    """Apply a finished experiment to new clips: the ensemble of its folds."""
 
     experiment: str = "results/demo"
     """Folder of a finished experiment."""
@@ -330,7 +338,7 @@ class TuningSettings:
     high: 1.0e-3, log: true}`; empty = the built-in space. A study keeps its own in space.yaml."""
     outer_folds: int = 1
     """Folds, from 1 to this, whose test part scores settings chosen on their training part alone: a search
-    for each. 1 is the cheapest honest score, 5 tests every clip once."""
+    for each. 1 is the cheapest honest score, all of them test every clip once."""
     inner_folds: int = 3
     """Folds that each training part is split into, by patient, to score a trial."""
     prune: bool = True
@@ -352,7 +360,7 @@ class TuningSettings:
 
     def __post_init__(self):
         _check_range(self, "trials", 0, 100_000)
-        _check_range(self, "outer_folds", 1, 5)
+        _check_range(self, "outer_folds", 1, 10)
         _check_range(self, "inner_folds", 2, 20)
         _check_range(self, "workers", 1, 1024)
         _check_range(self, "seed", 0, 2**32 - 1)

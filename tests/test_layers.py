@@ -12,6 +12,7 @@ LEVELS = {
     "records": 0,
     "settings": 0.5,
     "presets": 0.6,
+    "commands": 0.6,
     "cli": 0.7,
     "access": 0.8,
     "csv_files": 0.8,

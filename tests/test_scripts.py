@@ -102,6 +102,26 @@ def test_step_two_writes_fifteen_files(prepared):
     assert mean.shape == (500, 500) and mean.dtype == np.float32 and 20 < mean.mean() < 230
 
 
+def test_three_folds_go_through_every_step(prepared):
+    prepared.run("data_loader_kfold.py", "--folds", "3", "--output", "data/three")
+    folder = prepared.folder / "data" / "three"
+    assert len(list(folder.glob("fold_[1-3]_*.pickle"))) == len(list(folder.glob("fold_*"))) == 9
+    short = ("--preset", "smoke", "--threads", "1", "--epochs", "1", "--experiment", "results/three")
+    prepared.run("main.py", "--input", "data/three", *short)
+    predictions = table(prepared, "results/three/predictions.csv")
+    folds = table(prepared, "data/three/folds.csv")
+    assert dict(predictions[["clip_id", "fold"]].drop_duplicates().values) == dict(
+        folds[["clip_id", "fold"]].values
+    )
+    counts = json.loads((prepared.folder / "results/three/summary.json").read_text())["counts"]
+    assert [row["fold"] for row in counts["folds"]] == [1, 2, 3]
+    clip = next((prepared.folder / "data" / "phantom").glob("*.dcm"))
+    told = prepared.run("main.py", "predict", str(clip), "--experiment", "results/three", "--threads", "1")
+    assert "Loading the 3 models" in told
+    new = table(prepared, "results/three/predict/predictions.csv")
+    assert [name for name in new.columns if name.startswith("fold_")] == ["fold_1", "fold_2", "fold_3"]
+
+
 def test_a_check_verifies_without_making_anything_else(cohort):
     command = ("pickle_generator.py", "--check", "--output", "data/checked", "--workers", "1")
     said = " ".join(cohort.run(*command).split())

@@ -35,14 +35,15 @@ from typing import Any
 import numpy as np
 
 from stenoscope import provenance
+from stenoscope.commands import again
 from stenoscope.dataset import plain_pickle
 from stenoscope.errors import DatasetError
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP, KeyframeChoice
+from stenoscope.settings import KeyframeSettings
 
 FILE_NAME = "clips.pickle"
 SCHEMA = "stenoscope/clips"
 VERSION = 1
-MADE_BY = "python pickle_generator.py"
 
 _FRAME_SHAPE = (FRAME_SIZE, FRAME_SIZE)
 _FRAME_BYTES = FRAME_SIZE * FRAME_SIZE
@@ -128,8 +129,8 @@ class ClipSet:
         DatasetError
             If the folder is not finished, the file is not the manifest's, or it is damaged.
         """
-        manifest = provenance.read_manifest(folder, "keyframes", MADE_BY)
         path = Path(folder) / FILE_NAME
+        manifest = provenance.read_manifest(folder, "keyframes", again(KeyframeSettings, folder))
         entry = manifest.get("clips")
         try:
             sha256, offset = str(entry["sha256"]), int(entry["frames_offset"])
@@ -138,7 +139,7 @@ class ClipSet:
             raise DatasetError(
                 f"The manifest of {folder} does not say where the frames of {FILE_NAME} are.",
                 "the entry 'clips' with sha256, frames_offset and frames_shape",
-                f"make the folder again with `{MADE_BY} --overwrite true`.",
+                _run(path),
             ) from None
         return cls._map(path, offset, shape, sha256)
 
@@ -184,7 +185,7 @@ class ClipSet:
                 stream.seek(offset + num_bytes)
                 tail = stream.read()
         except FileNotFoundError:
-            raise DatasetError(f"No {path}.", "the file beside its manifest", f"run `{MADE_BY}`.") from None
+            raise DatasetError(f"No {path}.", "the file beside its manifest", _run(path)) from None
         if head[-9:] != _BYTEARRAY8 + struct.pack("<Q", num_bytes):
             raise _damaged(path, f"its frames do not begin at {offset}")
         rest = io.BytesIO(head[:-8] + bytes(8) + tail)  # the same pickle with 0 bytes of frames
@@ -196,12 +197,12 @@ class ClipSet:
     def _build(cls, path: Path, content: Any, frames: Any, sha256: str) -> "ClipSet":
         """Check the content of the pickle and make the set."""
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            raise DatasetError(f"{path} holds no clips.", f"schema '{SCHEMA}'", f"run `{MADE_BY}`.")
+            raise DatasetError(f"{path} holds no clips.", f"schema '{SCHEMA}'", _run(path))
         if content.get("version") != VERSION:
             raise DatasetError(
                 f"{path} has version {content.get('version')!r} of its schema.",
                 f"version {VERSION}",
-                f"it was made by another release: make it again with `{MADE_BY}`.",
+                f"it is of another release: {_run(path)}",
             )
         count = len(content["clip_ids"]) if isinstance(content.get("clip_ids"), list) else -1
         shape = (KEYFRAMES_PER_CLIP * count, *_FRAME_SHAPE)
@@ -385,9 +386,13 @@ def _lesion(lesion: dict) -> dict:
     }
 
 
+def _run(path: Path) -> str:
+    return f"run `{again(KeyframeSettings, path.parent, overwrite=path.parent.is_dir())}`."
+
+
 def _damaged(path: Path, what: str) -> DatasetError:
     return DatasetError(
         f"{path} is damaged or was changed: {what}.",
         "the file as step 1 wrote it",
-        f"make it again with `{MADE_BY} --overwrite true`.",
+        f"to make it again, {_run(path)}",
     )

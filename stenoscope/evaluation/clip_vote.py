@@ -25,7 +25,7 @@ def check_predictions(predictions: pd.DataFrame, whole_clips: bool = True) -> No
         If a column or an id is missing, the table is empty, a label is not 0 or 1, a probability lies
         outside 0 to 1, or a clip has two folds, labels or patients.
     """
-    fix = "run `python main.py` again; do not edit predictions.csv or join those of two experiments."
+    fix = "train the experiment again; do not edit predictions.csv or join those of two experiments."
     missing = [name for name in COLUMNS if name not in predictions.columns]
     if missing or not len(predictions):
         raise DatasetError(

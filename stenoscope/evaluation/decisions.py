@@ -70,7 +70,7 @@ def decide_all(
             raise DatasetError(
                 f"{len(shared)} patients are in the inner split and in the test part of fold {fold}.",
                 "thresholds chosen and tested on different patients",
-                "run `python main.py` again with --overwrite.",
+                "train the experiment again with --overwrite.",
             )
         chosen = calibrations[int(fold)] = calibrate(held_out["logit"], held_out["label"], target)
         probability = calibrated(clips["logit"], chosen.temperature)

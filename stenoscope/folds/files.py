@@ -16,16 +16,17 @@ import pandas as pd
 
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import CROP_SIZE, VARIANTS
+from stenoscope.commands import again
 from stenoscope.csv_files import to_csv
 from stenoscope.dataset import plain_pickle
 from stenoscope.errors import DatasetError
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows
 from stenoscope.folds.split import binary_labels
-from stenoscope.provenance import atomic_path, write_text
-from stenoscope.records import NUM_FOLDS, Fold
+from stenoscope.provenance import atomic_path, read_manifest, write_text
+from stenoscope.records import Fold
+from stenoscope.settings import FoldSettings
 
 SCHEMA, VERSION = "stenoscope/fold", 1
-MADE_BY = "python data_loader_kfold.py"
 FOLDS_CSV = "folds.csv"
 _FRAMES_AT_ONCE = 64
 _PART_KEYS = {"clips", "labels", "clip_ids", "patient_ids", "clips_sha256", "seed"}
@@ -61,7 +62,7 @@ class FoldData(Fold):
     Attributes
     ----------
     number, train, valid
-        As in `stenoscope.records.Fold`: 1 to 5, and clip indices.
+        As in `stenoscope.records.Fold`: from 1, and clip indices.
     mean_image : ndarray, float32, shape (500, 500)
         Mean of the augmented training frames, grey levels.
     clips_sha256 : str
@@ -79,8 +80,18 @@ class FoldData(Fold):
     frame_wise: bool = False
 
 
+def fold_numbers(folder: str | PathLike) -> range:
+    """Numbers of the folds that step 2 wrote to `folder`, from 1: its manifest knows how many there are."""
+    return range(1, len(read_manifest(folder, "folds", _made_by(folder))["counts"]["folds"]) + 1)
+
+
+def fold_folders(experiment: str | PathLike) -> list[Path]:
+    """The folders ``fold_K`` of an experiment whose folds are all trained, in the order of K."""
+    return sorted(Path(experiment).glob("fold_[0-9]*"), key=lambda path: int(path.name.removeprefix("fold_")))
+
+
 def fold_path(folder: str | PathLike, number: int, part: str) -> Path:
-    """Path of one of the 15 files; `part` is ``train``, ``valid`` or ``mean``."""
+    """Path of one of a fold's three files; `part` is ``train``, ``valid`` or ``mean``."""
     return Path(folder) / f"fold_{number}_{part}.pickle"
 
 
@@ -129,7 +140,7 @@ def read_fold(folder: str | PathLike, number: int, clips_sha256: str | None = No
     ----------
     folder : path
     number : int
-        1 to 5.
+        From 1.
     clips_sha256 : str, optional
         `ClipSet.sha256` of the clips that the indices will be used on; compared with the one in the files.
 
@@ -144,7 +155,7 @@ def read_fold(folder: str | PathLike, number: int, clips_sha256: str | None = No
         raise DatasetError(
             f"The files of fold {number} in {folder} come from different splits.",
             "three files written by one run",
-            f"run `{MADE_BY} --overwrite`.",
+            f"run `{_made_by(folder)}`.",
         )
     ((sha256, seed),) = origin
     if clips_sha256 not in (None, sha256):
@@ -152,14 +163,14 @@ def read_fold(folder: str | PathLike, number: int, clips_sha256: str | None = No
             f"The folds in {folder} were drawn from another clips.pickle ({sha256[:12]}... there, "
             f"{clips_sha256[:12]}... given).",
             "folds and clips that belong together",
-            f"draw the folds again with `{MADE_BY} --overwrite`, or name the clips they belong to.",
+            f"draw them again with `{_made_by(folder)}`, or name the clips they belong to.",
         )
     shared = set(contents["train"]["patient_ids"]) & set(contents["valid"]["patient_ids"])
     if shared:
         raise DatasetError(
             f"Fold {number} in {folder} has {len(shared)} patients in both parts ({min(shared)}).",
             "no patient in both",
-            f"run `{MADE_BY} --overwrite`.",
+            f"run `{_made_by(folder)}`.",
         )
     train, valid = contents["train"]["clips"], contents["valid"]["clips"]
     return FoldData(number, train, valid, contents["mean"]["mean_image"], sha256, seed)
@@ -242,6 +253,10 @@ def write_materialized(
     return path
 
 
+def _made_by(folder: str | PathLike) -> str:
+    return again(FoldSettings, folder, overwrite=Path(folder).is_dir())
+
+
 def _part(clip_set, clips: np.ndarray) -> FoldPart:
     return FoldPart(
         clips=np.ascontiguousarray(clips, dtype=np.int64),
@@ -254,12 +269,16 @@ def _part(clip_set, clips: np.ndarray) -> FoldPart:
 def _read(folder: str | PathLike, number: int, name: str) -> dict:
     path = fold_path(folder, number, name)
     if not path.is_file():
-        raise DatasetError(f"No {path}.", f"folds 1 to {NUM_FOLDS}, three files each", f"run `{MADE_BY}`.")
+        raise DatasetError(f"No {path}.", "three files for each fold", f"run `{_made_by(folder)}`.")
     content = plain_pickle.load(path)
     expected = {"schema": SCHEMA, "version": VERSION, "fold": number, "part": name}
     found = (
         {key: content.get(key) for key in expected} if isinstance(content, dict) else type(content).__name__
     )
     if found != expected or not _KEYS[name] <= content.keys():
-        raise DatasetError(f"{path} holds {found}.", f"{expected} in full", f"run `{MADE_BY} --overwrite`.")
+        raise DatasetError(
+            f"{path} holds {found}.",
+            f"{expected} in full",
+            f"run `{_made_by(folder)}`.",
+        )
     return content

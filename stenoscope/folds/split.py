@@ -1,4 +1,4 @@
-"""Split clips into five folds, stratified by label and grouped by patient."""
+"""Split clips into folds, stratified by label and grouped by patient."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
 from stenoscope.errors import DatasetError
-from stenoscope.records import NUM_FOLDS, Fold
+from stenoscope.records import Fold
 
 _DRAWS = 100
 
@@ -39,7 +39,11 @@ def binary_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def make_folds(
-    labels: np.ndarray, patient_ids: Sequence[str], seed: int, num_folds: int = NUM_FOLDS
+    labels: np.ndarray,
+    patient_ids: Sequence[str],
+    seed: int,
+    num_folds: int = 5,
+    flag: str = "step 2 with `--folds",
 ) -> list[Fold]:
     """Draw the folds.
 
@@ -53,7 +57,9 @@ def make_folds(
     patient_ids : sequence of str, length n
     seed : int
     num_folds : int
-        Number of folds; fewer are used for inner splits.
+        Number of folds.
+    flag : str
+        What the fix of too many folds names before the number that works.
 
     Returns
     -------
@@ -71,22 +77,51 @@ def make_folds(
         raise DatasetError(f"{len(first)} labels and {len(patients)} patients.", "one of each per clip", "")
     known = np.flatnonzero(~np.isnan(first))
     target, groups = first[known].astype(np.int64), patients[known]
-    _check_patients(target, groups, num_folds, unlabelled=len(first) - len(known))
-    # The greedy split balances the classes well but promises nothing: draw again, from seeds of the seed.
+    parts = _draw(target, groups, num_folds, seed)
+    if parts:
+        return [
+            Fold(number, np.sort(known[train]), np.sort(known[test]))
+            for number, (train, test) in enumerate(parts, start=1)
+        ]
+    works = next((n for n in range(num_folds - 1, 1, -1) if _draw(target, groups, n, seed)), 0)
+    fewer = f"run {flag} {works}`, the largest number that works, or " if works else ""
+    counts = {
+        name: (len(np.unique(groups[target == value])), int((target == value).sum()))
+        for value, name in enumerate(("normal", "abnormal"))
+    }
+    if all(patients >= num_folds for patients, _ in counts.values()):
+        raise DatasetError(
+            f"None of {_DRAWS} draws gave both classes to each of {num_folds} folds "
+            f"({len(np.unique(groups))} patients, {len(target)} clips).",
+            "enough patients of each class to share out",
+            f"{fewer}add patients; a patient with both normal and abnormal clips counts in one fold only.",
+        )
+    found = "; ".join(
+        f"{name} (label {value}): {patients} patients with {clips} clips"
+        for value, (name, (patients, clips)) in enumerate(counts.items())
+    )
+    raise DatasetError(
+        f"Too few patients for {num_folds} folds. {found}; without label: {len(first) - len(known)} clips.",
+        f"at least {num_folds} patients in each class, because a patient is never split over folds",
+        f"{fewer}add clips of more patients, or give the patients their own ids if several share one.",
+    )
+
+
+def _draw(
+    target: np.ndarray, groups: np.ndarray, num_folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test parts with both classes in every test part; empty if no draw gives them.
+
+    The greedy split balances the classes well but promises nothing: draw again, from seeds of the seed.
+    """
+    if any(len(np.unique(groups[target == value])) < num_folds for value in (0, 1)):
+        return []
     for state in np.random.SeedSequence(seed).generate_state(_DRAWS):
         splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=int(state))
         parts = list(splitter.split(target, target, groups))
         if all(len(np.unique(target[test])) == 2 for _, test in parts):
-            return [
-                Fold(number, np.sort(known[train]), np.sort(known[test]))
-                for number, (train, test) in enumerate(parts, start=1)
-            ]
-    raise DatasetError(
-        f"None of {_DRAWS} draws gave both classes to each of {num_folds} folds "
-        f"({len(np.unique(groups))} patients, {len(target)} clips).",
-        "enough patients of each class to share out",
-        "add patients; a patient whose clips are both normal and abnormal counts in one fold only.",
-    )
+            return parts
+    return []
 
 
 def inner_split(
@@ -139,22 +174,4 @@ def inner_split(
         "abnormal clip) out of training and left both classes in both parts.",
         "patients of both classes to train on and to hold out",
         "raise inner_share, add patients, or set inner_share to 0.",
-    )
-
-
-def _check_patients(target: np.ndarray, groups: np.ndarray, num_folds: int, unlabelled: int) -> None:
-    counts = {
-        name: (len(np.unique(groups[target == value])), int((target == value).sum()))
-        for value, name in enumerate(("normal", "abnormal"))
-    }
-    if all(patients >= num_folds for patients, _ in counts.values()):
-        return
-    found = "; ".join(
-        f"{name} (label {value}): {patients} patients with {clips} clips"
-        for value, (name, (patients, clips)) in enumerate(counts.items())
-    )
-    raise DatasetError(
-        f"Too few patients for {num_folds} folds. {found}; without label: {unlabelled} clips.",
-        f"at least {num_folds} patients in each class, because a patient is never split over folds",
-        "add clips of more patients, or give the patients their own ids if several share one.",
     )

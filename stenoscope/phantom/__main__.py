@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from stenoscope.cli import finish, parse, progress, run
+from stenoscope.commands import after_phantom
 from stenoscope.phantom.cohort import plan_cohort, write_cohort
 from stenoscope.settings import PhantomSettings
 
@@ -26,9 +27,7 @@ def _simulate(arguments: Sequence[str] | None) -> None:
         ),
         ("truth", f"{settings.output}/truth.json, truth_masks/ (lesion boxes, phases of contrast, vessels)"),
     ]
-    standard = settings.output == PhantomSettings.output
-    where = "" if standard else f" --input {settings.output}"
-    finish(f"Step 0: {counts['frames']} simulated frames", rows, f"python pickle_generator.py{where}")
+    finish(f"Step 0: {counts['frames']} simulated frames", rows, after_phantom(settings.output))
 
 
 if __name__ == "__main__":

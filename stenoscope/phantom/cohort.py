@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from stenoscope import csv_files, locks, provenance
+from stenoscope.commands import command
 from stenoscope.errors import DatasetError
 from stenoscope.executors import executor, map_ordered
 from stenoscope.phantom.clip import simulate_clip
@@ -140,7 +141,7 @@ def _simulate_and_write(job) -> dict:
 def _make_way(folder: Path, settings: PhantomSettings) -> None:
     """Clear the cohort that is replaced or was interrupted; refuse to touch anything else."""
     if (folder / provenance.MANIFEST).exists():
-        old = provenance.read_manifest(folder, "phantom", "python -m stenoscope.phantom")["settings"]
+        old = provenance.read_manifest(folder, "phantom", command(PhantomSettings, output=folder))["settings"]
         same = all(old.get(name) == getattr(settings, name) for name in ("patients", "seed"))
         if not same and not settings.overwrite:
             raise DatasetError(

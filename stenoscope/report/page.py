@@ -11,6 +11,7 @@ import cv2
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stenoscope import __version__
+from stenoscope.commands import train_again
 from stenoscope.errors import DatasetError
 from stenoscope.provenance import write_bytes
 from stenoscope.report.panels import panel_name
@@ -76,7 +77,11 @@ class Images:
             return None
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
-            raise DatasetError(f"{path} can't be read as a picture.", "a PNG", "run `python main.py` again.")
+            raise DatasetError(
+                f"{path} can't be read as a picture.",
+                "a PNG",
+                f"run `{train_again(self.folder, overwrite=True)}`.",
+            )
         height = round(picture.shape[0] * _PANEL_WIDTH / picture.shape[1])
         small = cv2.resize(picture, (_PANEL_WIDTH, height), interpolation=cv2.INTER_AREA)
         _, data = cv2.imencode(".jpg", small, _JPEG)

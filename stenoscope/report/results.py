@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from stenoscope.commands import train_again
 from stenoscope.csv_files import from_csv, read_csv
 from stenoscope.errors import DatasetError
 from stenoscope.provenance import MANIFEST, check_outputs, parse_manifest
@@ -123,9 +124,9 @@ def _read(path: Path, parse: Callable):
         return parse(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise DatasetError(
-            f"No {path}.", "a finished results folder", "run `python main.py` to its end."
+            f"No {path}.", "a finished results folder", f"run `{train_again(path.parent)}` to its end."
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as problem:
         raise DatasetError(
-            f"{path} can't be read: {problem}.", "", "run `python main.py` again."
+            f"{path} can't be read: {problem}.", "", f"run `{train_again(path.parent, overwrite=True)}`."
         ) from problem

@@ -19,7 +19,6 @@ def draw_variants(settings: AugmentSettings) -> None:
     DatasetError, SettingsError
         If step 1 has not finished, the clip is unknown, or the key frame is not 0 to 4.
     """
-    provenance.read_manifest(settings.input, "keyframes", "python pickle_generator.py")
     clips = ClipSet.open(settings.input)
     clip_id = settings.clip or clips.clip_ids[0]
     if clip_id not in clips.clip_ids:

@@ -231,7 +231,8 @@ def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None)
     elif labels:
         try:
             values = [float(row.label) if row.label else np.nan for row in usable]
-            make_folds(np.array(values), [row.patient_id for row in usable], FoldSettings().seed)
+            usual = FoldSettings()
+            make_folds(np.array(values), [row.patient_id for row in usable], usual.seed, usual.folds)
         except DatasetError as problem:
             problems.append(Problem("warning", f"Step 2 would stop. {problem.received}", problem.fix))
     patients = {row.clip_id: row.patient_id for row in rows}

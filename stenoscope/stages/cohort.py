@@ -4,8 +4,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
+from stenoscope import provenance
 from stenoscope.cli import say
 from stenoscope.cluster import UnseenError
+from stenoscope.commands import again
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import LabelTable, labels_from_folders, read_labels
 from stenoscope.dataset.layouts import LAYOUTS, open_layout
@@ -134,3 +136,12 @@ def find_truth(
     if choice == "none":
         return {}, "none"
     return (data.truth, layout) if choice == layout else (read_truth(choice), Path(choice))
+
+
+def say_if_labels_changed(keyframes: Path) -> None:
+    """Say that the file of labels is no longer the one that step 1 read, where it can be compared."""
+    manifest = provenance.read_manifest(keyframes, "keyframes", again(KeyframeSettings, keyframes))
+    noted, path = manifest["inputs"].get("labels"), Path(str(manifest["settings"].get("labels_from")))
+    if path.is_file() and provenance.sha256_file(path) != noted:
+        say(f"[yellow]{path} has changed since step 1 read it; {keyframes} still has the old labels.[/]")
+        say(f"To take the new ones: {again(KeyframeSettings, keyframes, overwrite=True)}")

@@ -1,4 +1,4 @@
-"""The five folds' models of a finished experiment as one: what `predict` and `export` share."""
+"""The folds' models of a finished experiment as one: what `predict` and `export` share."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import yaml
 
 from stenoscope import provenance
 from stenoscope.cli import say
-from stenoscope.records import NUM_FOLDS
+from stenoscope.commands import train_again
+from stenoscope.folds.files import fold_folders
 from stenoscope.settings import TrainingSettings
 from stenoscope.stages.explain import in_frame
 
@@ -20,7 +21,7 @@ def read_experiment(experiment: Path) -> tuple[dict, TrainingSettings]:
     DatasetError
         If it is not finished, or damaged.
     """
-    manifest = provenance.read_manifest(experiment, "experiment", "python main.py")
+    manifest = provenance.read_manifest(experiment, "experiment", train_again(experiment))
     provenance.check_outputs(experiment, manifest)
     config = yaml.safe_load((experiment / "config.yaml").read_text(encoding="utf-8"))
     return manifest, TrainingSettings(**config)
@@ -33,10 +34,9 @@ def load_models(experiment: Path, trained: TrainingSettings, threads: int) -> li
     where = prepare(threads, trained.seed)
     from stenoscope.models.classifier import load_classifier
 
-    say(f"Loading the {NUM_FOLDS} models of {experiment} ({where}) ...")
-    return [
-        load_classifier(experiment / f"fold_{number}" / "model.keras") for number in range(1, NUM_FOLDS + 1)
-    ]
+    folders = fold_folders(experiment)
+    say(f"Loading the {len(folders)} models of {experiment} ({where}) ...")
+    return [load_classifier(folder / "model.keras") for folder in folders]
 
 
 def network_input(frames: np.ndarray, trained: TrainingSettings) -> np.ndarray:

@@ -21,7 +21,8 @@ from stenoscope.evaluation.localisation import (
     summarise_randomisation,
 )
 from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP, NUM_FOLDS
+from stenoscope.folds.files import fold_folders
+from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.report.colours import common_scale
 from stenoscope.report.panels import Case, draw_montage, draw_panel, encode_png, panel_name
 from stenoscope.report.results import DECISIONS, read_predictions
@@ -181,8 +182,7 @@ class StoredMaps:
     def __init__(self, experiment: Path, name: str):
         self._of_clip = name.endswith(CLIP)
         self._where: dict[int, tuple[int, np.ndarray, int]] = {}
-        for number in range(1, NUM_FOLDS + 1):
-            folder = experiment / f"fold_{number}" / MAPS
+        for folder in (fold / MAPS for fold in fold_folders(experiment)):
             clips, keyframe = np.load(folder / "clips.npy"), np.load(folder / "keyframe.npy")
             values = np.load(folder / f"{name}.npy", mmap_mode="r")
             for row, clip in enumerate(clips):
@@ -236,7 +236,7 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
 
 def randomisation(experiment: Path, seed: int) -> dict:
     """What the folds' maps have in common with those of random networks, for `summary.json`."""
-    folds = [experiment / f"fold_{number}" / RANDOMISATION for number in range(1, NUM_FOLDS + 1)]
+    folds = [folder / RANDOMISATION for folder in fold_folders(experiment)]
     return summarise_randomisation(
         pd.concat(csv_files.read_csv(path, keep_default_na=True) for path in folds), seed=seed
     )

@@ -34,7 +34,7 @@ _CHECKED_CLIPS = (("LCA", 1), ("RCA", 0))  # artery and label of the simulated c
 def export(settings: ExportSettings) -> None:
     """Write `model.onnx`: from key frames, uint8 (n, 512, 512), to probability and heatmap.
 
-    The file does what `predict` does with key frames: centre crop, resampling, the five models, the mean over
+    The file does what `predict` does with key frames: centre crop, resampling, all models, the mean over
     mirror images if the experiment has it, the class activation map in the frame's coordinates. Both are run
     on simulated key frames, and a file that differs by more than the tolerance is not kept. tf2onnx joins
     equal nodes in an order of its own, so the file's bytes, unlike its results, can differ from run to run.
@@ -85,10 +85,10 @@ def export(settings: ExportSettings) -> None:
     rows = [
         ("model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
         ("takes", f"frames: uint8 (n, {FRAME_SIZE}, {FRAME_SIZE}), key frames with dark vessels"),
-        ("gives", "probability (n,), fold_probability (n, 5), heatmap (n, 512, 512) in logits"),
+        ("gives", f"probability (n,), fold_probability (n, {len(models)}), heatmap (n, 512, 512) in logits"),
         ("checked", f"{len(frames)} simulated frames, onnxruntime against Keras: {_said(differences)}"),
     ]
-    finish(f"The five models of {experiment} in one file", rows, None)
+    finish(f"The {len(models)} models of {experiment} in one file", rows, None)
 
 
 def _place(cells: int, size: int) -> np.ndarray:

@@ -1,45 +1,74 @@
-"""Step 2: split the clips into five folds and write the fold files."""
+"""Step 2: split the clips into folds and write the fold files."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from stenoscope import claims, locks, provenance
 from stenoscope.cli import finish, progress, say
+from stenoscope.commands import after_folds, again
 from stenoscope.dataset.clipset import ClipSet
-from stenoscope.errors import DatasetError
+from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.folds import files, split
-from stenoscope.records import NUM_FOLDS
-from stenoscope.settings import FoldSettings
+from stenoscope.folds.keep import keep_folds, read_kept
+from stenoscope.settings import FoldSettings, KeyframeSettings
+from stenoscope.stages.cohort import say_if_labels_changed
 
 
 @locks.released()
 def make_folds(settings: FoldSettings) -> None:
-    """Draw the folds, write the 15 files, `folds.csv` and `manifest.json`.
+    """Draw the folds, or keep those there are; write three files each, `folds.csv` and `manifest.json`.
 
     Raises
     ------
     DatasetError
-        If step 1 has not finished, the clips carry no labels, or a class has fewer than 5 patients.
+        If step 1 has not finished, the clips carry no labels, a class has too few patients for the folds,
+        or folds that are to be kept do not fit the clips.
+    SettingsError
+        If another number of folds is asked for than there is to keep.
     """
     source, output = Path(settings.input), Path(settings.output)
-    provenance.read_manifest(source, "keyframes", "python pickle_generator.py")
     clips = ClipSet.open(source)
     if not clips.label_names:
         raise DatasetError(
             f"{source} holds key frames without labels.",
             "a label for every clip",
-            "run `python pickle_generator.py --labels FILE` with a CSV file clip_id,patient_id,label.",
+            f"run `{again(KeyframeSettings, source, labels='FILE', overwrite=True)}` with a CSV file "
+            "clip_id,patient_id,label.",
         )
+    say_if_labels_changed(source)
     inputs = {"clips.pickle": clips.sha256}
-    if claims.claim(output, "folds", settings, inputs, settings.overwrite):
+    kept, replaces = {}, settings.overwrite
+    if settings.keep_folds:
+        origin = output if settings.keep_folds is True else Path(settings.keep_folds)
+        kept = read_kept(origin)
+        if settings.folds not in (FoldSettings.folds, max(kept.values())):
+            raise SettingsError(
+                f"folds is {settings.folds}, and {origin} has {max(kept.values())} to keep.",
+                "the same number",
+                "leave --folds out, or --keep_folds.",
+            )
+        settings = replace(settings, folds=max(kept.values()))
+        if origin.resolve() == output.resolve():
+            replaces = True  # by the same folds: nothing is lost
+        else:
+            inputs["folds kept"] = provenance.sha256_json(kept)
+    # The old folds.csv stays until the new one takes its place: a run that is killed can go on.
+    spare = (files.FOLDS_CSV,) if settings.keep_folds is True else ()
+    if claims.claim(output, "folds", settings, inputs, replaces, spare):
         say(f"{output} is up to date; the saved split is kept.")
-        counts = provenance.read_manifest(output, "folds", files.MADE_BY)["counts"]
+        counts = provenance.read_manifest(output, "folds", again(FoldSettings, output))["counts"]
     else:
         clips.verify()
-        folds = split.make_folds(clips.labels, clips.patient_ids, settings.seed)
+        if kept:
+            folds = keep_folds(clips.labels, clips.patient_ids, clips.clip_ids, kept)
+            same = sum(clips.clip_ids[clip] in kept for fold in folds for clip in fold.valid)
+            say(f"{same} clips keep their fold; {sum(len(fold.valid) for fold in folds) - same} are new.")
+        else:
+            folds = split.make_folds(clips.labels, clips.patient_ids, settings.seed, settings.folds)
         counts = files.write_folds(output, clips, folds, settings.seed)
         if settings.materialize:
-            with progress("augmented training frames", NUM_FOLDS * 25) as step:
+            with progress("augmented training frames", len(folds) * 25) as step:
                 for fold in folds:
                     files.write_materialized(output, clips, fold, on_variant=step)
         names = sorted(path.name for path in output.glob("fold*") if path.is_file())
@@ -53,7 +82,7 @@ def make_folds(settings: FoldSettings) -> None:
             clips_folder=Path(os.path.relpath(source, output)).as_posix(),
             outputs={name: provenance.sha256_file(output / name) for name in names},
         )
-    rows = [("folds", f"{output}: {NUM_FOLDS} x train, valid (test part), mean; folds.csv")]
+    rows = [("folds", f"{output}: {len(counts['folds'])} x train, valid (test part), mean; folds.csv")]
     rows += [
         (
             f"fold {row['fold']}",
@@ -63,4 +92,4 @@ def make_folds(settings: FoldSettings) -> None:
     ]
     if counts["unlabelled"]:
         rows.append(("left out", f"{counts['unlabelled']} clips with an empty label"))
-    finish(f"Step 2: {counts['clips']} clips of {counts['patients']} patients", rows, "python main.py")
+    finish(f"Step 2: {counts['clips']} clips of {counts['patients']} patients", rows, after_folds(output))

@@ -17,6 +17,7 @@ import numpy as np
 from stenoscope import __version__, claims, csv_files, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.cluster import Run, await_file
+from stenoscope.commands import after_keyframes, again
 from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.labels import LabelTable, match_labels
 from stenoscope.dataset.problems import Problem, count_of
@@ -276,7 +277,7 @@ def _notes(intake: Path) -> str:
 
 
 def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
-    manifest = provenance.read_manifest(output, "keyframes", "python pickle_generator.py")
+    manifest = provenance.read_manifest(output, "keyframes", again(KeyframeSettings, output))
     counts = manifest["counts"]
     shown = [("key frames", f"{output / 'clips.pickle'} ({counts['ok']} clips)")]
     if labelled:
@@ -300,4 +301,4 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
     if labelled and not (counts["normal"] and counts["abnormal"]):
         shown.append(("note", "one class: no folds can be drawn and nothing trained on these clips alone"))
         labelled = False
-    finish("Step 1: key frames", shown, "python data_loader_kfold.py" if labelled else None)
+    finish("Step 1: key frames", shown, after_keyframes(output) if labelled else None)

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import frame_rows, mean_image
-from stenoscope.records import KEYFRAMES_PER_CLIP, NUM_FOLDS
+from stenoscope.records import KEYFRAMES_PER_CLIP
 
 PATIENT, CLIP, FRAME = "patient", "clip", "frame"
 """What a split keeps together: all clips of a patient (as in step 2), the frames of a clip, nothing."""
@@ -26,7 +26,7 @@ def leaking_fold(clips: ClipSet, folds: Sequence[FoldData], split: str, number: 
     split : {"clip", "frame"}
         With ``frame``, the fold holds rows of `clips.frames`.
     number : int
-        1 to 5.
+        From 1.
     seed : int
 
     Returns
@@ -39,7 +39,7 @@ def leaking_fold(clips: ClipSet, folds: Sequence[FoldData], split: str, number: 
     if split == FRAME:
         used = frame_rows(used)
         labels = clips.labels[used // KEYFRAMES_PER_CLIP, 0]
-    splitter = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=seed % 2**32)
+    splitter = StratifiedKFold(len(folds), shuffle=True, random_state=seed % 2**32)
     train, valid = list(splitter.split(used, labels))[number - 1]
     rows = used[train] if split == FRAME else frame_rows(used[train])
     return replace(

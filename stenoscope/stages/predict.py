@@ -1,4 +1,4 @@
-"""Apply a finished experiment to new clips: the ensemble of its five folds."""
+"""Apply a finished experiment to new clips: the ensemble of its folds."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ _MADE = (
 def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     """Predict, explain and report new clips.
 
-    Each clip's probability is the mean over the five folds' models, its heatmap the mean of their maps on the
+    Each clip's probability is the mean over the folds' models, its heatmap the mean of their maps on the
     key frame of the highest mean probability. Where the experiment held patients out to calibrate on, each
     clip is also called normal, abnormal or uncertain (`decisions.csv`). Clips that can't be read are listed
     in `intake.csv`.
@@ -174,7 +174,7 @@ def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSe
 
 
 def _table(clip_id: str, choice: KeyframeChoice, probabilities: np.ndarray) -> pd.DataFrame:
-    """One row per key frame: clip_id, frame_index, probability (mean of the models), fold_1 to fold_5."""
+    """One row per key frame: clip_id, frame_index, probability (mean of the models), fold_1, fold_2, ..."""
     rounded = probabilities.astype(float).round(6)
     columns = {f"fold_{number}": rounded[number - 1] for number in range(1, len(rounded) + 1)}
     table = {
@@ -230,5 +230,5 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
     if dicom is not None:
         rows.append(("DICOM", dicom.finish()))
     clips = "1 clip" if len(calls) == 1 else f"{len(calls)} clips"
-    finish(f"{clips} by the five models of {experiment}", rows, None)
+    finish(f"{clips} by the models of {experiment}", rows, None)
     say("  [dim]For research only: not a diagnosis.[/]")

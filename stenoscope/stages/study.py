@@ -6,8 +6,10 @@ from pathlib import Path
 
 from stenoscope import claims, csv_files, locks, provenance
 from stenoscope.cli import finish, say
+from stenoscope.commands import command
 from stenoscope.errors import SettingsError
-from stenoscope.settings import TrainingSettings
+from stenoscope.settings import PredictSettings, TrainingSettings
+from stenoscope.stages.cohort import say_if_labels_changed
 from stenoscope.stages.train import begin_experiment, end_experiment, fold_tasks, to_repeat
 from stenoscope.stages.train_worker import open_folds
 
@@ -51,6 +53,7 @@ def study(settings: TrainingSettings) -> None:
             "leave --heatmap at its default.",
         )
     clips, folds, inputs = open_folds(settings.input)
+    say_if_labels_changed(clips.path.parent)
     folder = Path(settings.experiment)
     if claims.claim(folder, "study", settings, inputs, settings.overwrite):
         say(f"{folder} is finished already; nothing to do.")
@@ -74,7 +77,7 @@ def study(settings: TrainingSettings) -> None:
     finish(
         "What to open",
         [("report", str(report)), ("table", str(folder / "study.csv")), ("arms", f"{folder / 'arms'}/")],
-        f"python main.py predict PATH... --experiment {folder / 'arms' / list(ARMS)[-1]}",
+        command(PredictSettings, experiment=folder / "arms" / list(ARMS)[-1]),
     )
 
 

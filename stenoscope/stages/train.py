@@ -16,13 +16,14 @@ import yaml
 from stenoscope import claims, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.cluster import Run, await_file
+from stenoscope.commands import command
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.errors import ClusterError, DatasetError
 from stenoscope.executors import SerialExecutor, WorkerPool, concurrency, crashed, executor
-from stenoscope.folds.files import FoldData
-from stenoscope.records import NUM_FOLDS
+from stenoscope.folds.files import FoldData, fold_folders, fold_numbers
 from stenoscope.report.results import LOCALISATION, read_manifest_if_any, read_predictions
-from stenoscope.settings import TrainingSettings
+from stenoscope.settings import PredictSettings, TrainingSettings
+from stenoscope.stages.cohort import say_if_labels_changed
 from stenoscope.stages.leaks import PATIENT
 from stenoscope.stages.train_worker import (
     WORK,
@@ -41,7 +42,7 @@ _POLL_SECONDS = 2.0
 
 @locks.released()
 def train(settings: TrainingSettings, config: str | None = None) -> None:
-    """Train and test the five folds, draw the heatmaps, write the results; resumes after an interrupt.
+    """Train and test the folds, draw the heatmaps, write the results; resumes after an interrupt.
 
     Parameters
     ----------
@@ -56,6 +57,7 @@ def train(settings: TrainingSettings, config: str | None = None) -> None:
         If the folds or key frames are missing, damaged or do not belong together.
     """
     clips, folds, inputs = open_folds(settings.input)
+    say_if_labels_changed(clips.path.parent)
     if config:
         _check_same_inputs(Path(config), settings, inputs)
     with fold_tasks(settings) as tasks:
@@ -176,11 +178,11 @@ def undone(
     """
     where = {name: str(Path(getattr(settings, name)).resolve()) for name in ("input", "experiment")}
     named = tuple(sorted(inputs.items()))
-    numbers = range(1, NUM_FOLDS + 1)
+    numbers = fold_numbers(settings.input)
     jobs = [FoldJob(replace(settings, **where), number, named, run, split, maps) for number in numbers]
     left = [job for job in jobs if not provenance.check_seal(job.folder)]
-    if 0 < len(left) < NUM_FOLDS:
-        say(f"Resuming: {NUM_FOLDS - len(left)} of {NUM_FOLDS} folds are done.")
+    if 0 < len(left) < len(jobs):
+        say(f"Resuming: {len(jobs) - len(left)} of {len(jobs)} folds are done.")
     return left
 
 
@@ -192,9 +194,9 @@ def gather(experiment: Path, label_names: Sequence[str]) -> pd.DataFrame:
     DataFrame
         `predictions.csv` of the experiment, as it reads back.
     """
-    folders = [experiment / f"fold_{number}" for number in range(1, NUM_FOLDS + 1)]
     for name in table_names(label_names):
-        write_table(experiment / name, pd.concat(read_predictions(folder, name) for folder in folders))
+        folds = [read_predictions(folder, name) for folder in fold_folders(experiment)]
+        write_table(experiment / name, pd.concat(folds))
     shutil.rmtree(experiment / WORK, ignore_errors=True)
     return read_predictions(experiment)
 
@@ -319,5 +321,5 @@ def _show(experiment: Path) -> None:
             ("predictions", f"{experiment / 'predictions.csv'}"),
             ("metrics", f"{experiment / 'summary.json'}"),
         ],
-        f"python main.py predict PATH... --experiment {experiment}",
+        command(PredictSettings, experiment=experiment),
     )

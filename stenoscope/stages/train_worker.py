@@ -22,15 +22,16 @@ import pandas as pd
 
 from stenoscope import csv_files, provenance
 from stenoscope.cluster import Run, await_file
+from stenoscope.commands import again
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.errors import ClusterError, DatasetError, SettingsError
 from stenoscope.export.tensorboard import FOLDER as TENSORBOARD
 from stenoscope.export.tensorboard import tensorboard_log
-from stenoscope.folds.files import FoldData, read_fold
+from stenoscope.folds.files import FoldData, fold_numbers, read_fold
 from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.folds.split import inner_split
-from stenoscope.records import KEYFRAMES_PER_CLIP, NUM_FOLDS
-from stenoscope.settings import TrainingSettings
+from stenoscope.records import KEYFRAMES_PER_CLIP
+from stenoscope.settings import FoldSettings, TrainingSettings
 from stenoscope.stages.leaks import PATIENT, leaking_fold
 
 WORK = ".work"
@@ -56,7 +57,7 @@ class FoldJob:
     settings : TrainingSettings
         With absolute paths, and the threads that this fold may use.
     number : int
-        1 to 5.
+        From 1.
     inputs : tuple of (str, str)
         Hashes that name clips and folds, as of `open_folds`.
     run : Run
@@ -319,18 +320,18 @@ def opened(folder: str, inputs: tuple[tuple[str, str], ...]) -> tuple[ClipSet, l
 
 
 def open_folds(folder: str | Path) -> tuple[ClipSet, list[FoldData], dict[str, str]]:
-    """Open what step 2 wrote: the clips, the five folds, and what names them and the library that learns."""
+    """Open what step 2 wrote: the clips, the folds, and what names them and the library that learns."""
     folder = Path(folder)
-    manifest = provenance.read_manifest(folder, "folds", "python data_loader_kfold.py")
+    manifest = provenance.read_manifest(folder, "folds", again(FoldSettings, folder))
     provenance.check_outputs(folder, manifest, [n for n in manifest["outputs"] if n.endswith(".pickle")])
     clips = ClipSet.open(folder / manifest["clips_folder"])
     if clips.sha256 != manifest["inputs"]["clips.pickle"]:
         raise DatasetError(
             f"{folder} was split from other key frames than {folder / manifest['clips_folder']} holds now.",
             "folds of the present clips.pickle",
-            "run `python data_loader_kfold.py --overwrite`.",
+            f"run `{again(FoldSettings, folder, overwrite=True)}`.",
         )
-    folds = [read_fold(folder, number, clips.sha256) for number in range(1, NUM_FOLDS + 1)]
+    folds = [read_fold(folder, number, clips.sha256) for number in fold_numbers(folder)]
     named = {
         "clips.pickle": clips.sha256,
         "folds": provenance.sha256_json(manifest["outputs"]),

@@ -5,6 +5,7 @@ then trained on all of it and tested on the outer fold's test part, once, beside
 began from.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -15,10 +16,12 @@ import pandas as pd
 
 from stenoscope import claims, csv_files, locks, provenance
 from stenoscope.cli import finish, parse, progress, say
-from stenoscope.errors import DatasetError
+from stenoscope.commands import command
+from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.executors import concurrency, executor
 from stenoscope.presets import training_settings
 from stenoscope.settings import TrainingSettings, TuningSettings
+from stenoscope.stages.cohort import say_if_labels_changed
 from stenoscope.stages.train_worker import open_folds
 from stenoscope.stages.tune_worker import fit_job, split_training_part
 from stenoscope.tuning.fits import OUTER, Fits, Job
@@ -64,6 +67,7 @@ def tune(settings: TuningSettings) -> None:
     base = replace(_base(settings), experiment=EXPERIMENT, input=settings.input, overwrite=False)
     space = read_space(settings.space) if settings.space else built_in_space(base)
     clips, folds, clips_and_folds = open_folds(settings.input)
+    say_if_labels_changed(clips.path.parent)
     how = (settings.workers, settings.dask_scheduler)
     at_once, threads = concurrency(*how, settings.executor, settings.threads)
     if NAMED & space.keys():
@@ -72,6 +76,12 @@ def tune(settings: TuningSettings) -> None:
         prepare(threads, base.seed, base.deterministic)  # the registries load the tensor library
         check_names(space)
     study = Path(settings.study)
+    if settings.outer_folds > len(folds):
+        raise SettingsError(
+            f"outer_folds is {settings.outer_folds}, and {settings.input} holds {len(folds)} folds.",
+            f"1 to {len(folds)}",
+            "lower --outer_folds.",
+        )
     for fold in folds[: settings.outer_folds]:
         split_training_part(clips, fold.train, settings.inner_folds, settings.seed)  # raises if it can't be
     what = {"inner_folds": settings.inner_folds, "seed": settings.seed, "prune": settings.prune}
@@ -134,7 +144,8 @@ def _claim(study: Path, what: dict, inputs: dict, settings: TuningSettings) -> b
     """Take the folder; returns whether it holds all that is asked for. More trials make a study longer."""
     if not claims.claim(study, "tuning", what, inputs, settings.overwrite):
         return False
-    counts = provenance.read_manifest(study, "tuning", "python hyper_parameter_kfold.py --trials N")["counts"]
+    made_by = command(TuningSettings, study=study, trials="N")
+    counts = provenance.read_manifest(study, "tuning", made_by)["counts"]
     if counts["trials"] >= settings.trials and counts["outer folds"] >= settings.outer_folds:
         return True
     (study / provenance.MANIFEST).unlink(missing_ok=True)
@@ -225,5 +236,5 @@ def _show(study: Path) -> None:
             ("trials", f"{study / TRIALS} ({DATABASE} keeps them; more --trials continue the search)"),
             ("best settings", str(study / BEST)),
         ],
-        f"python main.py --config {study / BEST}",
+        f"python main.py --config {shlex.quote(str(study / BEST))}",
     )

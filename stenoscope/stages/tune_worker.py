@@ -88,7 +88,7 @@ def split_training_part(clips: ClipSet, train: np.ndarray, num_folds: int, seed:
         If the training part has too few patients.
     """
     patients = [clips.patient_ids[clip] for clip in train]
-    split = make_folds(clips.labels[train], patients, seed, num_folds)
+    split = make_folds(clips.labels[train], patients, seed, num_folds, "again with `--inner_folds")
     return [Fold(fold.number, train[fold.train], train[fold.valid]) for fold in split]
 
 

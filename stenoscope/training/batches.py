@@ -64,7 +64,7 @@ def epoch_plan(
         Clip indices of the training part; with `frame_wise`, rows of the array of key frames.
     settings : TrainingSettings
     fold, epoch : int
-        Fold 1 to 5 and epoch from 0: part of the seed.
+        Fold, from 1, and epoch, from 0: part of the seed.
     normal : collection of int
         Clips that are labelled normal: with `narrowings`, each of their samples gets a twin that differs
         from it by a synthetic narrowing alone and follows it directly.

@@ -192,7 +192,7 @@ class Trainer:
             Of all clips; only those of the training part are read.
         mean_image : ndarray, float32, shape (500, 500)
         fold : int
-            1 to 5.
+            From 1.
         on_epoch : callable
             Called with each epoch's row, also with those that a checkpoint holds.
         frame_wise : bool

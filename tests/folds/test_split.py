@@ -138,3 +138,19 @@ def test_too_few_patients_for_an_inner_split_are_counted():
     with pytest.raises(DatasetError, match=r"of 21 training patients \(1 of them") as caught:
         inner_split(np.arange(len(labels)), labels, patients, 0.2, 7)
     assert "inner_share" in caught.value.fix
+
+
+@pytest.mark.parametrize("normal,works", [(4, 4), (3, 3), (2, 2)])
+def test_the_fix_of_too_few_patients_is_the_largest_number_that_works(normal, works):
+    labels, patients = cohort(normal, 20)
+    with pytest.raises(DatasetError) as caught:
+        make_folds(labels, patients, 7)
+    assert f"`--folds {works}`, the largest number that works" in caught.value.fix
+    assert len(make_folds(labels, patients, 7, works)) == works
+
+
+def test_one_patient_of_a_class_makes_no_number_of_folds_work():
+    labels, patients = cohort(1, 20)
+    with pytest.raises(DatasetError) as caught:
+        make_folds(labels, patients, 7)
+    assert "--folds" not in caught.value.fix and "add clips of more patients" in caught.value.fix

@@ -13,7 +13,6 @@ from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.models.classifier import load_classifier
 from stenoscope.presets import training_settings
-from stenoscope.stages import train as stage
 from stenoscope.stages.train import gather, train
 from stenoscope.stages.train_worker import open_folds, predictions_table, train_fold
 from stenoscope.training.batches import resize
@@ -90,9 +89,7 @@ def two_folds(prepared, tmp_path_factory):
         folder.mkdir()
         train_fold(fold, clips, clips.labels, own, folder, folder / "c", maps=False)
         (folder / "c").unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "NUM_FOLDS", 2)
-        table = gather(Path(small.experiment), clips.label_names)
+    table = gather(Path(small.experiment), clips.label_names)
     return clips, folds[0], frame_wise, small, table
 
 

@@ -1,5 +1,6 @@
 """``python -m stenoscope.keyframes.temporal train|evaluate``: the learned key-frame method."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -82,7 +83,11 @@ def _train(arguments: Sequence[str]) -> None:
         ("losses", f"{output}/history.csv"),
         ("clips", f"{counts['clips']}, {counts['frames']} frames"),
     ]
-    finish("Trained the temporal network", rows, f"{_PROG} evaluate --weights {output}/weights.npz")
+    finish(
+        "Trained the temporal network",
+        rows,
+        f"{_PROG} evaluate --weights {shlex.quote(str(output / 'weights.npz'))}",
+    )
 
 
 def _evaluate(arguments: Sequence[str]) -> None:

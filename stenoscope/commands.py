@@ -1,0 +1,111 @@
+"""The command lines that tables and messages name: how a folder is made, and what goes on with it."""
+
+import json
+import os
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from stenoscope.settings import (
+    FoldSettings,
+    KeyframeSettings,
+    PhantomSettings,
+    PredictSettings,
+    TrainingSettings,
+    TuningSettings,
+)
+
+_SCRIPTS = {
+    PhantomSettings: "-m stenoscope.phantom",
+    KeyframeSettings: "pickle_generator.py",
+    FoldSettings: "data_loader_kfold.py",
+    TrainingSettings: "main.py",
+    PredictSettings: "main.py predict PATH...",
+    TuningSettings: "hyper_parameter_kfold.py",
+}
+
+
+def command(settings_class: type, **flags: Any) -> str:
+    """The command of a step with those flags that differ from their defaults, quoted for a shell.
+
+    Examples
+    --------
+    >>> command(FoldSettings, input="my lab/keyframes", seed=7, overwrite=True)
+    "python data_loader_kfold.py --input 'my lab/keyframes' --overwrite"
+    """
+    words = []
+    for name, value in flags.items():
+        value = os.fspath(value) if isinstance(value, Path) else value
+        if value != getattr(settings_class, name):
+            words += (
+                [f"--{name}"] if value is True else [f"--{name}", "false" if value is False else str(value)]
+            )
+    return " ".join(["python", _SCRIPTS[settings_class], *map(shlex.quote, words)])
+
+
+def again(settings_class: type, folder: str | os.PathLike, **flags: Any) -> str:
+    """The command that makes an output folder once more, with the settings that its manifest notes.
+
+    Parameters
+    ----------
+    settings_class : type
+        Of a step with the setting `output`.
+    folder : path
+        There, or yet to be made: then nothing is known but its name.
+    **flags
+        What is to differ.
+    """
+    try:
+        noted = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))["settings"]
+        known = {item.name: noted[item.name] for item in fields(settings_class) if item.name in noted}
+    except (OSError, ValueError, KeyError, TypeError):
+        known = {}
+    known.pop("overwrite", None)
+    return command(settings_class, **{**known, "output": Path(folder), **flags})
+
+
+def train_again(experiment: str | os.PathLike, **flags: Any) -> str:
+    """The command that goes on with an experiment (or with the one of a ``fold_K``), or begins it."""
+    path = Path(experiment)
+    path = path.parent if path.name.startswith("fold_") else path
+    config = path / "config.yaml"
+    line = command(TrainingSettings, experiment=path, **flags)
+    return f"{line} --config {shlex.quote(os.fspath(config))}" if config.is_file() else line
+
+
+def after_phantom(folder: str | os.PathLike) -> str:
+    """Step 1 for a simulated cohort."""
+    return command(KeyframeSettings, **_onward(folder, PhantomSettings, KeyframeSettings))
+
+
+def after_keyframes(folder: str | os.PathLike) -> str:
+    """Step 2 for the key frames in `folder`."""
+    return command(FoldSettings, **_onward(folder, KeyframeSettings, FoldSettings))
+
+
+def after_folds(folder: str | os.PathLike) -> str:
+    """Step 3 for the folds in `folder`, as an experiment of their name.
+
+    Examples
+    --------
+    >>> after_folds("data/folds"), after_folds("lab/folds")
+    ('python main.py', 'python main.py --input lab/folds --experiment results/lab')
+    """
+    path = Path(folder)
+    flags: dict[str, Any] = {"input": path}
+    if os.fspath(path) != FoldSettings.output:
+        name = path.name.removesuffix("_folds")
+        flags["experiment"] = f"results/{path.resolve().parent.name if name == 'folds' else name}"
+    return command(TrainingSettings, **flags)
+
+
+def _onward(folder: str | os.PathLike, made: type, following: type) -> dict[str, Path]:
+    """`input` and `output` of the step after the one that made `folder`; the output lies beside it."""
+    path = Path(folder)
+    if os.fspath(path) == made.output:
+        return {"input": path}
+    before, after = Path(made.output).name, Path(following.output).name
+    if before in path.name:
+        return {"input": path, "output": path.with_name(path.name.replace(before, after))}
+    return {"input": path, "output": path.with_name(f"{path.resolve().name}_{after}")}
