@@ -35,7 +35,8 @@ def test_a_folder_is_made_again_from_what_it_was_made_of(tmp_path):
     (folder / "manifest.json").write_text(json.dumps({"settings": noted}))
     line = again(KeyframeSettings, folder, labels="FILE", overwrite=True)
     assert line == (
-        f"python pickle_generator.py --input 'my clips' --sheets false --output {folder} --labels FILE --overwrite"
+        f"python pickle_generator.py --input 'my clips' --sheets false --output {folder} --labels FILE "
+        "--overwrite"
     )
 
 

@@ -10,14 +10,14 @@ KEPT = {"a1": 1, "a2": 1, "b1": 2, "c1": 1, "d1": 2}
 LABELS = np.array([0.0, 1, 0, 1, 1])
 
 
-def tested(folds, clips):
+def folds_of(folds, clips):
     return {clips[clip]: fold.number for fold in folds for clip in fold.valid}
 
 
 def test_clips_stay_where_they_were_when_labels_change():
     flipped = np.array([1.0, 0, 1, 1, 0])
     folds = keep_folds(flipped, PATIENTS, CLIPS, KEPT)
-    assert tested(folds, CLIPS) == KEPT
+    assert folds_of(folds, CLIPS) == KEPT
     for fold in folds:
         assert sorted([*fold.train, *fold.valid]) == [0, 1, 2, 3, 4]
 
@@ -25,15 +25,15 @@ def test_clips_stay_where_they_were_when_labels_change():
 def test_new_clips_join_their_patient_or_the_fold_that_has_fewest_of_their_class():
     clips, patients = [*CLIPS, "b2", "e1", "f1", "f2"], [*PATIENTS, "b", "e", "f", "f"]
     labels = np.array([*LABELS, 1, 0, 1, 1])
-    # b2 goes to 2 with its patient. f has most clips and comes first: fold 1 has abnormal a2, c1, fold 2 d1, b2;
-    # one normal clip each: 3 clips against 3, so the first. Then e: normal 1 and 1, fold 2 has fewer clips.
-    found = tested(keep_folds(labels, patients, clips, KEPT), clips)
+    # b2 goes to 2 with its patient. f has most clips and comes first: fold 1 has abnormal a2 and c1, fold 2
+    # d1 and b2, and each one normal clip: 3 clips against 3, so the first. Then e: normal 1 and 1, fold 2 has fewer clips.
+    found = folds_of(keep_folds(labels, patients, clips, KEPT), clips)
     assert found == {**KEPT, "b2": 2, "f1": 1, "f2": 1, "e1": 2}
 
 
 def test_unlabelled_and_missing_clips_are_in_no_fold():
     labels = np.array([0.0, np.nan, 0, 1, 1])
-    assert tested(keep_folds(labels, PATIENTS, CLIPS, {**KEPT, "gone": 2}), CLIPS) == {
+    assert folds_of(keep_folds(labels, PATIENTS, CLIPS, {**KEPT, "gone": 2}), CLIPS) == {
         name: fold for name, fold in KEPT.items() if name != "a2"
     }
 
