@@ -25,8 +25,9 @@ def test_clips_stay_where_they_were_when_labels_change():
 def test_new_clips_join_their_patient_or_the_fold_that_has_fewest_of_their_class():
     clips, patients = [*CLIPS, "b2", "e1", "f1", "f2"], [*PATIENTS, "b", "e", "f", "f"]
     labels = np.array([*LABELS, 1, 0, 1, 1])
-    # b2 goes to 2 with its patient. f has most clips and comes first: fold 1 has abnormal a2 and c1, fold 2
-    # d1 and b2, and each one normal clip: 3 clips against 3, so the first. Then e: normal 1 and 1, fold 2 has fewer clips.
+    # b2 goes to 2 with its patient. f has the most clips and comes first: fold 1 has the abnormal a2 and c1,
+    # fold 2 d1 and b2, and each has one normal clip: 3 against 3, so the first. Then e: one normal clip in
+    # each, and fold 2 has fewer clips.
     found = folds_of(keep_folds(labels, patients, clips, KEPT), clips)
     assert found == {**KEPT, "b2": 2, "f1": 1, "f2": 1, "e1": 2}
 
