@@ -8,7 +8,6 @@ from stenoscope.cli import finish, say
 from stenoscope.cluster import Run
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.settings import TrainingSettings
-from stenoscope.stages.cohort import say_if_labels_changed
 from stenoscope.stages.leaks import CLIP, FRAME, PATIENT
 from stenoscope.stages.study import compare
 from stenoscope.stages.train import begin_experiment, end_experiment, fold_tasks, gather, undone
@@ -46,7 +45,6 @@ def audit(settings: TrainingSettings) -> None:
         If the folds or key frames are missing or damaged, or the folder holds another audit.
     """
     clips, folds, inputs = open_folds(settings.input)
-    say_if_labels_changed(clips.path.parent)
     folder = Path(settings.experiment) / "audit"
     for name, usual, why in _OWN:
         if (value := getattr(settings, name)) != usual:

@@ -1,5 +1,6 @@
 """What step 1, its check and `predict` take a folder for: its layout, key-frame method, labels, lesions."""
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -138,6 +139,7 @@ def find_truth(
     return (data.truth, layout) if choice == layout else (read_truth(choice), Path(choice))
 
 
+@functools.cache  # once, not for every arm of a study
 def say_if_labels_changed(keyframes: Path) -> None:
     """Say that the file of labels is no longer the one that step 1 read, where it can be compared."""
     manifest = provenance.read_manifest(keyframes, "keyframes", again(KeyframeSettings, keyframes))

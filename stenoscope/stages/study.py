@@ -9,7 +9,6 @@ from stenoscope.cli import finish, say
 from stenoscope.commands import command
 from stenoscope.errors import SettingsError
 from stenoscope.settings import PredictSettings, TrainingSettings
-from stenoscope.stages.cohort import say_if_labels_changed
 from stenoscope.stages.train import begin_experiment, end_experiment, fold_tasks, to_repeat
 from stenoscope.stages.train_worker import open_folds
 
@@ -53,7 +52,6 @@ def study(settings: TrainingSettings) -> None:
             "leave --heatmap at its default.",
         )
     clips, folds, inputs = open_folds(settings.input)
-    say_if_labels_changed(clips.path.parent)
     folder = Path(settings.experiment)
     if claims.claim(folder, "study", settings, inputs, settings.overwrite):
         say(f"{folder} is finished already; nothing to do.")

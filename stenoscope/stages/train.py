@@ -57,7 +57,6 @@ def train(settings: TrainingSettings, config: str | None = None) -> None:
         If the folds or key frames are missing, damaged or do not belong together.
     """
     clips, folds, inputs = open_folds(settings.input)
-    say_if_labels_changed(clips.path.parent)
     if config:
         _check_same_inputs(Path(config), settings, inputs)
     with fold_tasks(settings) as tasks:
@@ -87,6 +86,7 @@ def begin_experiment(
     DatasetError
         If the folder holds another experiment, or what it holds is damaged.
     """
+    say_if_labels_changed(clips.path.parent)
     experiment = Path(settings.experiment)
     if claims.claim(experiment, "experiment", settings, inputs, settings.overwrite):
         return None

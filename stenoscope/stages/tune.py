@@ -21,7 +21,6 @@ from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.executors import concurrency, executor
 from stenoscope.presets import training_settings
 from stenoscope.settings import TrainingSettings, TuningSettings
-from stenoscope.stages.cohort import say_if_labels_changed
 from stenoscope.stages.train_worker import open_folds
 from stenoscope.stages.tune_worker import fit_job, split_training_part
 from stenoscope.tuning.fits import OUTER, Fits, Job
@@ -67,7 +66,6 @@ def tune(settings: TuningSettings) -> None:
     base = replace(_base(settings), experiment=EXPERIMENT, input=settings.input, overwrite=False)
     space = read_space(settings.space) if settings.space else built_in_space(base)
     clips, folds, clips_and_folds = open_folds(settings.input)
-    say_if_labels_changed(clips.path.parent)
     how = (settings.workers, settings.dask_scheduler)
     at_once, threads = concurrency(*how, settings.executor, settings.threads)
     if NAMED & space.keys():
