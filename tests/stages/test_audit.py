@@ -167,7 +167,7 @@ def test_what_an_audit_writes(trained, tmp_path, capsys):
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["experiment"] == str(tmp_path), "run again, it finds its own folder"
     said = " ".join(capsys.readouterr().out.split())
-    assert "contains 0.5, as it must" in said and "this split flatters" in said
+    assert "contains 0.5, as it must" in said and "this split is optimistic" in said
 
 
 def test_a_finished_audit_is_left_alone_and_an_interrupted_one_goes_on(trained, tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ def test_folds_of_other_clips_are_refused(data):
     provenance.write_manifest(path.parent, "keyframes", {}, {}, {}, clips=clips)
     with pytest.raises(DatasetError, match="other key frames") as caught:
         open_folds(data / "folds")
-    assert "data_loader_kfold.py --overwrite" in caught.value.fix
+    assert f"data_loader_kfold.py --output {data / 'folds'} --overwrite" in caught.value.fix
 
 
 def test_a_missing_fold_file_is_named(data):

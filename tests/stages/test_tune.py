@@ -77,7 +77,7 @@ def test_the_base_is_a_preset_or_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"inner_folds": 1}, {"outer_folds": 6}, {"outer_folds": 0}, {"workers": 0}, {"trials": -1}]
+    "wrong", [{"inner_folds": 1}, {"outer_folds": 11}, {"outer_folds": 0}, {"workers": 0}, {"trials": -1}]
 )
 def test_settings_out_of_range_are_refused(wrong):
     ((name, value),) = wrong.items()
