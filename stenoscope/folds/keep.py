@@ -6,8 +6,8 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from stenoscope.csv_files import read_csv
 from stenoscope.errors import DatasetError
 from stenoscope.folds.files import FOLDS_CSV
 from stenoscope.folds.split import binary_labels
@@ -29,7 +29,7 @@ def read_kept(folder: str | PathLike) -> dict[str, int]:
     if not path.is_file():
         raise DatasetError(f"No {path}: there are no folds to keep.", expected, "leave --keep_folds out.")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = read_csv(path)
         kept = dict(zip(table["clip_id"], table["fold"].astype(int), strict=True))
     except (KeyError, ValueError) as problem:
         raise DatasetError(f"{path} can't be read: {problem}.", expected, _ANEW) from problem

@@ -66,3 +66,8 @@ def test_what_is_no_table_of_folds_is_refused(tmp_path, text, told):
         (tmp_path / "folds.csv").write_text(text)
     with pytest.raises(DatasetError, match=told):
         read_kept(tmp_path)
+
+
+def test_ids_that_a_spreadsheet_would_run_are_read_back(tmp_path):
+    (tmp_path / "folds.csv").write_text("clip_id,fold\n'=1+1,1\n007,2\n")
+    assert read_kept(tmp_path) == {"=1+1": 1, "007": 2}
