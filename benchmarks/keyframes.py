@@ -19,6 +19,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -34,13 +35,19 @@ from benchmarks import refit
 from benchmarks.annotations import Reference, read_annotated
 from stenoscope.dataset.cadica import read_cadica as cadica_catalogue
 from stenoscope.evaluation.intervals import patient_draws, percentile_interval
+from stenoscope.executors import executor, map_ordered
 from stenoscope.imaging.dicom import read_dicom
 from stenoscope.imaging.intake import admit
 from stenoscope.keyframes.moon2021 import choose_from_counts, vessel_pixels
+from stenoscope.keyframes.opacification import MIN_STRENGTH, contrast_strength
 from stenoscope.keyframes.registry import METHODS, choose
+from stenoscope.keyframes.scores import measure_filling
+from stenoscope.keyframes.selection import smooth
 from stenoscope.records import KeyframeChoice
 
 RESAMPLES = 2000
+LEAST_FRAMES = 5
+"""A part of a clip before the injection is judged from one frame more on."""
 MEASURES = ("distance", "inside", "start", "end", "precision", "recall")
 
 
@@ -184,21 +191,48 @@ def show(console: Console, title: str, found: dict) -> None:
     console.print(table)
 
 
-def measure_refit(phantom: Path, annotated: Path) -> tuple[dict, dict[str, refit.Choice]]:
-    """Rows as of `measure`, by refitted constants, and the constants chosen (see `refit.refit`)."""
+def trace_clip(clip: tuple[np.ndarray, Reference], real: bool) -> list[refit.Trace]:
+    """A clip, and its five changes if it is real, with what the refit needs."""
+    frames, reference = clip
+    cv2.setNumThreads(1)
     traces = []
-    for real, clips in ((True, read_annotated(annotated)), (False, read_phantom(phantom))):
-        for frames, reference in track(
-            clips, description="refit", console=Console(stderr=True), transient=True
-        ):
-            for change, index in changes(len(frames), reference).items():
-                if real or change == "as is":
-                    apex, accepted = moved(index, reference)
-                    curves = refit.curves(frames[index])
-                    traces.append(refit.Trace(real, reference.patient_id, change, apex, accepted, curves))
+    for change, index in changes(len(frames), reference).items():
+        if real or change == "as is":
+            apex, accepted = moved(index, reference)
+            end = len(frames) - 1 if reference.end is None else reference.end
+            known = reference.start or 0, apex, end, accepted
+            name = reference.patient_id
+            traces.append(refit.Trace(real, name, change, *known, refit.fillings(frames[index])))
+    return traces
+
+
+def measure_refit(phantom: Path, annotated: Path, workers: int) -> tuple[dict, dict[str, refit.Choice]]:
+    """Rows as of `measure`, by refitted constants, and the constants chosen (see `refit.refit`)."""
+    traces: list[refit.Trace] = []
+    with executor(workers) as pool:
+        for real, clips in ((True, read_annotated(annotated)), (False, read_phantom(phantom))):
+            jobs = map_ordered(pool, partial(trace_clip, real=real), clips)
+            for _, future in track(jobs, "refit", console=Console(stderr=True), transient=True):
+                traces += future.result()
     rows, chosen = refit.refit(traces)
     table = {(what, change): items for what, found in rows.items() for change, items in found.items()}
     return table, chosen
+
+
+def show_strength(console: Console, title: str, clips) -> None:
+    """Print how far clips with contrast lie from their own frames before the injection."""
+    filled, empty = [], []
+    for frames, reference in clips:
+        before = frames[: reference.start or 0]
+        for part, found in ((frames, filled), (before, empty)):
+            if len(part) > LEAST_FRAMES:
+                filling = measure_filling(part)
+                found.append(contrast_strength(filling, smooth(filling.share)))
+    console.print(
+        f"{title}: contrast strength of {len(filled)} clips: {min(filled):.2f} or more; of the frames before "
+        f"the injection, {len(empty)} clips: {max(empty, default=np.nan):.2f} or less. Clips below "
+        f"{MIN_STRENGTH} are called empty."
+    )
 
 
 def main() -> None:
@@ -221,6 +255,10 @@ def main() -> None:
     parser.add_argument(
         "--refit", action="store_true", help="only: constants fitted without the patient measured"
     )
+    parser.add_argument(
+        "--strength", action="store_true", help="only: contrast strength of clips and of their empty frames"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes of --refit; default: 1")
     arguments = parser.parse_args()
     if arguments.refit and not (arguments.phantom and arguments.annotated):
         parser.error("--refit takes both --phantom and --annotated")
@@ -229,7 +267,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     console = Console(width=200)
     if arguments.refit:
-        found, chosen = measure_refit(arguments.phantom, arguments.annotated)
+        found, chosen = measure_refit(arguments.phantom, arguments.annotated, arguments.workers)
         show(
             console,
             "Annotated clips, constants of `opacification` chosen without the patient measured",
@@ -237,8 +275,12 @@ def main() -> None:
         )
         for what, choice in chosen.items():
             console.print(
-                f"{what}: {choice.vessels}, {choice.plateau}: {choice.real:.3f} frames on the real clips, "
-                f"{choice.simulated:.3f} on the simulated ones"
+                f"{what}: {choice.vessels}, {choice.plateau}, levels {choice.start_level} and "
+                f"{choice.end_level}; start, apex and end, frames: "
+                + "; ".join(
+                    f"{name} {', '.join(f'{value:.3f}' for value in values)}, sum {sum(values):.3f}"
+                    for name, values in (("real", choice.real), ("simulated", choice.simulated))
+                )
             )
         return
     for title, folder, read in (
@@ -251,7 +293,12 @@ def main() -> None:
         clips = track(read(folder), description=title, console=Console(stderr=True), transient=True)
         if read is read_phantom and arguments.limit:
             clips = (clip for _, clip in zip(range(arguments.limit), clips, strict=False))
-        show(console, title, measure(clips, arguments.methods, arguments.as_is))
+        if arguments.strength:
+            show_strength(console, title, clips)
+        else:
+            show(console, title, measure(clips, arguments.methods, arguments.as_is))
+    if arguments.strength:
+        return
     console.print(
         "clips: apex inside the accepted range, of all. distance, start, end: frames; start and end where "
         "both the reference and the method have one.\nIntervals: 95 %, bootstrap over patients."

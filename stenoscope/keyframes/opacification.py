@@ -9,10 +9,12 @@ from stenoscope.records import KEYFRAMES_PER_CLIP, KeyframeChoice
 
 START, END = 0.05, 0.4
 """Levels, 0 to 1, of the filled share at which contrast has arrived and of the amount of contrast at which it
-has left; fitted on simulated clips. Leaving shows in the amount: thinned contrast still fills the vessels."""
-MIN_STRENGTH = 0.5
-"""Contrast strength (see `contrast_strength`) below which a clip is called empty: simulated clips have 0.7 or
-more, their frames before the injection 0.25 or less."""
+has left; ``benchmarks/keyframes.py --refit`` chose them. Leaving shows in the amount: thinned contrast still
+fills the vessels."""
+MIN_STRENGTH = 1.3
+"""Contrast strength (see `contrast_strength`) below which a clip is called empty. Simulated and real clips
+have 1.8 and 3.9 or more, their frames before the injection 0.8 and 1.0 or less
+(``benchmarks/keyframes.py --strength``)."""
 _ARRIVAL_SMOOTHING, _LEAVING_SMOOTHING = 0.7, 2.0  # frames: contrast arrives more abruptly than it leaves
 _HALF_STRENGTH, _HALF_CLARITY = 0.5, 4.0  # values at which each factor of the confidence is 1/2
 
@@ -51,23 +53,26 @@ def choose_opacification(frames: np.ndarray) -> KeyframeChoice:
     )
 
 
-def contrast_interval(filling: Filling, smoothed: np.ndarray, apex: int) -> tuple[int | None, int | None]:
+def contrast_interval(
+    filling: Filling, smoothed: np.ndarray, apex: int, start_level: float = START, end_level: float = END
+) -> tuple[int | None, int | None]:
     """First and last frame with contrast; None where they lie outside the clip.
 
     Parameters
     ----------
     filling : Filling
     smoothed : ndarray, shape (num_frames,)
-        Smoothed version of the share, whose range the level `START` refers to; `END` refers to the range of
-        the smoothed amount.
+        Smoothed version of the share.
     apex : int
+    start_level, end_level : float
+        Levels, 0 to 1, of the range of `smoothed` and of that of the smoothed amount.
     """
     low, high = smoothed.min(), smoothed.max()
     arriving = ndimage.gaussian_filter1d(filling.share, _ARRIVAL_SMOOTHING, mode="nearest")
     leaving = ndimage.gaussian_filter1d(filling.amount, _LEAVING_SMOOTHING, mode="nearest")
     empty, full = leaving.min(), leaving.max()
-    first = run_around(arriving >= low + START * (high - low), apex)[0]
-    last = run_around(leaving >= empty + END * (full - empty), apex)[1]
+    first = run_around(arriving >= low + start_level * (high - low), apex)[0]
+    last = run_around(leaving >= empty + end_level * (full - empty), apex)[1]
     return (first if first > 0 else None), (last if last < len(leaving) - 1 else None)
 
 

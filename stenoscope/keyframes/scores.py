@@ -24,7 +24,7 @@ from stenoscope.vesselness.overlays import burned_in, field_of_view
 # Lengths are in pixels of the 512 x 512 frame; the work is done at half resolution.
 @dataclass(frozen=True)
 class VesselRule:
-    """What counts as a filled vessel; ``benchmarks/keyframes.py --refit`` tries others than the defaults.
+    """What counts as a filled vessel; ``benchmarks/keyframes.py --refit`` chose the defaults.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class VesselRule:
     """
 
     sigma: float = 2.0
-    length: float = 48.0
+    length: float = 32.0
     area: float = 0.08
 
 

@@ -10,7 +10,7 @@ from stenoscope.records import KEYFRAMES_PER_CLIP
 
 @dataclass(frozen=True)
 class PlateauRule:
-    """How the apex is read from a curve; ``benchmarks/keyframes.py --refit`` fits the defaults.
+    """How the apex is read from a curve; ``benchmarks/keyframes.py --refit`` chose the defaults.
 
     Attributes
     ----------
@@ -26,11 +26,11 @@ class PlateauRule:
         Widths for which a clip that ends opacified is assumed to go on.
     """
 
-    level: float = 0.8
+    level: float = 0.9
     lateness: float = 0.6
-    smoothing: float = 0.12
-    floor: float = 0.5
-    beyond: float = 0.08
+    smoothing: float = 0.06
+    floor: float = 0.3
+    beyond: float = 0.0
 
 
 PLATEAU = PlateauRule()
