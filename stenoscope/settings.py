@@ -44,8 +44,9 @@ class KeyframeSettings:
     'none' for key frames only; 'auto' takes INPUT/labels.csv if it exists, else the data set's own labels,
     else N/ and A/, and says which."""
     truth: str = "auto"
-    """A truth.json with lesion boxes, to measure localisation; 'none'; 'auto' takes INPUT/truth.json if it
-    exists, else the data set's own boxes."""
+    """Lesion boxes, to measure localisation: a truth.json, COCO JSON, CVAT XML, or a CSV file
+    (clip_id,frame,x0,y0,x1,y1); 'none'; 'auto' takes INPUT/truth.json if it exists, else the data set's
+    own boxes."""
     output: str = "data/keyframes"
     """Folder to write clips.pickle, keyframes.csv, intake.csv, sheets/ and manifest.json to."""
     method: str = "auto"

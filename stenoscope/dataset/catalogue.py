@@ -143,7 +143,7 @@ def tracks(marks: Mapping[int, Sequence[Mark]], num_frames: int, size: tuple[int
             lesion = found.setdefault(
                 (mark.kind, rank), {"kind": mark.kind, **known, "boxes": [None] * num_frames}
             )
-            lesion["boxes"][frame] = _in_frame(mark.box, size)
+            lesion["boxes"][frame] = in_frame(mark.box, size)
     return [found[key] for key in sorted(found)]
 
 
@@ -160,7 +160,7 @@ def check_box(box: tuple[float, float, float, float], where: str, expected: str)
     return box
 
 
-def _in_frame(box: tuple[float, float, float, float], size: tuple[int, int]) -> list[float]:
+def in_frame(box: tuple[float, float, float, float], size: tuple[int, int]) -> list[float]:
     """Source pixels to pixels of the stored frame: see `imaging.intensity.to_frame`."""
     rows, cols = size
     side, scale = max(rows, cols), frame_scale(rows, cols)

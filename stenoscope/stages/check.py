@@ -29,6 +29,7 @@ from stenoscope.dataset.survey import (
     patient_problems,
     shortcut_problems,
 )
+from stenoscope.dataset.truth import boxes_text, fit_boxes, unknown_ids
 from stenoscope.errors import DatasetError, writing
 from stenoscope.executors import executor, map_ordered
 from stenoscope.folds.split import make_folds
@@ -45,6 +46,7 @@ from stenoscope.stages.cohort import (
     check_method,
     choose_method,
     find_labels,
+    find_truth,
     open_cohort,
     result_of,
 )
@@ -83,6 +85,8 @@ def check(settings: KeyframeSettings) -> int:
         title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
         problems.append(Problem("note", title, "give labels with --labels to train."))
     problems += _problems(rows, data, labels)
+    if layout != _DAMAGED:
+        problems += _box_problems(settings, layout, data, rows)
     problems = in_order(problems)
     output = Path(settings.output)
     provenance.write_text(output / TABLE, to_csv(rows, SurveyRow))
@@ -243,6 +247,24 @@ def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None)
         *shortcut_problems(rows),
         *content_problems(rows),
     ]
+
+
+def _box_problems(
+    settings: KeyframeSettings, layout: str, data: Catalogue, rows: list[SurveyRow]
+) -> list[Problem]:
+    """Lesion boxes that fit no clip."""
+    try:
+        truth, _ = find_truth(settings, layout, data)
+    except DatasetError as problem:
+        return [Problem("stop", problem.received, problem.fix or problem.expected)]
+    used = [row for row in rows if row.status == "ok" and row.clip_id in truth and row.num_frames]
+    found = [fit_boxes(row.clip_id, truth[row.clip_id], row.num_frames, (row.rows, row.cols)) for row in used]
+    faults = [*unknown_ids(truth, [row.clip_id for row in rows]), *(one for _, own in found for one in own)]
+    if not faults:
+        return []
+    items = [f"{one.clip_id}{one.frame and f' frame {one.frame}'}: {one.what}" for one in faults]
+    title = f"{boxes_text(sum(bool(lesions) for lesions, _ in found), faults)}."
+    return [Problem("warning", title, "correct the file of boxes.", items)]
 
 
 def _next_command(settings: KeyframeSettings, blocked: bool) -> str:

@@ -136,7 +136,11 @@ def find_truth(
         choice = path if path.is_file() else layout if data.truth else "none"
     if choice == "none":
         return {}, "none"
-    return (data.truth, layout) if choice == layout else (read_truth(choice), Path(choice))
+    return (
+        (data.truth, layout)
+        if choice == layout
+        else (read_truth(choice, data.inventory.sources), Path(choice))
+    )
 
 
 @functools.cache  # once, not for every arm of a study

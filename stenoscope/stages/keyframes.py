@@ -22,7 +22,15 @@ from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.labels import LabelTable, match_labels
 from stenoscope.dataset.problems import Problem, count_of
 from stenoscope.dataset.repeats import mark_repeats, repeat_problems
-from stenoscope.dataset.truth import keyframe_lesions, truth_text
+from stenoscope.dataset.truth import (
+    BOX_FAULTS,
+    boxes_text,
+    faults_csv,
+    fit_boxes,
+    keyframe_lesions,
+    truth_text,
+    unknown_ids,
+)
 from stenoscope.errors import DatasetError
 from stenoscope.executors import executor, map_ordered
 from stenoscope.imaging.intake import (
@@ -35,7 +43,7 @@ from stenoscope.imaging.intake import (
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.imaging.readers import READERS
 from stenoscope.keyframes.published import PUBLISHED
-from stenoscope.records import KeyframeChoice
+from stenoscope.records import FRAME_SIZE, KeyframeChoice
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages.cohort import (
     CHECK,
@@ -99,7 +107,9 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             unlabelled = set(unlabelled)
             rows += [refuse(source, UNLABELLED) for source in sources if source.clip_id in unlabelled]
             sources = [source for source in sources if source.clip_id in row_of]
-        table = []
+        table, boxed = [], 0
+        known_ids = [item.clip_id for item in (*found.sources, *found.rows)]
+        box_faults = unknown_ids(truth, known_ids)
         with ClipSetWriter(output, method, names) as writer:
             published = data.keyframes if method == PUBLISHED else {}
             known = (fingerprints, labels, row_of, published)
@@ -114,11 +124,12 @@ def make_keyframes(settings: KeyframeSettings) -> None:
                 if labels:
                     patient = labels.patient_ids[row_of[source.clip_id]]
                     values = labels.labels[row_of[source.clip_id]].tolist()
-                lesions = keyframe_lesions(
-                    truth.get(source.clip_id),
-                    outcome.choice.keyframes,
-                    f"{truth_from}, clip {source.clip_id!r}",
-                )
+                size = (outcome.row.rows or FRAME_SIZE, outcome.row.cols or FRAME_SIZE)
+                num_frames = len(outcome.choice.curve)
+                fitted, faults = fit_boxes(source.clip_id, truth.get(source.clip_id), num_frames, size)
+                box_faults += faults
+                boxed += bool(fitted)
+                lesions = keyframe_lesions(fitted, outcome.choice.keyframes)
                 writer.add(source.clip_id, patient, values, outcome.choice, outcome.frames, lesions, **meta)
                 table.append(_line(source.clip_id, patient, values, outcome.choice))
             rows = mark_repeats(rows)
@@ -126,6 +137,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             if not table:
                 raise _nothing_usable(settings.input, rows)
         provenance.write_text(output / "keyframes.csv", csv_files.to_csv(table, COLUMNS))
+        if box_faults:
+            provenance.write_text(output / BOX_FAULTS, faults_csv(box_faults))
         if truth_from == layout:
             provenance.write_text(output / "truth.json", truth_text(truth))
         provenance.write_manifest(
@@ -135,6 +148,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             inputs,
             _counts(rows, table),
             repeats=[asdict(problem) for problem in _repeats(rows, table)],
+            boxes=boxes_text(boxed, box_faults) if truth_from != "none" else "",
             clips=writer.entry,
             outputs={
                 "clips.pickle": writer.entry["sha256"],
@@ -293,6 +307,9 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
         shown.append(("look at", f"{output / 'sheets'}/ (curve and key frames of each clip)"))
     note = f"{counts['quarantined']} quarantined, {counts['ignored']} ignored"
     shown.append(("intake", f"{output / 'intake.csv'} ({note})"))
+    if boxes := manifest.get("boxes"):  # folders of earlier versions have none
+        where = f" ({output / BOX_FAULTS})" if (output / BOX_FAULTS).exists() else ""
+        shown.append(("lesions", f"{boxes}{where}"))
     if notes := _notes(output / "intake.csv"):
         shown.append(("clips read", notes))
     for found in manifest.get("repeats", []):  # folders of earlier versions have none

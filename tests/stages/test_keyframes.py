@@ -191,3 +191,21 @@ def test_an_unknown_method_is_refused_before_any_work(clips, tmp_path):
     with pytest.raises(SettingsError, match="moon2022"):
         run(clips, tmp_path, method="moon2022")
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_boxes_that_fit_no_clip_are_counted_and_listed(repeated, tmp_path, capsys):
+    lines = [
+        "clip_id,frame,x0,y0,x1,y1",
+        "a,,1,2,30,40",
+        "ghost,0,1,2,3,4",
+        "b,0,600,1,700,9",
+        "b,999,1,2,3,4",
+    ]
+    (tmp_path / "boxes.csv").write_text("\n".join(lines))
+    run(repeated, tmp_path, truth=str(tmp_path / "boxes.csv"), **QUICK)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 id unknown; 1 box outside; 1 box of a frame that its clip does not have" in said
+    table = pd.read_csv(tmp_path / "out/box_faults.csv", keep_default_na=False)
+    assert table["clip_id"].tolist() == ["ghost", "b", "b"]
+    clips = ClipSet.open(tmp_path / "out")
+    np.testing.assert_array_equal(clips.lesions[clips.clip_ids.index("a")][0]["boxes"], [[1, 2, 30, 40]] * 5)
