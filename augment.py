@@ -1,9 +1,19 @@
 #!/usr/bin/env python3
-"""Draw one key frame in all its 25 variants: results/augment/sheet.png."""
+"""Draw one key frame in all its 25 variants: results/augment/sheet.png.
+
+example:
+  python augment.py --input data/keyframes --clip p001_c1
+"""
 
 import sys
 
-from stenoscope.cli import parse, run
+from stenoscope import interrupts
+
+if __name__ == "__main__":
+    interrupts.install()  # before the imports that take time
+
+from stenoscope.arguments import parse
+from stenoscope.cli import run
 from stenoscope.settings import AugmentSettings
 
 

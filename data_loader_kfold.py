@@ -1,9 +1,19 @@
 #!/usr/bin/env python3
-"""Step 2: split the clips into folds by patient, write data/folds/."""
+"""Step 2: split the clips into folds by patient, write data/folds/.
+
+example:
+  python data_loader_kfold.py --input data/mine/keyframes --output data/mine/folds
+"""
 
 import sys
 
-from stenoscope.cli import parse, run
+from stenoscope import interrupts
+
+if __name__ == "__main__":
+    interrupts.install()  # before the imports that take time
+
+from stenoscope.arguments import parse
+from stenoscope.cli import run
 from stenoscope.settings import FoldSettings
 
 

@@ -1,9 +1,19 @@
 #!/usr/bin/env python3
-"""Search settings on inner folds and test the choice on outer ones; without --trials, print all as YAML."""
+"""Search settings on inner folds and test the choice on outer ones; without --trials, print all as YAML.
+
+example:
+  python hyper_parameter_kfold.py --trials 20 --study results/tuning/study
+"""
 
 import sys
 
-from stenoscope.cli import parse, run
+from stenoscope import interrupts
+
+if __name__ == "__main__":
+    interrupts.install()  # before the imports that take time
+
+from stenoscope.arguments import parse
+from stenoscope.cli import run
 from stenoscope.settings import TuningSettings
 
 

@@ -1,15 +1,33 @@
 #!/usr/bin/env python3
 """Step 3: train, test and explain one experiment over the folds, write results/<experiment>/.
 
-``main.py predict PATH... --experiment results/demo`` applies a finished experiment to new clips,
-``main.py export --experiment results/demo`` writes its models as one ONNX file.
+examples:
+  python main.py --input data/folds --preset quick --experiment results/quick
+  python main.py predict PATH... --experiment results/quick    apply it to new clips
+  python main.py export --experiment results/quick             write its models as one ONNX file
 """
 
 import sys
 
-from stenoscope.cli import config_file, parse, run
+from stenoscope import interrupts
+
+if __name__ == "__main__":
+    interrupts.install()  # before the imports that take time
+
+from stenoscope.arguments import config_file, parse
+from stenoscope.cli import run
 from stenoscope.settings import ExportSettings, PredictSettings, TrainingSettings
 
+PREDICT = """Apply a finished experiment to new clips.
+
+example:
+  python main.py predict new/clip1.dcm new/clip2.dcm --experiment results/demo
+"""
+EXPORT = """Write the models of a finished experiment as one ONNX file.
+
+example:
+  python main.py export --experiment results/demo
+"""
 MODES = {
     "study": (
         "Train the four arms of the paper (original, original + attention, augmentation, augmentation + "
@@ -30,7 +48,7 @@ def main() -> None:
     if sys.argv[1:2] == ["predict"]:
         settings, paths = parse(
             PredictSettings,
-            "Apply a finished experiment to new clips.",
+            PREDICT,
             sys.argv[2:],
             positional=("paths", "Clips, or folders of clips, in any layout that step 1 takes."),
             prog="main.py predict",
@@ -42,7 +60,7 @@ def main() -> None:
     if sys.argv[1:2] == ["export"]:
         settings = parse(
             ExportSettings,
-            "Write the models of a finished experiment as one ONNX file.",
+            EXPORT,
             sys.argv[2:],
             prog="main.py export",
         )
@@ -50,7 +68,7 @@ def main() -> None:
 
         export(settings)
         return
-    settings, mode = parse(TrainingSettings, __doc__, modes=MODES)
+    settings, mode = parse(TrainingSettings, __doc__, modes=MODES, commands=("predict", "export"))
     if mode == "study":
         from stenoscope.stages.study import study
 

@@ -1,11 +1,23 @@
 #!/usr/bin/env python3
-"""Step 1: read the clips, choose five key frames of each, write data/keyframes/."""
+"""Step 1: read the clips, choose five key frames of each, write data/keyframes/.
+
+examples:
+  python pickle_generator.py --check FOLDER
+  python pickle_generator.py FOLDER --labels FOLDER/labels.csv --output data/mine/keyframes
+"""
 
 import sys
 
-from stenoscope.cli import parse, run
+from stenoscope import interrupts
+
+if __name__ == "__main__":
+    interrupts.install()  # before the imports that take time
+
+from stenoscope.arguments import parse
+from stenoscope.cli import run
 from stenoscope.settings import KeyframeSettings
 
+INPUT = ("input", "Folder of clips, or one clip; the same as --input.")
 MODES = {
     "check": (
         "Only verify the folder: every file, label and patient. Writes OUTPUT/check/intake.csv and "
@@ -18,7 +30,7 @@ MODES = {
 
 def main() -> int | None:
     """Parse the flags and make the key frames, or check what they would be made of."""
-    settings, mode = parse(KeyframeSettings, __doc__, modes=MODES)
+    settings, mode = parse(KeyframeSettings, __doc__, positional=INPUT, modes=MODES)
     if mode == "check":
         from stenoscope.stages.check import check
 

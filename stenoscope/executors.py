@@ -9,13 +9,13 @@ import contextlib
 import functools
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from stenoscope import interrupts
 from stenoscope.cluster import DaskPool, connect
 from stenoscope.errors import ClusterError, SettingsError
 
@@ -61,7 +61,6 @@ def _start_worker(started, devices: Sequence[str]) -> None:
     import cv2
 
     cv2.setNumThreads(1)  # the workers are the parallelism
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
 
     def watch() -> None:
         multiprocessing.parent_process().join()
@@ -96,12 +95,13 @@ class WorkerPool(concurrent.futures.Executor):
 
     def submit(self, fn, /, *args, **kwargs):
         """Queue a call; opens a new pool if the present one was broken by a crash."""
-        try:
-            return self._pool.submit(fn, *args, **kwargs)
-        except concurrent.futures.BrokenExecutor:
-            self._pool.shutdown()
-            self._pool = self._open()
-            return self._pool.submit(fn, *args, **kwargs)
+        with interrupts.held_back():  # for the processes that this starts
+            try:
+                return self._pool.submit(fn, *args, **kwargs)
+            except concurrent.futures.BrokenExecutor:
+                self._pool.shutdown()
+                self._pool = self._open()
+                return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait=True, *, cancel_futures=False):
         """End the processes."""

@@ -2,7 +2,8 @@ import pytest
 import yaml
 
 from main import MODES
-from stenoscope.cli import config_file, finish, parse, run
+from stenoscope.arguments import config_file, parse
+from stenoscope.cli import finish, run
 from stenoscope.errors import DatasetError
 from stenoscope.presets import training_settings
 from stenoscope.settings import (

@@ -1,12 +1,21 @@
 """``python -m stenoscope.phantom``: write a cohort of simulated angiograms."""
 
 import sys
+
+from stenoscope import interrupts
+
+if __name__ == "__main__":
+    interrupts.install()  # before the imports that take time
+
 from collections.abc import Sequence
 
-from stenoscope.cli import finish, parse, progress, run
+from stenoscope.arguments import parse
+from stenoscope.cli import finish, progress, run
 from stenoscope.commands import after_phantom
 from stenoscope.phantom.cohort import plan_cohort, write_cohort
 from stenoscope.settings import PhantomSettings
+
+_EXAMPLE = "example:\n  python -m stenoscope.phantom --patients 30 --output data/small"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _simulate(arguments: Sequence[str] | None) -> None:
     prog = "python -m stenoscope.phantom"
-    settings = parse(PhantomSettings, PhantomSettings.__doc__, arguments, prog=prog)
+    settings = parse(PhantomSettings, f"{PhantomSettings.__doc__}\n\n{_EXAMPLE}", arguments, prog=prog)
     with progress("simulating clips", len(plan_cohort(settings.patients, settings.seed))) as step:
         counts = write_cohort(settings, step)
     rows = [

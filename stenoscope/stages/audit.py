@@ -61,7 +61,7 @@ def audit(settings: TrainingSettings) -> None:
             jobs = {arm: _begin(arm, own, clips, inputs, folder) for arm, own in arms.items()}
             tasks.expect(job for some in jobs.values() for job in some or ())
             for number, (arm, own) in enumerate(arms.items(), start=1):
-                say(f"[bold]Arm {number} of {len(ARMS)}: {arm}[/]")
+                say(f"Arm {number} of {len(ARMS)}: {arm}", "bold")
                 if arm not in LEAKING:
                     end_experiment(own, clips, folds, inputs, jobs[arm], tasks)
                 elif jobs[arm] is not None:

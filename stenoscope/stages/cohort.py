@@ -70,6 +70,13 @@ def result_of(source: Source, future: Future):
 
 def open_cohort(path: str | Path, layout: str) -> tuple[str, Catalogue]:
     """The name of a folder's layout and what it holds; 'auto' says what it found (see `open_layout`)."""
+    if str(path) == KeyframeSettings.input and not Path(path).exists():
+        raise DatasetError(
+            f"There are no clips in {path} yet.",
+            "simulated clips there, or a folder of your own",
+            "simulate some with `python -m stenoscope.phantom`, or name your folder: "
+            "`python pickle_generator.py FOLDER` (with --check to verify it first).",
+        )
     found, data = open_layout(Path(path), layout)
     if layout == AUTO:
         say(f"{path} is laid out as {LAYOUTS[found].title}.")

@@ -128,7 +128,7 @@ class DicomFolder:
             reasons = "".join(f"{clip_id}: {reason}\n" for clip_id, reason in self.refused.items())
             provenance.write_text(self.folder / "README.txt", f"{_README}\nClips without them:\n{reasons}")
             without = f"; {len(self.refused)} without, see README.txt"
-        say(f"[bold yellow]{WARNING}[/]")
+        say(WARNING, "bold yellow")
         return f"{self.folder}/ ({self.written} clips{without}; NOT pseudonymised)"
 
 

@@ -231,4 +231,4 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
         rows.append(("DICOM", dicom.finish()))
     clips = "1 clip" if len(calls) == 1 else f"{len(calls)} clips"
     finish(f"{clips} by the models of {experiment}", rows, None)
-    say("  [dim]For research only: not a diagnosis.[/]")
+    say("  For research only: not a diagnosis.", "dim")

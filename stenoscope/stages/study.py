@@ -61,7 +61,7 @@ def study(settings: TrainingSettings) -> None:
             jobs = {arm: begin_experiment(own, clips, inputs) for arm, own in arms.items()}
             tasks.expect(job for some in jobs.values() for job in some or ())
             for number, (arm, own) in enumerate(arms.items(), start=1):
-                say(f"[bold]Arm {number} of {len(ARMS)}: {arm}[/]")
+                say(f"Arm {number} of {len(ARMS)}: {arm}", "bold")
                 end_experiment(own, clips, folds, inputs, jobs[arm], tasks)
         compare(folder, "study", {arm: folder / "arms" / arm for arm in ARMS}, settings, inputs)
 

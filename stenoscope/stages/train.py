@@ -230,13 +230,12 @@ class FoldTasks:
         ClusterError
             If a fold's process was killed twice, or machines do not see the same files.
         """
-        if isinstance(self._pool, SerialExecutor):
-            for job in jobs:
-                with progress(f"fold {job.number}", job.settings.epochs) as step:
-                    _tell(run_fold(self._own_threads(job), step, say))
-            return
         self.expect(jobs)
-        with progress("epochs", sum(job.settings.epochs for job in jobs)) as step:
+        with progress("epochs", sum(job.settings.epochs for job in jobs), every=0) as step:
+            if isinstance(self._pool, SerialExecutor):
+                for job in jobs:
+                    _tell(run_fold(self._own_threads(job), step, say))
+                return
             shown, left, again = 0, list(jobs), set()
             while left:
                 futures = [self._futures[job] for job in left]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from main import MODES
-from stenoscope.cli import parse
+from stenoscope.arguments import parse
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.evaluation.comparison import STUDY_FIGURES
 from stenoscope.presets import training_settings

@@ -14,7 +14,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from stenoscope import provenance
-from stenoscope.cli import parse
+from stenoscope.arguments import parse
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.executors import concurrency
 from stenoscope.presets import training_settings

@@ -2,7 +2,7 @@ from dataclasses import asdict
 
 import yaml
 
-from stenoscope.cli import parse
+from stenoscope.arguments import parse
 from stenoscope.presets import training_settings
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.template import field_reasons, settings_yaml

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope import csv_files, provenance
-from stenoscope.cli import finish, parse, progress, run, say
+from stenoscope.arguments import parse
+from stenoscope.cli import finish, progress, run, say
 from stenoscope.errors import SettingsError, unknown_name
 from stenoscope.keyframes.temporal.cohort import Cohort, keep, kept, recorded, simulated
 from stenoscope.keyframes.temporal.labels import LabelledClip, keyframes_of, labels_text, read_labels
