@@ -1,7 +1,6 @@
 """Command-line arguments from the settings: flags, YAML files, presets, help, and what to say of a slip."""
 
 import argparse
-import difflib
 import inspect
 import re
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from stenoscope.cli import complain
-from stenoscope.errors import SettingsError
+from stenoscope.errors import SettingsError, nearest
 from stenoscope.presets import ABOUT, PRESETS, preset
 from stenoscope.settings import TrainingSettings
 
@@ -179,12 +178,6 @@ def _parser(settings_class, description, prog, positional, modes):
                     group._group_actions.remove(action)
             groups[titles[action.dest]]._group_actions.append(action)
     return parser
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """The known word that is most like a mistyped one, as the end of a sentence; empty if none is."""
-    found = difflib.get_close_matches(word.lower(), {name.lower(): name for name in known}, 1, 0.6)
-    return f"; did you mean {next(n for n in known if n.lower() == found[0])}?" if found else ""
 
 
 class _Slips:

@@ -5,10 +5,11 @@ exit with status 2. Anything else is a defect of the program and keeps its trace
 """
 
 import contextlib
+import difflib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -132,6 +133,19 @@ def not_written(
     )
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like a mistyped one, as the end of a sentence; empty if none is like it.
+
+    Examples
+    --------
+    >>> nearest("epoch", ["epochs", "seed"])
+    '; did you mean epochs?'
+    """
+    names = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), names, 1)
+    return f"; did you mean {names[found[0]]}?" if found else ""
+
+
 def unknown_name(kind: str, name: str, known) -> SettingsError:
     """Error for a name that is not in a registry, listing the known ones.
 
@@ -141,7 +155,7 @@ def unknown_name(kind: str, name: str, known) -> SettingsError:
     'one of: resnet50, vgg16'
     """
     return SettingsError(
-        f"Unknown {kind} {name!r}.",
+        f"Unknown {kind} {name!r}{nearest(name, known) or '.'}",
         f"one of: {', '.join(sorted(known))}",
         f"choose one of these as the {kind}.",
     )

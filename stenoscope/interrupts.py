@@ -20,6 +20,7 @@ def install() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _handle)
         sys.unraisablehook = _deliver_again
+        sys.warnoptions.append("ignore:resource_tracker")  # its process removes semaphores and would say so
 
 
 @contextmanager
