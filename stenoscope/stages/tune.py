@@ -15,7 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from stenoscope import claims, csv_files, locks, provenance
-from stenoscope.cli import finish, parse, progress, say
+from stenoscope.arguments import parse
+from stenoscope.cli import finish, progress, say
 from stenoscope.commands import command
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.executors import concurrency, executor
