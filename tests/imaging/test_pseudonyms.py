@@ -58,3 +58,9 @@ def test_workers_that_start_together_agree(tmp_path):
         found = list(pool.map(lambda _: Pseudonymizer(tmp_path / "key")("12345"), range(32)))
     assert len(set(found)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_the_key_is_too_long_to_be_guessed(tmp_path):
+    """32 bytes, as the digest has: a short key could be tried out on known patient ids."""
+    Pseudonymizer(tmp_path / "key")("P1")
+    assert len(bytes.fromhex((tmp_path / "key").read_text())) == 32
