@@ -1,4 +1,4 @@
-"""From the predictions of five frames to one of the clip."""
+"""From the predictions of five frames to one of the clip, and from those of clips to one of the patient."""
 
 import numpy as np
 import pandas as pd
@@ -71,22 +71,38 @@ def vote(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFram
         One row per clip in order of appearance: fold, patient_id, clip_id, label, probability (mean over the
         frames), votes (frames called abnormal), frames, decision (0 or 1).
     """
-    marked = predictions.assign(positive=predictions["probability"] >= threshold)
-    clips = (
-        marked.groupby("clip_id", sort=False)
-        .agg(
-            fold=("fold", "first"),
-            patient_id=("patient_id", "first"),
-            label=("label", "first"),
-            probability=("probability", "mean"),
-            votes=("positive", "sum"),
-            frames=("positive", "size"),
-        )
-        .reset_index()
+    return _majority(
+        predictions.assign(decision=predictions["probability"] >= threshold), "clip_id", "frames", threshold
     )
-    tie = 2 * clips["votes"] == clips["frames"]
-    majority = 2 * clips["votes"] > clips["frames"]
-    clips["decision"] = np.where(tie, clips["probability"] >= threshold, majority).astype(np.int64)
-    clips["label"] = clips["label"].astype(np.int64)
-    first = ["fold", "patient_id", "clip_id"]
-    return clips[[*first, *(name for name in clips.columns if name not in first)]]
+
+
+def vote_of_patients(clips: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
+    """Decide each patient by the majority of the clips; the mean probability breaks a tie.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        As from `vote`.
+    threshold : float
+
+    Returns
+    -------
+    DataFrame
+        One row per patient in order of appearance: fold, patient_id, label (1 if any clip is abnormal),
+        probability (mean over the clips), votes (clips called abnormal), clips, decision (0 or 1).
+    """
+    return _majority(clips, "patient_id", "clips", threshold)
+
+
+def _majority(rows: pd.DataFrame, unit: str, parts: str, threshold: float) -> pd.DataFrame:
+    """One row for each `unit` (a column) of rows with fold, patient_id, label, probability and decision."""
+    groups = rows.groupby(unit, sort=False)
+    names = ["fold", "label"] if unit == "patient_id" else ["fold", "patient_id", "label"]
+    table = groups[names].first()
+    table["label"] = groups["label"].max().astype(np.int64)
+    table["probability"] = groups["probability"].mean()
+    table["votes"], table[parts] = groups["decision"].sum().astype(np.int64), groups.size()
+    tie, majority = 2 * table["votes"] == table[parts], 2 * table["votes"] > table[parts]
+    table["decision"] = np.where(tie, table["probability"] >= threshold, majority).astype(np.int64)
+    first = [name for name in ("fold", "patient_id", "clip_id") if name in (*names, unit)]
+    return table.reset_index()[[*first, *(name for name in table.columns if name not in first)]]

@@ -34,7 +34,7 @@ class Interval:
     low, high : float or None
         None if no resample gave a value.
     skipped : int
-        Resamples without a value, because a class did not occur in them.
+        Resamples without a value, because a class or a call did not occur in them.
     """
 
     low: float | None
@@ -114,7 +114,7 @@ def resampled_scores(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, np.ndarray]:
-    """Every metric of every resample, float64 (resamples,), NaN where a class does not occur in it.
+    """Every metric of every resample, float64 (resamples,), NaN where it is undefined.
 
     The parameters are those of `bootstrap_patients`. Two calls with the same patients and seed use the same
     resamples, so differences between their results are paired.
@@ -187,6 +187,8 @@ def _ratios(sums: np.ndarray) -> dict[str, np.ndarray]:
         sensitivity = true_pos / (true_pos + false_neg)
         specificity = true_neg / (true_neg + false_pos)
         f1 = 2 * true_pos / (2 * true_pos + false_pos + false_neg)
+        ppv = true_pos / (true_pos + false_pos)  # 0 / 0 where nothing was called so
+        npv = true_neg / (true_neg + false_neg)
     f1[true_pos + false_neg == 0] = np.nan
     return {
         "accuracy": (true_pos + true_neg) / total,
@@ -194,6 +196,8 @@ def _ratios(sums: np.ndarray) -> dict[str, np.ndarray]:
         "specificity": specificity,
         "f1": f1,
         "balanced_accuracy": (sensitivity + specificity) / 2,
+        "ppv": ppv,
+        "npv": npv,
         "brier": squares / total,
         "ece": np.abs(sums[:, 5:]).sum(axis=1) / total,
     }

@@ -16,10 +16,15 @@ NEEDS_CLASSES: dict[str, tuple[int, ...]] = {
     "specificity": (0,),
     "f1": (1,),
     "balanced_accuracy": (0, 1),
+    "ppv": (),
+    "npv": (),
     "brier": (),
     "ece": (),
 }
 """All metrics, and the classes that must occur for each to be defined."""
+
+_NEEDS_CALLS = {"ppv": 1, "npv": 0}
+"""Metrics that are shares of what was called so, and the call that must occur."""
 
 _NAMES = {0: "normal", 1: "abnormal"}
 
@@ -39,8 +44,9 @@ def score(labels: np.ndarray, probabilities: np.ndarray, decisions: np.ndarray) 
     Returns
     -------
     dict of str to float or None
-        ``accuracy``, ``sensitivity`` (recall of the abnormal), ``specificity`` (recall of the normal), ``f1``
-        and ``balanced_accuracy`` of the decisions; ``auc``, ``brier`` (mean squared error) and ``ece`` of the
+        ``accuracy``, ``sensitivity`` (recall of the abnormal), ``specificity`` (recall of the normal),
+        ``f1``, ``balanced_accuracy``, ``ppv`` and ``npv`` (share of those called abnormal, or normal, that
+        are so) of the decisions; ``auc``, ``brier`` (mean squared error) and ``ece`` of the
         probabilities. None where undefined, see `why_undefined`.
 
     Examples
@@ -55,18 +61,28 @@ def score(labels: np.ndarray, probabilities: np.ndarray, decisions: np.ndarray) 
         "specificity": lambda: sk.recall_score(labels, decisions, pos_label=0),
         "f1": lambda: sk.f1_score(labels, decisions),
         "balanced_accuracy": lambda: sk.balanced_accuracy_score(labels, decisions),
+        "ppv": lambda: sk.precision_score(labels, decisions, pos_label=1),
+        "npv": lambda: sk.precision_score(labels, decisions, pos_label=0),
         "brier": lambda: sk.brier_score_loss(labels, probabilities, pos_label=1),
         "ece": lambda: expected_calibration_error(labels, probabilities),
     }
-    return {name: None if why_undefined(name, labels) else float(calculate[name]()) for name in NEEDS_CLASSES}
+    return {
+        name: None if why_undefined(name, labels, decisions) else float(calculate[name]())
+        for name in NEEDS_CLASSES
+    }
 
 
-def why_undefined(metric: str, labels: np.ndarray) -> str | None:
-    """Why a metric has no value for these labels, or None if it has one."""
+def why_undefined(metric: str, labels: np.ndarray, decisions: np.ndarray | None = None) -> str | None:
+    """Why a metric has no value for these labels (and decisions, where given), or None if it has one."""
     if not len(labels):
         return "there is nothing to score"
     missing = [_NAMES[value] for value in NEEDS_CLASSES[metric] if not np.any(labels == value)]
-    return f"none of {len(labels)} is {' or '.join(missing)}" if missing else None
+    if missing:
+        return f"none of {len(labels)} is {' or '.join(missing)}"
+    call = _NEEDS_CALLS.get(metric)
+    if call is None or decisions is None or np.any(decisions == call):
+        return None
+    return f"none of {len(labels)} was called {_NAMES[call]}"
 
 
 def calibration_bins(probabilities: np.ndarray, bins: int = ECE_BINS) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from stenoscope.errors import DatasetError, unknown_name
-from stenoscope.evaluation.clip_vote import check_predictions, vote
+from stenoscope.evaluation.clip_vote import check_predictions, vote, vote_of_patients
 from stenoscope.evaluation.intervals import (
     RESAMPLES,
     SEED,
@@ -18,15 +18,23 @@ from stenoscope.evaluation.metrics import NEEDS_CLASSES, THRESHOLD, score, why_u
 SCHEMA, VERSION = "stenoscope/summary", 1
 
 _NAMED_BY_LEVEL = ("accuracy", "auc")
+_OF_MEAN = ("auc", "brier", "ece")  # of a patient's mean probability, whatever the call is made by
 
 SUMMARY_KEYS: dict[str, tuple[str, str]] = {
     **{f"{level}_{metric}": (level, metric) for metric in _NAMED_BY_LEVEL for level in ("frame", "clip")},
     **{metric: ("clip", metric) for metric in NEEDS_CLASSES if metric not in _NAMED_BY_LEVEL},
     **{f"frame_{metric}": ("frame", metric) for metric in NEEDS_CLASSES if metric not in _NAMED_BY_LEVEL},
+    **{f"patient_{metric}": ("patient", metric) for metric in NEEDS_CLASSES},
+    **{
+        f"patient_mean_{metric}": ("patient_mean", metric)
+        for metric in NEEDS_CLASSES
+        if metric not in _OF_MEAN
+    },
 }
-"""Names in the summary, and what they mean: of frames or clips, and which metric.
+"""Names in the summary, and what they mean: of frames, clips or patients, and which metric.
 
-A name without ``frame_`` or ``clip_`` is clip-wise: `sensitivity` is that of clips.
+A name without ``frame_``, ``clip_`` or ``patient_`` is clip-wise: `sensitivity` is that of clips. Patients
+are called by the vote of their clips, or under ``patient_mean_`` by the mean of the clips' probabilities.
 """
 
 
@@ -100,9 +108,22 @@ def summarise(
 
 
 def evaluation_levels(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> dict[str, pd.DataFrame]:
-    """Tables ``frame`` and ``clip``, both with a column ``decision`` beside label and probability."""
-    decision = (predictions["probability"] >= threshold).astype(np.int64)
-    return {"frame": predictions.assign(decision=decision), "clip": vote(predictions, threshold)}
+    """Tables ``frame``, ``clip``, ``patient`` and ``patient_mean``, each with label, probability, decision.
+
+    The last two differ in the decision alone: by the vote of the patient's clips, or by their mean.
+    """
+
+    def by_probability(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(decision=(table["probability"] >= threshold).astype(np.int64))
+
+    clips = vote(predictions, threshold)
+    patients = vote_of_patients(clips, threshold)
+    return {
+        "frame": by_probability(predictions),
+        "clip": clips,
+        "patient": patients,
+        "patient_mean": by_probability(patients),
+    }
 
 
 def paired_difference(
@@ -141,16 +162,16 @@ def paired_difference(
     if metric not in SUMMARY_KEYS:
         raise unknown_name("metric", metric, SUMMARY_KEYS)
     level, name = SUMMARY_KEYS[metric]
-    tables, keys = [], ["clip_id", "patient_id", "label"]
+    tables, keys = [], ["clip_id", "patient_id", "label"][level.startswith("patient") :]
     for predictions in (predictions_a, predictions_b):
         check_predictions(predictions, whole_clips)
         table = evaluation_levels(predictions, threshold)[level]
         tables.append(table.sort_values(keys, kind="stable").reset_index(drop=True))
     a, b = tables
     if len(a) != len(b) or not (a[keys].astype(str) == b[keys].astype(str)).all(axis=None):
-        only = sorted(set(a["clip_id"]) ^ set(b["clip_id"]))
+        only = sorted(set(a[keys[0]]) ^ set(b[keys[0]]))
         raise DatasetError(
-            f"Two experiments with {len(a)} and {len(b)} {level}s; clips in one only: {only[:3]}.",
+            f"Two experiments with {len(a)} and {len(b)} rows; {keys[0]} in one only: {only[:3]}.",
             "the same clips with the same labels and patients",
             "run both on the same folds.",
         )
@@ -198,7 +219,7 @@ def _figure(metric: str, scored: dict, table: pd.DataFrame) -> dict:
     reasons = [
         f"fold {fold}: {why}"
         for fold, part in table.groupby("fold")
-        if (why := why_undefined(metric, part["label"].to_numpy()))
+        if (why := why_undefined(metric, part["label"].to_numpy(), part["decision"].to_numpy()))
     ]
     return {**result, "reason": "; ".join(reasons)} if reasons else result
 

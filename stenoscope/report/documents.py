@@ -51,7 +51,7 @@ def _facts(data: Experiment) -> dict:
         "counts": counts,
         "bootstrap": summary["bootstrap"],
         "threshold": summary["threshold"],
-        "metrics": [metric_row(name, summary[name]) for name in FIGURE_NAMES],
+        "metrics": [metric_row(name, summary[name]) for name in FIGURE_NAMES if name in summary],
         "decisions": decisions,
         "localisation": localisation_rows(summary["localisation"]),
         "inputs": input_rows(manifest),

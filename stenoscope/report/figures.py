@@ -1,38 +1,37 @@
-"""Curves and matrices of an experiment, as PNG for light or dark paper.
+"""Curves and matrices of an experiment, for light or dark paper."""
 
-Figures are made without pyplot, so nothing global is touched and the same data give the same bytes.
-"""
-
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from stenoscope.evaluation.intervals import LEVEL, SEED, patient_draws
 from stenoscope.evaluation.metrics import ECE_BINS, calibration_bins
+from stenoscope.report.plots import ABNORMAL, CLIP, FRAME, LIGHT, NORMAL, Plot, render_plot
 
-_LIGHT = {"paper": "#ffffff", "ink": "#22252b", "quiet": "#737985", "line": "#d9dce2"}
-_DARK = {"paper": "#17191e", "ink": "#e8eaee", "quiet": "#969ca8", "line": "#363a43"}
-_CLIP, _FRAME, _NORMAL, _ABNORMAL = "#e07b39", "#4a90d9", "#4a90d9", "#e07b39"
 _BAND_RESAMPLES = 500
 
 
 def roc_figure(
-    levels: Mapping[str, pd.DataFrame], summary: Mapping, seed: int = SEED, dark: bool = False
-) -> bytes:
-    """ROC curves of clips and frames, the clips' with a pointwise 95 % band over patients.
+    levels: Mapping[str, pd.DataFrame],
+    summary: Mapping,
+    seed: int = SEED,
+    dark: bool = False,
+) -> Plot:
+    """ROC curves of clips and frames with their operating points; the clips' with a 95 % band over patients.
+
+    The clips' operating point need not lie on their curve: they are called by the vote of their frames, and
+    the curve is of the mean probability.
 
     Parameters
     ----------
     levels : mapping of str to DataFrame
         ``frame`` and ``clip`` with patient_id, label, probability (`summary.evaluation_levels`).
     summary : mapping
-        As from `summary.summarise`: the AUC and their intervals are printed in the legend.
+        As from `summary.summarise`: the AUC, their intervals and the operating points are in the legend.
     seed : int
         Of the band's bootstrap.
     dark : bool
@@ -40,20 +39,28 @@ def roc_figure(
 
     Returns
     -------
-    bytes
-        PNG.
+    Plot
     """
 
     def draw(figure: Figure, theme: dict) -> None:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=theme["line"], lw=1.2, zorder=1)
-        for level, colour in (("frame", _FRAME), ("clip", _CLIP)):
+        for level, colour in (("frame", FRAME), ("clip", CLIP)):
             table, value = levels[level], summary[f"{level}_auc"]
             if value["pooled"] is None:
                 continue
             x, y, _ = roc_curve(table["label"], table["probability"], drop_intermediate=False)
             label = f"{level}s  AUC {value['pooled']:.3f}{_interval(value['ci95'])}"
             axes.plot(x, y, color=colour, lw=2.2, label=label, zorder=3)
+            prefix, rule, marker = (
+                ("", "called by their votes", "o")
+                if level == "clip"
+                else ("frame_", f"called from {summary['threshold']:g} on", "s")
+            )
+            hits, rest = (summary[f"{prefix}{name}"]["pooled"] for name in ("sensitivity", "specificity"))
+            note = f"{rule}: sens. {hits:.2f}, spec. {rest:.2f}"
+            style = {"mfc": colour, "mec": theme["ink"], "mew": 1.4, "ms": 8, "ls": "", "zorder": 4}
+            axes.plot(1 - rest, hits, marker, label=note, **style)
             if level == "clip":
                 grid, low, high = roc_band(table, seed=seed)
                 axes.fill_between(grid, low, high, color=colour, alpha=0.18, lw=0, zorder=2)
@@ -62,7 +69,7 @@ def roc_figure(
         if len(axes.lines) > 1:
             axes.legend(loc="lower right", frameon=False)
 
-    return _render(draw, (5.2, 5.0), dark)
+    return render_plot(draw, (5.2, 5.0), dark)
 
 
 def roc_band(
@@ -98,7 +105,7 @@ def roc_band(
     return grid, low, high
 
 
-def confusion_figure(confusion: Mapping[str, Mapping[str, int]], dark: bool = False) -> bytes:
+def confusion_figure(confusion: Mapping[str, Mapping[str, int]], dark: bool = False) -> Plot:
     """Confusion matrices of clips and frames, counts and shares of each true class.
 
     Parameters
@@ -111,7 +118,7 @@ def confusion_figure(confusion: Mapping[str, Mapping[str, int]], dark: bool = Fa
     def draw(figure: Figure, theme: dict) -> None:
         from matplotlib.colors import LinearSegmentedColormap
 
-        colours = LinearSegmentedColormap.from_list("share", [theme["paper"], _FRAME])
+        colours = LinearSegmentedColormap.from_list("share", [theme["paper"], FRAME])
         for axes, level in zip(figure.subplots(1, 2), ("clip", "frame"), strict=True):
             cells = confusion[level]
             counts = np.array(
@@ -123,7 +130,7 @@ def confusion_figure(confusion: Mapping[str, Mapping[str, int]], dark: bool = Fa
             shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
             axes.imshow(shares, cmap=colours, vmin=0, vmax=1)
             for (row, column), count in np.ndenumerate(counts):
-                colour = "#ffffff" if shares[row, column] > 0.6 else theme["ink"]
+                colour = LIGHT["ink"] if shares[row, column] > 0.6 else theme["ink"]
                 axes.text(column, row - 0.05, f"{count}", ha="center", va="center", color=colour, size=17)
                 share = f"{100 * shares[row, column]:.0f} %"
                 axes.text(column, row + 0.22, share, ha="center", va="center", color=colour, size=10)
@@ -134,10 +141,10 @@ def confusion_figure(confusion: Mapping[str, Mapping[str, int]], dark: bool = Fa
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
 
-    return _render(draw, (7.0, 3.7), dark)
+    return render_plot(draw, (7.0, 3.7), dark)
 
 
-def calibration_figure(clips: pd.DataFrame, summary: Mapping, dark: bool = False) -> bytes:
+def calibration_figure(clips: pd.DataFrame, summary: Mapping, dark: bool = False) -> Plot:
     """Reliability of the clips' probabilities, above the distribution of the probabilities by class.
 
     Parameters
@@ -156,10 +163,10 @@ def calibration_figure(clips: pd.DataFrame, summary: Mapping, dark: bool = False
         lower.axvline(summary["threshold"], color=theme["quiet"], lw=1, ls=":")
         lower.set(xlabel="probability of abnormal (mean of the clip's frames)")
 
-    return _render(draw, (5.2, 5.4), dark)
+    return render_plot(draw, (5.2, 5.4), dark)
 
 
-def reliability_figure(decisions: pd.DataFrame, summary: Mapping, dark: bool = False) -> bytes:
+def reliability_figure(decisions: pd.DataFrame, summary: Mapping, dark: bool = False) -> Plot:
     """Reliability of the clips' probabilities before and after calibration.
 
     Parameters
@@ -196,7 +203,7 @@ def reliability_figure(decisions: pd.DataFrame, summary: Mapping, dark: bool = F
         for axes in grid[:, 1]:
             axes.set_ylabel("")
 
-    return _render(draw, (8.6, 5.4), dark)
+    return render_plot(draw, (8.6, 5.4), dark)
 
 
 def _reliability(axes, clips: pd.DataFrame, column: str, errors: Mapping, theme: dict) -> None:
@@ -208,9 +215,9 @@ def _reliability(axes, clips: pd.DataFrame, column: str, errors: Mapping, theme:
     predicted = np.bincount(bins, probabilities, ECE_BINS)[used] / count[used]
     observed = np.bincount(bins, clips["label"], ECE_BINS)[used] / count[used]
     axes.plot([0, 1], [0, 1], color=theme["line"], lw=1.2, zorder=1)
-    axes.plot(predicted, observed, color=_CLIP, lw=1.4, zorder=2)
+    axes.plot(predicted, observed, color=CLIP, lw=1.4, zorder=2)
     area = 18 + 260 * count[used] / count.max()
-    axes.scatter(predicted, observed, s=area, color=_CLIP, zorder=3, clip_on=False)
+    axes.scatter(predicted, observed, s=area, color=CLIP, zorder=3, clip_on=False)
     names = {"brier": "Brier", "ece": "ECE", "nll": "NLL"}
     note = "\n".join(f"{text} {errors[name]['pooled']:.3f}" for name, text in names.items() if name in errors)
     axes.text(0.98, 0.04, note, transform=axes.transAxes, ha="right", color=theme["ink"])
@@ -221,13 +228,13 @@ def _histogram(axes, clips: pd.DataFrame, column: str, theme: dict) -> None:
     """Probabilities by true class."""
     groups = [clips.loc[clips["label"] == label, column].to_numpy() for label in (0, 1)]
     edges, names = np.linspace(0, 1, 21), ("normal", "abnormal")
-    axes.hist(groups, edges, stacked=True, color=(_NORMAL, _ABNORMAL), label=names, rwidth=0.86)
+    axes.hist(groups, edges, stacked=True, color=(NORMAL, ABNORMAL), label=names, rwidth=0.86)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
     axes.set(ylabel="clips", xlim=(0, 1))
     axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.97))
 
 
-def history_figure(histories: Mapping[int, pd.DataFrame], dark: bool = False) -> bytes:
+def history_figure(histories: Mapping[int, pd.DataFrame], dark: bool = False) -> Plot:
     """Training loss and accuracy of every fold, by epoch.
 
     Parameters
@@ -247,7 +254,7 @@ def history_figure(histories: Mapping[int, pd.DataFrame], dark: bool = False) ->
                 axes.plot(
                     table["epoch"] + 1,
                     table[column],
-                    color=_FRAME,
+                    color=FRAME,
                     alpha=shade,
                     marker=marker,
                     label=f"fold {fold}",
@@ -258,10 +265,10 @@ def history_figure(histories: Mapping[int, pd.DataFrame], dark: bool = False) ->
         right.axhline(0.5, color=theme["line"], lw=1, zorder=0)
         right.legend(frameon=False, loc="lower right", fontsize=9)
 
-    return _render(draw, (8.4, 3.4), dark)
+    return render_plot(draw, (8.4, 3.4), dark)
 
 
-def localisation_figure(localisation: Mapping[str, Mapping], dark: bool = False) -> bytes:
+def localisation_figure(localisation: Mapping[str, Mapping], dark: bool = False) -> Plot:
     """Share of abnormal clips whose map's maximum hits the lesion, methods above null baselines.
 
     Parameters
@@ -275,7 +282,7 @@ def localisation_figure(localisation: Mapping[str, Mapping], dark: bool = False)
         axes = figure.subplots()
         rows = sorted(localisation.items(), key=lambda item: item[1]["baseline"])[::-1]
         for y, (_, row) in enumerate(rows):
-            colour = theme["quiet"] if row["baseline"] else _CLIP
+            colour = theme["quiet"] if row["baseline"] else CLIP
             mean, interval = row["hit"]["mean"], row["hit"]["ci95"]
             axes.barh(y, mean, height=0.56, color=colour, alpha=0.55 if row["baseline"] else 0.9)
             if interval:
@@ -285,7 +292,7 @@ def localisation_figure(localisation: Mapping[str, Mapping], dark: bool = False)
         axes.set_yticks(range(len(rows)), [name.replace("_", " ") for name, _ in rows])
         axes.tick_params(axis="y", length=0)
 
-    return _render(draw, (7.0, 0.9 + 0.42 * len(localisation)), dark)
+    return render_plot(draw, (7.0, 0.9 + 0.42 * len(localisation)), dark)
 
 
 def forest_figure(
@@ -294,7 +301,7 @@ def forest_figure(
     chance: bool = False,
     differences: bool = False,
     dark: bool = False,
-) -> bytes:
+) -> Plot:
     """Pooled figures of several arms with their intervals, one line each.
 
     Parameters
@@ -321,7 +328,7 @@ def forest_figure(
                     shown = row if part == "figure" else row["difference"]
                     if shown is None or shown["ci95"] is None:
                         continue
-                    colour = _CLIP if name.startswith("clip") else _FRAME
+                    colour = CLIP if name.startswith("clip") else FRAME
                     hollow = theme["paper"] if "accuracy" in name else colour
                     axes.plot(shown["ci95"], (y, y), color=colour, lw=2, solid_capstyle="butt", zorder=2)
                     axes.plot(
@@ -344,29 +351,7 @@ def forest_figure(
         handles, labels = first.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
 
-    return _render(draw, (8.6, 1.3 + 0.27 * height * len(arms)), dark)
-
-
-def _render(draw: Callable[[Figure, dict], None], size: Sequence[float], dark: bool) -> bytes:
-    theme = _DARK if dark else _LIGHT
-    style = {
-        "font.size": 10.5,
-        "text.color": theme["ink"],
-        "axes.labelcolor": theme["ink"],
-        "axes.edgecolor": theme["line"],
-        "axes.facecolor": theme["paper"],
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "xtick.color": theme["quiet"],
-        "ytick.color": theme["quiet"],
-        "legend.labelcolor": theme["ink"],
-    }
-    with rc_context(style):
-        figure = Figure(figsize=size, layout="constrained", facecolor=theme["paper"])
-        draw(figure, theme)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=160, metadata={"Software": None})
-    return stream.getvalue()
+    return render_plot(draw, (8.6, 1.3 + 0.27 * height * len(arms)), dark)
 
 
 def _interval(bounds: Sequence[float] | None) -> str:

@@ -16,14 +16,14 @@ from stenoscope.dataset.survey import (
     note_counts,
 )
 from stenoscope.provenance import write_text
-from stenoscope.report.figures import _ABNORMAL, _NORMAL, _render
 from stenoscope.report.page import Drawing, render
+from stenoscope.report.plots import ABNORMAL, NORMAL, Plot, render_plot
 
 _MAX_FILES = 400  # lines of the page's table; all of them are in intake.csv
 _MAX_ITEMS = 200  # of one problem or reason
 _MAX_VALUES = 12  # of one trait
 _MAX_BINS, _MIN_BINS = 30, 5  # of a histogram; widths of a bin that a panel shows at least
-_GROUPS = (("normal", "0", _NORMAL), ("abnormal", "1", _ABNORMAL), ("label unknown", "", None))
+_GROUPS = (("normal", "0", NORMAL), ("abnormal", "1", ABNORMAL), ("label unknown", "", None))
 _SEVERITIES = {
     "leak": "Leak",
     "stop": "Stops step 1",
@@ -179,7 +179,7 @@ def _drawings(usable: Sequence[SurveyRow]) -> list[Drawing]:
     return result
 
 
-def distributions_figure(rows: Sequence[SurveyRow], dark: bool = False) -> bytes:
+def distributions_figure(rows: Sequence[SurveyRow], dark: bool = False) -> Plot:
     """Histograms of length, duration, frame time and clips of a patient, stacked by label; PNG.
 
     Parameters
@@ -223,10 +223,10 @@ def distributions_figure(rows: Sequence[SurveyRow], dark: bool = False) -> bytes
         handles, titles = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, titles, loc="outside upper center", ncols=3, frameon=False)
 
-    return _render(draw, (8.6, 5.2), dark)
+    return render_plot(draw, (8.6, 5.2), dark)
 
 
-def views_figure(rows: Sequence[SurveyRow], dark: bool = False) -> bytes:
+def views_figure(rows: Sequence[SurveyRow], dark: bool = False) -> Plot:
     """Secondary over primary positioner angle, a dot a clip, by label; PNG.
 
     Parameters
@@ -249,7 +249,7 @@ def views_figure(rows: Sequence[SurveyRow], dark: bool = False) -> bytes:
         axes.set(ylabel="secondary angle: caudal (-) to cranial (+), degrees")
         axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
-    return _render(draw, (5.2, 4.8), dark)
+    return render_plot(draw, (5.2, 4.8), dark)
 
 
 def _known(values: Iterable[float | None]) -> np.ndarray:

@@ -1,7 +1,8 @@
 """What all HTML pages share: one self-contained file each, readable on a phone, light and dark."""
 
 import base64
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -14,18 +15,19 @@ from stenoscope import __version__
 from stenoscope.commands import train_again
 from stenoscope.errors import DatasetError
 from stenoscope.provenance import write_bytes
-from stenoscope.report.panels import panel_name
+from stenoscope.report.panels import panel_name, panel_parts
+from stenoscope.report.plots import VECTOR_KINDS, Plot
 from stenoscope.report.results import HEATMAPS
 
 REPORT = "report.html"
 
 FIGURES = "figures"
-"""Folder of the figures, as PNG for light paper."""
+"""Folder of the figures for light paper, as PNG, SVG and PDF."""
 
 IMAGE_BUDGET = 9_000_000
 """Bytes of pictures in a page, before base64 adds a third: keeps a page under 15 MB."""
 
-_PANEL_WIDTH = 920
+_PART_WIDTH = 320
 _JPEG = [  # full colour resolution: thin coloured lines would turn grey
     cv2.IMWRITE_JPEG_QUALITY, 74,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
@@ -34,16 +36,16 @@ _JPEG = [  # full colour resolution: thin coloured lines would turn grey
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure for light and dark paper, PNG; `shape` is ``wide``, ``narrow`` or empty."""
+    """A figure for light and dark paper; `shape` is ``wide``, ``narrow``, ``broad`` or empty."""
 
     title: str
     caption: str
-    light: bytes
-    dark: bytes
+    light: Plot
+    dark: Plot
     shape: str = ""
 
     @classmethod
-    def of(cls, title: str, caption: str, draw: Callable[..., bytes], *what, shape: str = "") -> "Drawing":
+    def of(cls, title: str, caption: str, draw: Callable[..., Plot], *what, shape: str = "") -> "Drawing":
         """Draw with a function of `figures` on both papers."""
         return cls(title, caption, draw(*what, dark=False), draw(*what, dark=True), shape)
 
@@ -51,13 +53,17 @@ class Drawing:
     def page(self) -> dict[str, str]:
         """What the template needs of it."""
         uris = {"light": data_uri(self.light, "png"), "dark": data_uri(self.dark, "png")}
-        return {"title": self.title, "caption": self.caption, "shape": self.shape, **uris}
+        width, height = struct.unpack(">II", self.light[16:24])  # of the PNG's first chunk
+        size = {"width": width, "height": height}
+        return {"title": self.title, "caption": self.caption, "shape": self.shape, **size, **uris}
 
 
 def write_figures(folder: Path, drawings: dict[str, Drawing]) -> None:
     """Write the figures by name to `folder/figures/`."""
     for name, drawing in drawings.items():
         write_bytes(folder / FIGURES / f"{name}.png", drawing.light)
+        for kind in VECTOR_KINDS:
+            write_bytes(folder / FIGURES / f"{name}.{kind}", drawing.light.save(kind))
 
 
 class Images:
@@ -67,7 +73,10 @@ class Images:
         self.folder, self.left, self.omitted = Path(folder), IMAGE_BUDGET, 0
 
     def panel(self, clip_id: str, method: str) -> dict | None:
-        """Entries ``image`` and ``link`` of a clip's panel, None if there is none or no room for it."""
+        """Entries ``parts`` and ``link`` of a clip's panel, None if there is none or no room for it.
+
+        Each part (key frame, map with its scale, overlay) has ``image``, ``width``, ``height``, ``name``.
+        """
         link = f"{HEATMAPS}/{panel_name(clip_id, method)}"
         path = self.folder / link
         if not path.is_file():
@@ -82,11 +91,16 @@ class Images:
                 "a PNG",
                 f"run `{train_again(self.folder, overwrite=True)}`.",
             )
-        height = round(picture.shape[0] * _PANEL_WIDTH / picture.shape[1])
-        small = cv2.resize(picture, (_PANEL_WIDTH, height), interpolation=cv2.INTER_AREA)
-        _, data = cv2.imencode(".jpg", small, _JPEG)
-        self.left -= len(data)
-        return {"image": data_uri(data.tobytes(), "jpeg"), "link": quote(link)}
+        parts = []
+        for name, part in panel_parts(picture).items():
+            height, width = part.shape[:2]
+            factor = min(1, _PART_WIDTH / height)
+            size = {"width": round(width * factor), "height": round(height * factor)}
+            small = cv2.resize(part, tuple(size.values()), interpolation=cv2.INTER_AREA)
+            _, data = cv2.imencode(".jpg", small, _JPEG)
+            self.left -= len(data)
+            parts.append({"name": name, "image": data_uri(data.tobytes(), "jpeg"), **size})
+        return {"parts": parts, "link": quote(link)}
 
     def omitted_note(self) -> str:
         """What to say of panels that found no room."""
@@ -100,8 +114,26 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def render(template: str, **context) -> str:
-    """Fill a template; values are escaped in HTML, and left as they are in Markdown."""
+def simulated_text(simulated: Mapping | None, what: str = "clips") -> str:
+    """What a manifest's entry `simulated` says of the clips; empty where none is, or it is not known."""
+    if not simulated or not simulated["clips"]:
+        return ""
+    count, total = simulated["clips"], simulated["of"]
+    share = "All" if count == total else f"{count} of the {total}"
+    return f"{share} {what} were simulated by this program and show no patient."
+
+
+def render(template: str, manifest: Mapping | None = None, **context) -> str:
+    """Fill a template; values are escaped in HTML, and left as they are in Markdown.
+
+    What heads a page, its date and whether its clips are simulated, is in the manifest of what it shows.
+    """
+    manifest = manifest or {}
+    context = {
+        "date": manifest.get("created", ""),
+        "simulated": simulated_text(manifest.get("simulated")),
+        **context,
+    }
     loader = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(
         loader=loader,

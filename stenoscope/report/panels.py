@@ -23,6 +23,7 @@ _PAPER, _INK, _QUIET = (17, 18, 22), (238, 239, 242), (150, 154, 163)
 _GIF_PLAIN, _GIF_STRENGTHS, _GIF_GREYS = 64, 12, 16  # 64 + 12 * 16 = 256 colours
 _BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], dtype=np.float32) / 16
 _RIGHT, _WRONG, _LESION, _PEAK = (88, 190, 120), (235, 98, 84), (64, 224, 208), (255, 255, 255)
+_GAP, _BAR, _TOP, _BOTTOM = 10, 74, 58, 34  # pixels between and beside the pictures of a panel
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def draw_panel(case: Case, scale: float, method: str, size: int = 400) -> np.nda
     ndarray, uint8, shape (rows, cols, 3)
         RGB. The lesion boxes are turquoise, the map's maximum a white ring.
     """
-    gap, bar, top, bottom = 10, 74, 58, 34
+    gap, bar, top, bottom = _GAP, _BAR, _TOP, _BOTTOM
     width, height = 3 * size + 2 * gap + bar + 2 * gap, top + size + bottom
     canvas = np.full((height, width, 3), _PAPER, dtype=np.uint8)
     original = np.repeat(case.frame[..., None], 3, axis=2)
@@ -111,6 +112,20 @@ def draw_panel(case: Case, scale: float, method: str, size: int = 400) -> np.nda
     draw.text((bar_left + 19, top + 17), "abn.", font=_font(12), fill=_QUIET)
     draw.text((bar_left + 19, top + size - 33), "norm.", font=_font(12), fill=_QUIET)
     return np.asarray(picture)
+
+
+def panel_parts(panel: np.ndarray) -> dict[str, np.ndarray]:
+    """The pictures of a panel with their captions, without its title: ``key frame``, ``map``, ``overlay``.
+
+    Parameters
+    ----------
+    panel : ndarray, uint8, shape (rows, cols, 3)
+        As from `draw_panel`.
+    """
+    size = len(panel) - _TOP - _BOTTOM
+    edges = [0, _GAP + size + _GAP // 2, 2 * size + _BAR + 3 * _GAP // 2, panel.shape[1]]
+    bounds = zip(("key frame", "map", "overlay"), edges, edges[1:], strict=False)
+    return {name: panel[_TOP - _GAP :, left:right] for name, left, right in bounds}
 
 
 def draw_montage(

@@ -6,25 +6,51 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-FIGURE_NAMES: dict[str, str] = {
-    "clip_auc": "clip AUC",
-    "clip_accuracy": "clip accuracy",
-    "sensitivity": "sensitivity (clips)",
-    "specificity": "specificity (clips)",
-    "balanced_accuracy": "balanced accuracy (clips)",
-    "f1": "F1 (clips)",
-    "brier": "Brier score (clips)",
-    "ece": "calibration error (clips)",
-    "frame_auc": "frame AUC",
-    "frame_accuracy": "frame accuracy",
-    "frame_sensitivity": "sensitivity (frames)",
-    "frame_specificity": "specificity (frames)",
-    "frame_balanced_accuracy": "balanced accuracy (frames)",
-    "frame_f1": "F1 (frames)",
-    "frame_brier": "Brier score (frames)",
-    "frame_ece": "calibration error (frames)",
+_OF_CALLS = {
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "positive predictive value",
+    "npv": "negative predictive value",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
 }
-"""Names of the summary's metrics for people, in the order of the tables."""
+_OF_PROBABILITIES = {"brier": "Brier score", "ece": "calibration error"}
+_OF_PATIENTS = {"auc": "AUC", **_OF_CALLS, **_OF_PROBABILITIES}
+
+FIGURE_GROUPS: dict[str, dict[str, str]] = {
+    "Clips": {
+        "clip_auc": "clip AUC",
+        "clip_accuracy": "clip accuracy",
+        **{
+            key: f"{name} (clips)"
+            for key, name in {**_OF_CALLS, **_OF_PROBABILITIES}.items()
+            if key != "accuracy"
+        },
+    },
+    "Patients, called by the vote of their clips": {
+        f"patient_{key}": f"{name} (patients)" for key, name in _OF_PATIENTS.items()
+    },
+    "Patients, called by the mean probability of their clips": {
+        f"patient_mean_{key}": f"{name} (patients, mean)" for key, name in _OF_CALLS.items()
+    },
+    "Key frames": {
+        "frame_auc": "frame AUC",
+        "frame_accuracy": "frame accuracy",
+        **{
+            f"frame_{key}": f"{name} (frames)"
+            for key, name in {**_OF_CALLS, **_OF_PROBABILITIES}.items()
+            if key != "accuracy"
+        },
+    },
+}
+"""The summary's metrics by what they count, in the order of the tables."""
+
+FIGURE_NAMES: dict[str, str] = {key: name for group in FIGURE_GROUPS.values() for key, name in group.items()}
+"""Names of the summary's metrics for people."""
+
+FEW_PATIENTS, WIDE_INTERVAL = 30, 0.3
+"""Fewer patients than this, and an interval wider than this, are warned of."""
 
 _PRINTED = ("clip_auc", "clip_accuracy", "sensitivity", "specificity", "frame_auc", "frame_accuracy")
 
@@ -89,6 +115,33 @@ def signed_text(difference: Mapping | None) -> str:
     """A difference with its sign, or a dash."""
     value = (difference or {}).get("value")
     return "–" if value is None else f"{value:+.3f}"
+
+
+def summary_warnings(summary: Mapping) -> list[str]:
+    """Sentences on why the metrics of an experiment settle little; none where they may.
+
+    Parameters
+    ----------
+    summary : mapping
+        As from `evaluation.summary.summarise`.
+    """
+    patients, warnings = summary["counts"]["patients"], []
+    if patients < FEW_PATIENTS:
+        warnings.append(
+            f"Only {patients} patients. With fewer than {FEW_PATIENTS}, one patient more or less moves every "
+            "metric, and bootstrap intervals tend to be too narrow."
+        )
+    wide = [
+        f"{FIGURE_NAMES[name]} {interval_text(summary[name]['ci95'])}"
+        for name in _PRINTED
+        if (bounds := summary[name]["ci95"]) and round(bounds[1] - bounds[0], 3) > WIDE_INTERVAL
+    ]
+    if wide:
+        warnings.append(
+            f"The 95 % interval is wider than {WIDE_INTERVAL} for: {', '.join(wide)}. "
+            "Such values settle little."
+        )
+    return warnings
 
 
 def summary_table(summary: Mapping) -> Table:
@@ -175,6 +228,8 @@ def print_summary(summary: Mapping, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     console.print()
     console.print(summary_table(summary))
+    for warning in summary_warnings(summary):
+        console.print(warning, style="yellow")
     if summary["localisation"]:
         console.print()
         console.print(localisation_table(summary["localisation"]))

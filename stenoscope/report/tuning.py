@@ -13,8 +13,8 @@ from rich.console import Console
 
 from stenoscope.csv_files import read_csv
 from stenoscope.provenance import write_text
-from stenoscope.report.figures import _CLIP, _FRAME, _render
 from stenoscope.report.page import REPORT, Drawing, render, write_figures
+from stenoscope.report.plots import CLIP, FRAME, Plot, render_plot
 from stenoscope.report.results import provenance_rows, read_manifest_if_any
 from stenoscope.report.tables import _table, interval_text, number_text
 
@@ -97,7 +97,7 @@ def print_tuning(study: str | PathLike, console: Console | None = None) -> None:
         console.print(warning, style="yellow")
 
 
-def history_figure(trials: pd.DataFrame, dark: bool = False) -> bytes:
+def history_figure(trials: pd.DataFrame, dark: bool = False) -> Plot:
     """Inner score of every trial in its order, and the best so far; one panel per outer fold.
 
     Parameters
@@ -114,10 +114,10 @@ def history_figure(trials: pd.DataFrame, dark: bool = False) -> bytes:
             rows = trials[trials["fold"] == fold]
             complete, pruned = (rows[rows["state"] == state] for state in ("complete", "pruned"))
             axes.plot(pruned["trial"], pruned["score"], "x", ms=5, color=theme["quiet"], label="given up")
-            axes.plot(complete["trial"], complete["score"], "o", ms=5, color=_FRAME, label="finished")
+            axes.plot(complete["trial"], complete["score"], "o", ms=5, color=FRAME, label="finished")
             best = complete["score"].cummax()
             axes.step(
-                complete["trial"], best, where="post", color=_CLIP, lw=1.8, label="best so far", zorder=0
+                complete["trial"], best, where="post", color=CLIP, lw=1.8, label="best so far", zorder=0
             )
             axes.set(xlabel="trial")
             axes.set_title(f"outer fold {fold}", size=11)
@@ -126,12 +126,12 @@ def history_figure(trials: pd.DataFrame, dark: bool = False) -> bytes:
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)
 
-    return _render(draw, (5.2, 4.0) if len(folds) == 1 else (9.0, 3.3), dark)
+    return render_plot(draw, (5.2, 4.0) if len(folds) == 1 else (9.0, 3.3), dark)
 
 
 def importance_figure(
     importance: Mapping[str, float], per_fold: Mapping[int, Mapping[str, float]], dark: bool = False
-) -> bytes:
+) -> Plot:
     """Share of the variance of the score that each setting explains; dots are single outer folds.
 
     Parameters
@@ -147,7 +147,7 @@ def importance_figure(
     def draw(figure: Figure, theme: dict) -> None:
         axes = figure.subplots()
         places = np.arange(len(names))
-        axes.barh(places, [importance[name] for name in names], height=0.6, color=_CLIP, alpha=0.9)
+        axes.barh(places, [importance[name] for name in names], height=0.6, color=CLIP, alpha=0.9)
         if len(per_fold) > 1:
             for values in per_fold.values():
                 axes.plot(
@@ -157,10 +157,10 @@ def importance_figure(
         axes.tick_params(axis="y", length=0, labelcolor=theme["ink"])
         axes.set(xlabel="share of the explained variance", xlim=(0, None))
 
-    return _render(draw, (5.2, 1.0 + 0.28 * len(names)), dark)
+    return render_plot(draw, (5.2, 1.0 + 0.28 * len(names)), dark)
 
 
-def nested_figure(scores: Mapping[str, Mapping], dark: bool = False) -> bytes:
+def nested_figure(scores: Mapping[str, Mapping], dark: bool = False) -> Plot:
     """Inner beside outer scores of the chosen and the default settings.
 
     Parameters
@@ -172,7 +172,7 @@ def nested_figure(scores: Mapping[str, Mapping], dark: bool = False) -> bytes:
 
     def draw(figure: Figure, theme: dict) -> None:
         axes = figure.subplots()
-        arms = (("chosen", "inner", "outer", _CLIP), ("default", "default_inner", "default_outer", _FRAME))
+        arms = (("chosen", "inner", "outer", CLIP), ("default", "default_inner", "default_outer", FRAME))
         for line, row in enumerate(scores.values()):
             for arm, (name, inner, outer, colour) in enumerate(arms):
                 y, named = line + 0.3 * arm - 0.15, name if line == 0 else "_"  # "_": not in the legend
@@ -191,7 +191,7 @@ def nested_figure(scores: Mapping[str, Mapping], dark: bool = False) -> bytes:
         axes.set_xlabel("clip AUC, 95 % interval over patients")
         figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
 
-    return _render(draw, (5.2, 1.7 + 0.62 * len(scores)), dark)
+    return render_plot(draw, (5.2, 1.7 + 0.62 * len(scores)), dark)
 
 
 def setting_text(value) -> str:

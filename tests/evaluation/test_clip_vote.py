@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from stenoscope.errors import DatasetError
-from stenoscope.evaluation.clip_vote import check_predictions, vote
+from stenoscope.evaluation.clip_vote import check_predictions, vote, vote_of_patients
 from tests.evaluation.helpers import make_predictions
 
 
@@ -70,3 +70,23 @@ def test_empty_ids_are_refused(column):
     table.loc[1, column] = None
     with pytest.raises(DatasetError, match=f"empty {column}"):
         check_predictions(table)
+
+
+def test_a_patient_is_called_by_most_clips_and_at_a_tie_by_the_mean():
+    clips = pd.DataFrame(
+        [
+            (1, "a", "a1", 0, 0.9, 5, 5, 1),
+            (1, "a", "a2", 0, 0.2, 0, 5, 0),  # a tie; mean 0.55
+            (2, "b", "b1", 1, 0.45, 3, 5, 1),
+            (2, "b", "b2", 0, 0.05, 0, 5, 0),
+            (2, "b", "b3", 0, 0.1, 0, 5, 0),
+            (2, "c", "c1", 1, 0.45, 3, 5, 1),  # the vote says abnormal, the mean does not
+        ],
+        columns=["fold", "patient_id", "clip_id", "label", "probability", "votes", "frames", "decision"],
+    )
+    patients = vote_of_patients(clips).set_index("patient_id")
+    assert patients["decision"].to_dict() == {"a": 1, "b": 0, "c": 1}
+    assert patients["label"].to_dict() == {"a": 0, "b": 1, "c": 1}  # abnormal if any clip is
+    assert patients["votes"].tolist() == [1, 1, 1] and patients["clips"].tolist() == [2, 3, 1]
+    assert patients["probability"].tolist() == pytest.approx([0.55, 0.2, 0.45])
+    assert patients["fold"].tolist() == [1, 2, 2]

@@ -20,6 +20,7 @@ def test_hand_worked_example():
     assert found["specificity"] == pytest.approx(1 / 2)
     assert found["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
     assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert found["ppv"] == pytest.approx(2 / 3) and found["npv"] == pytest.approx(1 / 2)
     assert found["auc"] == pytest.approx(4 / 6)  # of six pairs, 0.6 < 0.7 and 0.2 < 0.7 are wrong
     assert found["brier"] == pytest.approx((0.01 + 0.16 + 0.64 + 0.49 + 0.01) / 5)
     # bins of 0.1: each prediction is alone in its bin
@@ -50,6 +51,14 @@ def test_one_class_leaves_some_undefined(label, undefined):
     assert {name for name, value in found.items() if value is None} == undefined
     for name in undefined:
         assert why_undefined(name, labels) == f"none of 4 is {'normal' if label else 'abnormal'}"
+
+
+@pytest.mark.parametrize("call,name,word", [(0, "ppv", "abnormal"), (1, "npv", "normal")])
+def test_a_predictive_value_needs_a_call(call, name, word):
+    labels, decisions = np.array([0, 0, 1, 1]), np.full(4, call)
+    found = score(labels, np.full(4, float(call)), decisions)
+    assert {key for key, value in found.items() if value is None} == {name}
+    assert why_undefined(name, labels, decisions) == f"none of 4 was called {word}"
 
 
 def test_nothing_to_score():

@@ -2,6 +2,7 @@ import json
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stenoscope.errors import DatasetError, SettingsError
@@ -126,3 +127,43 @@ def test_experiments_on_other_clips_are_not_compared(predictions):
         paired_difference(predictions, predictions[predictions["clip_id"] != "p003_c1"])
     with pytest.raises(SettingsError, match="metric"):
         paired_difference(predictions, predictions, "roc")
+
+
+def test_patients_are_called_by_vote_and_by_mean():
+    rows = [  # fold, patient, clip, label, probabilities of the clip's frames
+        (1, "a", "a1", 1, (0.9, 0.9, 0.9, 0.1, 0.1)),
+        (1, "a", "a2", 0, (0.1, 0.1, 0.1, 0.1, 0.1)),
+        (2, "b", "b1", 0, (0.6, 0.6, 0.6, 0.0, 0.0)),  # vote: abnormal, mean 0.36: normal
+        (3, "c", "c1", 1, (0.8, 0.8, 0.8, 0.8, 0.8)),
+        (4, "d", "d1", 0, (0.2, 0.2, 0.2, 0.2, 0.2)),
+    ]
+    table = pd.DataFrame(
+        [(*row[:3], frame, row[3], value) for row in rows for frame, value in enumerate(row[4])],
+        columns=["fold", "patient_id", "clip_id", "frame_index", "label", "probability"],
+    )
+    found = summarise(table, resamples=200)
+    pooled = {name: found[name]["pooled"] for name in SUMMARY_KEYS}
+    # a: one clip of two, mean 0.34, so normal by both (missed); b: a false alarm by vote alone
+    assert pooled["patient_accuracy"] == 0.5 and pooled["patient_mean_accuracy"] == 0.75
+    assert pooled["patient_sensitivity"] == 0.5 and pooled["patient_specificity"] == 0.5
+    assert pooled["patient_ppv"] == 0.5 and pooled["patient_mean_ppv"] == 1
+    assert pooled["patient_npv"] == 0.5 and pooled["patient_mean_npv"] == pytest.approx(2 / 3)
+    assert pooled["patient_auc"] == 0.75 and "patient_mean_auc" not in found
+    assert pooled["ppv"] == pytest.approx(2 / 3) and pooled["npv"] == 1
+    for name in SUMMARY_KEYS:
+        low, high = found[name]["ci95"]
+        assert 0 <= low <= high <= 1
+    assert found["confusion"]["patient"] == dict(zip(
+        ("true_negative", "false_positive", "false_negative", "true_positive"), (1, 1, 1, 1), strict=True
+    ))  # fmt: skip
+    assert found["patient_ppv"]["per_fold"] == [None, 0, 1, None]
+    assert "fold 4: none of 1 was called abnormal" in found["patient_ppv"]["reason"]
+
+
+def test_patients_of_two_experiments_are_compared_in_pairs(predictions):
+    found = paired_difference(
+        predictions, predictions.assign(probability=predictions["label"]), "patient_accuracy"
+    )
+    assert found["b"] == 1 and found["difference"] == pytest.approx(1 - found["a"]) and found["ci95"][0] > 0
+    with pytest.raises(DatasetError, match=r"patient_id in one only: \['p003'"):
+        paired_difference(predictions, predictions[predictions["patient_id"] != "p003"], "patient_auc")

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import roc_curve
 
@@ -10,6 +11,7 @@ from stenoscope.evaluation.comparison import compare_arms
 from stenoscope.evaluation.decisions import decide_all, summarise_decisions
 from stenoscope.evaluation.summary import evaluation_levels, summarise
 from stenoscope.report import figures
+from stenoscope.report.plots import LIGHT
 from stenoscope.report.tables import FIGURE_NAMES
 from tests.evaluation.helpers import make_inner, make_predictions
 
@@ -56,6 +58,32 @@ def test_figures_on_light_and_dark_paper(drawings, name):
 
 def test_figures_are_deterministic(drawings):
     assert drawings["history"](False) == drawings["history"](False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_had_as_svg_and_pdf_of_the_same_bytes(drawings, name):
+    first, again = drawings[name](False), drawings[name](False)
+    for kind, start in (("svg", b"<?xml"), ("pdf", b"%PDF")):
+        data = first.save(kind)
+        assert data.startswith(start) and data == again.save(kind)
+        assert b"CreationDate" not in data and b"<dc:date>" not in data
+
+
+def test_the_operating_points_are_on_the_roc_figure(data, monkeypatch):
+    levels, summary = data
+    drawn = []
+    monkeypatch.setattr(figures, "render_plot", lambda draw, size, dark: drawn.append(draw))
+    figures.roc_figure(levels, summary)
+    figure = Figure()
+    drawn[0](figure, LIGHT)
+    points = {
+        line.get_marker(): line.get_xydata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1
+    }
+    for marker, prefix in (("o", ""), ("s", "frame_")):
+        hits, rest = (summary[f"{prefix}{name}"]["pooled"] for name in ("sensitivity", "specificity"))
+        assert points[marker] == pytest.approx((1 - rest, hits))
+    x, y, _ = roc_curve(levels["frame"]["label"], levels["frame"]["probability"], drop_intermediate=False)
+    assert np.isclose(np.hypot(x - points["s"][0], y - points["s"][1]).min(), 0)
 
 
 def test_the_band_holds_the_curve(data):

@@ -83,7 +83,7 @@ def axes_of(rows, monkeypatch):
         drawn.append(Figure(figsize=size))
         draw(drawn[0], {"quiet": "grey", "line": "grey"})
 
-    monkeypatch.setattr(intake_page, "_render", keep)
+    monkeypatch.setattr(intake_page, "render_plot", keep)
     intake_page.distributions_figure(rows)
     return {axes.get_xlabel(): axes for axes in drawn[0].axes}
 

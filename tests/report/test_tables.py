@@ -14,6 +14,7 @@ from stenoscope.report.tables import (
     print_comparison,
     print_summary,
     signed_text,
+    summary_warnings,
 )
 from tests.evaluation.helpers import make_predictions
 
@@ -79,3 +80,14 @@ def test_a_comparison_fits_a_narrow_terminal():
     row = arms["b"]["frame_accuracy"]["difference"]
     assert f"{row['value']:+.3f}" in against and f"{row['ci95'][0]:+.3f} to {row['ci95'][1]:+.3f}" in against
     assert "…" not in own + against
+
+
+def test_few_patients_and_wide_intervals_are_warned_of():
+    narrow = {"ci95": [0.7, 1.0]}
+    summary = {"counts": {"patients": 30}, **dict.fromkeys(FIGURE_NAMES, narrow)}
+    assert summary_warnings(summary) == []
+    few = summary_warnings({**summary, "counts": {"patients": 29}})
+    assert len(few) == 1 and "Only 29 patients" in few[0]
+    wide = summary_warnings({**summary, "specificity": {"ci95": [0.5, 0.81]}, "clip_auc": {"ci95": None}})
+    assert len(wide) == 1 and "specificity (clips) 0.500 – 0.810" in wide[0] and "AUC" not in wide[0]
+    assert "Only 20 patients" in printed(summarise(make_predictions(20), resamples=50))
