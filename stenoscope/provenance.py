@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -197,6 +198,24 @@ def write_manifest(
     (Path(folder) / UNFINISHED).unlink(missing_ok=True)
     locks.release(folder)
     return manifest
+
+
+def heading(source: str | os.PathLike) -> dict:
+    """Entries of a manifest that head its page: the day it was made, and what `source` says of simulation.
+
+    Parameters
+    ----------
+    source : path
+        Folder of the step before; the entry ``simulated`` is as in its manifest, None where that has none.
+    """
+    path = Path(source) / MANIFEST
+    before = parse_manifest(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {"created": today(), "simulated": before.get("simulated")}
+
+
+def today() -> str:
+    """Date in UTC, ``2026-01-31``."""
+    return datetime.now(UTC).date().isoformat()
 
 
 def parse_manifest(text: str) -> dict:

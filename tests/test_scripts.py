@@ -194,6 +194,18 @@ def test_config_and_manifest_say_how_it_was_made(journey):
     )
 
 
+def test_every_step_and_page_says_that_the_clips_are_simulated(journey, predicted):
+    count = len(table(journey, "data/keyframes/keyframes.csv"))
+    for folder in ("data/keyframes", "data/folds", "results/demo"):
+        manifest = json.loads((journey.folder / folder / "manifest.json").read_text())
+        assert manifest["simulated"] == {"clips": count, "of": count}, folder
+    new = json.loads((predicted.folder / "results/demo/predict/manifest.json").read_text())
+    assert new["simulated"] == {"clips": 2, "of": 2} and new["trained_on_simulated"] == manifest["simulated"]
+    for folder, made in (("results/demo", manifest), ("results/demo/predict", new)):
+        page = (journey.folder / folder / "report.html").read_text(encoding="utf-8")
+        assert "All clips were simulated by this program" in page and made["created"] in page
+
+
 def test_running_again_says_there_is_nothing_to_do(journey):
     before = {name: journey.files(name) for name in ("data/keyframes", "data/folds", "results/demo")}
     assert "nothing to do" in journey.run("pickle_generator.py")

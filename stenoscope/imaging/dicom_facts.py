@@ -17,7 +17,7 @@ from pydicom.uid import UID
 from stenoscope.errors import DicomError
 from stenoscope.imaging import dicom_header, functional_groups
 from stenoscope.imaging.elements import numbers, read_elements
-from stenoscope.imaging.facts import Facts
+from stenoscope.imaging.facts import SIMULATOR, Facts
 from stenoscope.imaging.intensity import Lut, Rendering
 
 _PHOTOMETRIC = frozenset((
@@ -27,7 +27,8 @@ _PHOTOMETRIC = frozenset((
 _SHAPES = frozenset(("RECTANGULAR", "CIRCULAR", "POLYGONAL", "BITMAP"))  # PS3.3 C.7.6.11, C.7.6.15, C.8.7.3
 _OVERLAY_ROWS = [Tag(group, 0x0010) for group in range(0x6000, 0x6020, 2)]  # PS3.3 C.9.2
 _TAGS = [
-    "SOPClassUID", "BitsAllocated", "BitsStored", "PhotometricInterpretation", "CollimatorShape",
+    "SOPClassUID", "Manufacturer", "ManufacturerModelName",
+    "BitsAllocated", "BitsStored", "PhotometricInterpretation", "CollimatorShape",
     "ShutterShape", "BurnedInAnnotation", "CollimatorShapeSequence", "FrameDisplayShutterSequence",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_OVERLAY_ROWS,
 ]  # fmt: skip
@@ -52,6 +53,7 @@ def read_facts(path: str | os.PathLike) -> Facts:
         dicom_header.open_dicom(path, header=True) as (stream, _),
     ):
         dataset, _ = read_elements(stream, _TAGS)
+        made_by = tuple(str(dataset.get(name, "")) for name in ("Manufacturer", "ManufacturerModelName"))
         return replace(
             facts,
             sop_class=_sop_class(dataset),
@@ -65,6 +67,7 @@ def read_facts(path: str | os.PathLike) -> Facts:
             shutter=_shapes(dataset, "FrameDisplayShutterSequence", "ShutterShape"),
             overlays=sum(tag in dataset for tag in _OVERLAY_ROWS),
             burned_in=_terms(dataset, "BurnedInAnnotation", frozenset(("YES", "NO"))),
+            simulated="yes" if made_by == SIMULATOR else "",
         )
 
 

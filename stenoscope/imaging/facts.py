@@ -30,6 +30,10 @@ def too_many_pixels(path: object, frames: int, rows: int, cols: int) -> DicomErr
     )
 
 
+SIMULATOR = "Stenoscope", "simulated angiogram"
+"""Manufacturer and model name in the header of a simulated clip (PS3.3 C.7.5.1)."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """Technical facts of a source; None where it does not say.
@@ -61,6 +65,8 @@ class Facts:
         Overlay planes (PS3.3 C.9.2), which are not drawn.
     burned_in : str
         What the header says of burned-in annotation: ``YES``, ``NO``, or nothing.
+    simulated : str
+        ``yes`` for a clip that says to be made by `stenoscope.phantom`.
     notes : tuple of str
         What a reader of `intake.csv` should know of a clip that was read all the same.
     """
@@ -82,4 +88,5 @@ class Facts:
     shutter: str = ""
     overlays: int | None = None
     burned_in: str = ""
+    simulated: str = ""
     notes: tuple[str, ...] = ()

@@ -187,6 +187,12 @@ def missing_clip(clip_id: str) -> IntakeRow:
     )
 
 
+def simulated_count(rows: Iterable[IntakeRow]) -> dict[str, int]:
+    """Of the clips that were read, how many say that they are simulated: ``clips`` and ``of``."""
+    read = [row for row in rows if row.status == "ok"]
+    return {"clips": sum(row.simulated == "yes" for row in read), "of": len(read)}
+
+
 def to_csv(rows: Iterable[IntakeRow], kind: type[IntakeRow] = IntakeRow) -> str:
     """Text of `intake.csv`: one line per input, ordered by path, None as an empty cell.
 

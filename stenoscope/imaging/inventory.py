@@ -51,7 +51,7 @@ class IntakeRow:
         Why it was not used; for a clip that was, what one should know of it.
     reader : str
         Name in `READERS`.
-    num_frames, ..., burned_in
+    num_frames, ..., simulated
         See `Facts`; None or empty where not known.
     scale : float or None
         Stored pixels per source pixel, for clips that were read.
@@ -86,6 +86,7 @@ class IntakeRow:
     shutter: str = ""
     overlays: int | None = None
     burned_in: str = ""
+    simulated: str = ""
     scale: float | None = None
     pixel_sha256: str = ""
     sha256: str = ""

@@ -7,6 +7,7 @@ import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, XRayAngiographicImageStorage
 
+from stenoscope.imaging.facts import SIMULATOR
 from stenoscope.phantom.clip import Clip
 from stenoscope.phantom.projection import SOURCE_TO_ISOCENTRE_MM
 from stenoscope.provenance import atomic_path
@@ -53,8 +54,7 @@ def clip_dataset(
     ds.Modality = "XA"
     ds.SeriesInstanceUID = uid("stenoscope", seed, patient, number, "series")
     ds.SeriesNumber = number + 1
-    ds.Manufacturer = "Stenoscope"
-    ds.ManufacturerModelName = "simulated angiogram"
+    ds.Manufacturer, ds.ManufacturerModelName = SIMULATOR
 
     # General Image, X-Ray Image (C.7.6.1, C.8.7.1)
     ds.SOPClassUID = XRayAngiographicImageStorage

@@ -78,6 +78,7 @@ def write_study_report(folder: str | PathLike) -> Path:
     page = render(
         "study.html",
         kind="Study",
+        manifest=manifest,
         title=folder.resolve().name,
         counts=study["counts"],
         bootstrap=study["bootstrap"],
@@ -125,6 +126,7 @@ def write_audit_report(folder: str | PathLike) -> Path:
     page = render(
         "audit.html",
         kind="Leakage audit",
+        manifest=manifest,
         title=folder.resolve().parent.name,
         counts=audit["counts"],
         bootstrap=audit["bootstrap"],

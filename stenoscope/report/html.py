@@ -17,6 +17,7 @@ from stenoscope.report.page import REPORT, Drawing, Images, render, write_figure
 from stenoscope.report.results import HEATMAPS, Experiment, provenance_rows, read_experiment
 from stenoscope.report.sections import (
     TILES,
+    call_of,
     changed_settings,
     decision_rows,
     localisation_rows,
@@ -26,7 +27,7 @@ from stenoscope.report.sections import (
     settings_note,
     tile,
 )
-from stenoscope.report.tables import FIGURE_NAMES, interval_text
+from stenoscope.report.tables import FIGURE_GROUPS, interval_text, percent_text, summary_warnings
 
 _OPEN_PER_GROUP = 4
 _GROUPS = (
@@ -38,7 +39,7 @@ _GROUPS = (
 
 
 def write_report(experiment: str | PathLike) -> Path:
-    """Write `report.html`, `figures/*.png`, `model_card.md` and `checklist.md` of a finished experiment.
+    """Write `report.html`, `figures/*`, `model_card.md` and `checklist.md` of a finished experiment.
 
     Parameters
     ----------
@@ -73,13 +74,19 @@ def render_report(data: Experiment, clips: pd.DataFrame, drawings: dict[str, Dra
         "experiment.html",
         kind="Experiment",
         title=data.folder.resolve().name,
+        manifest=data.manifest,
         lead=_lead(summary),
+        warnings=summary_warnings(summary),
         shuffled=bool(data.settings.get("shuffle_labels")),
         tiles=[tile(name, summary[name]) for name in TILES],
         bootstrap=summary["bootstrap"],
         threshold=summary["threshold"],
         fold_numbers=[row["fold"] for row in total["folds"]],
-        metrics=[metric_row(name, summary[name]) for name in FIGURE_NAMES],
+        metrics=[
+            {"name": group, "rows": [metric_row(name, summary[name]) for name in names if name in summary]}
+            for group, names in FIGURE_GROUPS.items()
+        ],
+        prevalence=_prevalence(summary),
         reasons=sorted({f"Not defined in {summary[n]['reason']}." for n in TILES if "reason" in summary[n]}),
         figures=list(pages.values()),
         decisions=decision_rows(summary.get("decisions"), data.settings),
@@ -116,8 +123,7 @@ def _groups(data: Experiment, clips: pd.DataFrame, images: Images) -> list[dict]
         for row in rows.itertuples():
             picture = images.panel(row.clip_id, methods[0])
             if picture:
-                facts = {name: getattr(row, name) for name in ("clip_id", "fold", "votes", "frames")}
-                cards.append({**facts, **picture, "others": []})
+                cards.append({**call_of(row), "fold": row.fold, **picture, "others": []})
         if cards:
             groups.append({"title": title, "count": len(rows), "cards": cards})
     for card in (card for group in groups for card in group["cards"]):
@@ -182,6 +188,16 @@ def _drawings(data: Experiment, levels: dict[str, pd.DataFrame]) -> dict[str, Dr
             shape="narrow",
         )
     return result
+
+
+def _prevalence(summary: dict) -> dict[str, str]:
+    """Share of abnormal clips, and of patients with one."""
+    shares = {}
+    for level in ("clip", "patient"):
+        cells = summary["confusion"].get(level)  # experiments of earlier versions have none of patients
+        abnormal = cells and cells["true_positive"] + cells["false_negative"]
+        shares[f"{level}s"] = percent_text(cells and abnormal / sum(cells.values()))
+    return shares
 
 
 def _lead(summary: dict) -> str:

@@ -7,8 +7,8 @@ from urllib.parse import quote
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.evaluation.metrics import THRESHOLD
 from stenoscope.provenance import write_text
-from stenoscope.report.page import REPORT, Images, render
-from stenoscope.report.panels import CLASS_NAMES, panel_name
+from stenoscope.report.page import REPORT, Images, render, simulated_text
+from stenoscope.report.panels import panel_name
 from stenoscope.report.results import (
     DECISIONS,
     HEATMAPS,
@@ -17,6 +17,7 @@ from stenoscope.report.results import (
     read_predictions,
     refused_inputs,
 )
+from stenoscope.report.sections import call_of
 
 
 def write_predict_report(folder: str | PathLike, experiment: str, method: str) -> Path:
@@ -42,7 +43,7 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
     predictions = read_predictions(folder)
     models = [name for name in predictions.columns if name.startswith("fold_")]
     per_model = predictions.groupby("clip_id", sort=False)[models].mean()
-    clips = vote(predictions.assign(fold=0, patient_id="", label=0))
+    clips = vote(predictions.assign(fold=0, patient_id="", label=-1))
     calibrated = (folder / DECISIONS).exists()
     decided = read_predictions(folder, DECISIONS).set_index("clip_id") if calibrated else None
     images = Images(folder)
@@ -53,19 +54,17 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
         values = per_model.loc[row.clip_id].tolist()
         cases.append(
             {
-                "clip_id": row.clip_id,
-                "called": CLASS_NAMES[row.decision],
-                "probability": f"{row.probability:.2f}",
+                **call_of(row),
+                "anchor": f"clip-{len(cases) + 1}",
+                "exact": f"{row.probability:.6f}",
                 "decision": decided.at[row.clip_id, "decision"] if calibrated else None,
                 "calibrated": f"{decided.at[row.clip_id, 'calibrated']:.2f}" if calibrated else None,
-                "votes": row.votes,
-                "frames": row.frames,
                 "models": [f"{value:.2f}" for value in values],
                 "model_xs": [_strip_x(value) for value in values],
                 "mean_x": _strip_x(row.probability),
                 "threshold_x": _strip_x(THRESHOLD),
                 "gif": quote(gif) if (folder / gif).exists() else None,
-                **(picture or {"image": None, "link": None}),
+                **(picture or {"parts": [], "link": None}),
             }
         )
     abnormal = int(clips["decision"].sum())
@@ -74,8 +73,11 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
         counts = decided["decision"].value_counts()
         said = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("normal", "uncertain", "abnormal"))
         lead += f" Calibrated: {said}."
+    manifest = read_manifest_if_any(folder)
     page = render(
         "predict.html",
+        manifest=manifest,
+        trained_on_simulated=bool(simulated_text(manifest.get("trained_on_simulated"))),
         kind="Prediction",
         title=f"{len(clips)} clips by {experiment}",
         lead=lead,
@@ -85,7 +87,7 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
         method=method,
         omitted=images.omitted_note(),
         refused=refused_inputs(folder),
-        provenance=provenance_rows(read_manifest_if_any(folder)),
+        provenance=provenance_rows(manifest),
     )
     write_text(folder / REPORT, page)
     return folder / REPORT

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from stenoscope.evaluation.metrics import THRESHOLD
+from stenoscope.report.panels import CLASS_NAMES
 from stenoscope.report.tables import FIGURE_NAMES, interval_text, mean_text, number_text, percent_text
 from stenoscope.settings import TrainingSettings
 
@@ -35,6 +37,26 @@ def metric_row(name: str, figure: Mapping) -> dict:
         "pooled": number_text(figure["pooled"]),
         "interval": interval_text(figure["ci95"]),
         "per_fold": [number_text(value) for value in figure["per_fold"]],
+    }
+
+
+def call_of(clip) -> dict:
+    """What a clip was called, and whether that is right or contradicts its mean probability.
+
+    Parameters
+    ----------
+    clip : namedtuple
+        A row of `evaluation.clip_vote.vote`, its label below 0 where it is not known.
+    """
+    by_mean = int(clip.probability >= THRESHOLD)
+    return {
+        "clip_id": clip.clip_id,
+        "called": CLASS_NAMES[clip.decision],
+        "right": clip.label == clip.decision if clip.label >= 0 else None,
+        "votes": clip.votes,
+        "frames": clip.frames,
+        "probability": f"{clip.probability:.2f}",
+        "contradicts": CLASS_NAMES[by_mean] if by_mean != clip.decision else "",
     }
 
 

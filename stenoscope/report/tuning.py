@@ -41,9 +41,11 @@ def write_tuning_report(study: str | PathLike) -> Path:
     write_figures(folder, drawings)
     searched = [name for name in trials.columns if name not in _NOT_SEARCHED]
     numbers = [fold["fold"] for fold in summary["folds"]]
+    manifest = read_manifest_if_any(folder)
     page = render(
         "tuning.html",
         kind="Tuning",
+        manifest=manifest,
         title=folder.resolve().name,
         lead=_lead(summary),
         warnings=_warnings(summary),
@@ -69,7 +71,7 @@ def write_tuning_report(study: str | PathLike) -> Path:
         best_fold=summary["best_fold"],
         searched=searched,
         trials=[_trial_row(row, searched) for row in trials.to_dict("records")],
-        provenance=provenance_rows(read_manifest_if_any(folder)),
+        provenance=provenance_rows(manifest),
     )
     write_text(folder / REPORT, page)
     return folder / REPORT

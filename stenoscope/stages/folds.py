@@ -79,6 +79,7 @@ def make_folds(settings: FoldSettings) -> None:
             inputs,
             counts,
             seed=settings.seed,
+            simulated=provenance.heading(source)["simulated"],
             clips_folder=Path(os.path.relpath(source, output)).as_posix(),
             outputs={name: provenance.sha256_file(output / name) for name in names},
         )

@@ -38,6 +38,7 @@ from stenoscope.imaging.intake import (
     Source,
     missing_clip,
     refuse,
+    simulated_count,
     to_csv,
 )
 from stenoscope.imaging.pseudonyms import Pseudonymizer
@@ -147,6 +148,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             {**asdict(settings), "labels_from": str(labels_from), "layout_found": layout},
             inputs,
             _counts(rows, table),
+            simulated=simulated_count(rows),
             repeats=[asdict(problem) for problem in _repeats(rows, table)],
             boxes=boxes_text(boxed, box_faults) if truth_from != "none" else "",
             clips=writer.entry,

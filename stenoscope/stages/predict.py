@@ -17,7 +17,7 @@ from stenoscope.errors import DatasetError
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.executors import crashed, executor, map_ordered
 from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
-from stenoscope.imaging.intake import refuse, to_csv
+from stenoscope.imaging.intake import refuse, simulated_count, to_csv
 from stenoscope.imaging.inventory import IntakeRow
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.sheet import draw_sheet
@@ -111,7 +111,16 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     inputs = {"experiment": provenance.sha256_json(manifest["outputs"])}
     methods = sorted({method for _, method, _ in jobs})
     provenance.write_manifest(
-        output, "prediction", asdict(settings), inputs, counts, layouts=layouts, methods=methods
+        output,
+        "prediction",
+        asdict(settings),
+        inputs,
+        counts,
+        created=provenance.today(),
+        simulated=simulated_count(rows),
+        trained_on_simulated=manifest.get("simulated"),
+        layouts=layouts,
+        methods=methods,
     )
     write_predict_report(output, experiment.name, trained.heatmap)
     _show(output, experiment, predictions, decisions, counts["quarantined"], dicom)

@@ -131,5 +131,12 @@ def compare(
         f"{name}.{kind}": provenance.sha256_file(folder / f"{name}.{kind}") for kind in ("csv", "json")
     }
     provenance.write_manifest(
-        folder, name, settings, inputs, compared["counts"], seed=settings.seed, outputs=outputs
+        folder,
+        name,
+        settings,
+        inputs,
+        compared["counts"],
+        **provenance.heading(settings.input),
+        seed=settings.seed,
+        outputs=outputs,
     )

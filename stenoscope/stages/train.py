@@ -152,6 +152,7 @@ def end_experiment(
         settings,
         inputs,
         counts,
+        **provenance.heading(settings.input),
         seed=settings.seed,
         heatmap_scales=scales,
         outputs=provenance.hash_files(experiment, read_again(experiment)),

@@ -127,7 +127,15 @@ def tune(settings: TuningSettings) -> None:
     }
     outputs = {name: provenance.sha256_file(study / name) for name in (TRIALS, NESTED, SUMMARY, BEST)}
     provenance.write_manifest(
-        study, "tuning", what, inputs, counts, seed=settings.seed, outputs=outputs, run=asdict(settings)
+        study,
+        "tuning",
+        what,
+        inputs,
+        counts,
+        **provenance.heading(settings.input),
+        seed=settings.seed,
+        outputs=outputs,
+        run=asdict(settings),
     )
     _show(study)
 

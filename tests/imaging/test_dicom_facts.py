@@ -4,6 +4,7 @@ from pydicom.uid import RLELossless
 
 from stenoscope.errors import DicomError
 from stenoscope.imaging.dicom_facts import read_facts
+from stenoscope.imaging.facts import SIMULATOR
 from tests.imaging.make_dicom import lut, make_dicom, ramp
 
 
@@ -49,6 +50,20 @@ def test_text_of_the_header_never_passes(tmp_path):
     )  # fmt: skip
     assert (found.sop_class, found.shutter, found.burned_in) == ("unknown", "unknown", "unknown")
     assert (found.photometric, found.collimator) == ("unknown", "")
+
+
+@pytest.mark.parametrize(
+    "made_by,said",
+    [
+        (SIMULATOR, "yes"),
+        (("Stenoscope", "Stenoscope"), ""),  # this program's pictures of real clips
+        (("MUELLER", "simulated angiogram"), ""),
+    ],
+)
+def test_only_the_simulation_marks_a_clip_as_simulated(tmp_path, made_by, said):
+    maker, model = made_by
+    assert facts(tmp_path, Manufacturer=maker, ManufacturerModelName=model).simulated == said
+    assert facts(tmp_path).simulated == ""
 
 
 def test_a_file_that_cannot_be_used_has_facts_all_the_same(tmp_path):

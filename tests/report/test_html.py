@@ -1,11 +1,16 @@
+import base64
+import io
+import json
 import re
 from dataclasses import asdict
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from stenoscope import provenance
 from stenoscope.errors import DatasetError
@@ -61,13 +66,16 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.loads, self.open, self.links, self.text = [], [], [], ""
+        self.images, self.headings = [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         values = dict(attributes)
         self.loads += [values[name] for name in ("src", "srcset") if name in values]
+        self.images += [values] if tag == "img" else []
+        self.headings += [int(tag[1])] if tag in ("h1", "h2", "h3", "h4") else []
         self.links += [values["href"]] if "href" in values else []
-        if tag not in ("meta", "img", "source", "line", "circle"):
+        if tag not in ("meta", "img", "source", "line", "circle", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -87,6 +95,64 @@ def test_the_page_loads_nothing_from_elsewhere(page):
     assert page.open == [] and len(page.loads) > 20
     assert all(source.startswith("data:image/") for source in page.loads)
     assert not any(link.startswith(("http", "//", "/")) for link in page.links)
+
+
+def test_every_picture_has_its_size_and_a_text(page):
+    assert len(page.images) > 50
+    for image in page.images:
+        data = base64.b64decode(image["src"].partition(",")[2])
+        size = Image.open(io.BytesIO(data)).size
+        assert (int(image["width"]), int(image["height"])) == size and image["alt"]
+
+
+def test_headings_skip_no_level(page):
+    assert page.headings[0] == 1 and page.headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(page.headings))
+
+
+def test_what_heads_a_page(tmp_path):
+    write_experiment(tmp_path, make_predictions(12), pictures=False)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    plain = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "Simulated data" not in plain and "<time" not in plain  # not said, so not claimed
+    del manifest["sha256"]
+    manifest |= {"created": "2026-01-31", "simulated": {"clips": 3, "of": 17}}
+    provenance.write_json(tmp_path / "manifest.json", manifest)
+    text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
+    place = [
+        text.index(part)
+        for part in (
+            "Research only",
+            "3 of the 17 clips were simulated",
+            "Stenoscope 0",
+            "2026-01-31",
+            "Only 12",
+        )
+    ]
+    assert place == sorted(place) and place[-1] < text.index("Metrics")
+
+
+def test_right_wrong_and_contradicted_calls_are_told_in_words(tmp_path):
+    rows = [
+        (fold, f"p{fold}", f"c{fold}", frame, label, value)
+        for fold, label, values in (
+            (1, 1, (0.9, 0.9, 0.9, 0.9, 0.9)),
+            (2, 0, (0.6, 0.6, 0.6, 0.0, 0.0)),  # the vote says abnormal, the mean 0.36
+            (3, 1, (0.9, 0.9, 0.4, 0.4, 0.4)),  # the vote says normal, the mean 0.60
+            (4, 0, (0.1, 0.1, 0.1, 0.1, 0.1)),
+        )
+        for frame, value in enumerate(values)
+    ]
+    columns = ["fold", "patient_id", "clip_id", "frame_index", "label", "probability"]
+    write_experiment(tmp_path, pd.DataFrame(rows, columns=columns))
+    text = " ".join(Page(write_report(tmp_path).read_text(encoding="utf-8")).text.split())
+    assert "c1, tested in fold 1: called abnormal ✓ right, 5 of 5 key frames abnormal" in text
+    assert (
+        "called abnormal ✗ wrong, 3 of 5 key frames abnormal, mean probability 0.36 (the mean alone would "
+        "call it normal)" in text
+    )
+    assert "called normal ✗ wrong, 2 of 5 key frames abnormal, mean probability 0.60 (the mean alone" in text
+    assert text.count("the mean alone would") == 2 and "log-odds" in text
 
 
 def test_the_page_tells_what_matters(page, experiment):
@@ -122,7 +188,8 @@ def test_every_clip_has_its_heatmap(page, experiment):
 
 def test_figures_are_written_too(experiment):
     names = {path.name for path in (experiment / "figures").iterdir()}
-    assert names == {"roc.png", "confusion.png", "calibration.png", "history.png", "localisation.png"}
+    figures = ("roc", "confusion", "calibration", "history", "localisation")
+    assert names == {f"{name}.{kind}" for name in figures for kind in ("png", "svg", "pdf")}
 
 
 def test_the_same_results_give_the_same_page(experiment):
@@ -229,7 +296,8 @@ def test_the_page_of_new_clips(tmp_path):
     assert "1 of 2 clips called abnormal by 5 models of results/demo" in page.text
     assert "Calibrated" not in page.text
     assert "cut short" in page.text and "not a clip" not in page.text and "NA" in page.text
-    assert "heatmaps/Patient_1__Coro_1.cam.gif" in page.links
+    assert "heatmaps/Patient_1__Coro_1.cam.gif" in page.links and "#clip-1" in page.links
+    assert 'data-value="0.800000"' in path.read_text(encoding="utf-8") and "✓" not in page.text
     assert "this one key frame lies over all of its frames" in page.text
     assert all(source.startswith("data:image/") for source in page.loads) and page.open == []
 

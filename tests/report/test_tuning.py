@@ -42,8 +42,8 @@ def test_the_page_is_whole_and_self_contained(study):
     assert page.open == [] and page.links == []
     assert len(page.loads) == 6 and all(link.startswith("data:image/png;base64,") for link in page.loads)
     assert {path.name for path in (study / "figures").iterdir()} == {
-        "history.png", "importance.png", "nested.png",
-    }  # fmt: skip
+        f"{name}.{kind}" for name in ("history", "importance", "nested") for kind in ("png", "svg", "pdf")
+    }
     assert "my <study>" in page.text and "my <study>" not in text
 
 
