@@ -126,4 +126,6 @@ def finish(title: str, rows: Sequence[tuple[str, str]], next_command: str | None
     console.print()
     console.print(table)
     if next_command:
-        console.print(Text.assemble("\n  next:  ", (next_command, "bold")))
+        console.print(
+            Text.assemble("\n  next:  ", (next_command, "bold")), soft_wrap=True
+        )  # to be copied whole

@@ -93,3 +93,9 @@ def test_a_line_for_each_epoch_leaves_out_what_an_earlier_run_did(clock, capsys)
 )
 def test_durations_are_rough(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_long_next_command_can_be_copied(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    finish("Made", [], "python main.py " + "--experiment " + "results/long " * 6)
+    assert "--experiment results/long results/long results/long" in capsys.readouterr().out

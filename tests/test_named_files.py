@@ -1,4 +1,4 @@
-"""What a finished run's documents and the README name is there: files, hashes, and what figures come from."""
+"""What the documents and docs/outputs.md name is there: files, hashes, and what metrics come from."""
 
 import json
 import re
@@ -20,13 +20,13 @@ def exists(name: str, *folders: Path) -> bool:
 
 
 def written(root: Path) -> dict[str, list[str]]:
-    """The names in each row of the README's table of what step 3 writes, but for what only a flag adds."""
-    section = (root / "README.md").read_text(encoding="utf-8").partition("## What step 3 writes")[2]
+    """Names in each row of docs/outputs.md's table of what step 3 writes, without those of flags."""
+    section = (root / "docs/outputs.md").read_text(encoding="utf-8").partition("## What step 3 writes")[2]
     rows = [line.split("|")[1:3] for line in section.partition("\n## ")[0].splitlines() if "| `" in line]
     return {names: re.findall(r"`([^`]+)`", names) for names, what in rows if not re.match(" with `--", what)}
 
 
-def test_the_readme_names_what_step_three_writes(journey, root):
+def test_the_docs_name_what_step_three_writes(journey, root):
     experiment, table = journey.folder / "results/demo", written(root)
     assert len(table) >= 10
     for first, *others in table.values():
