@@ -21,7 +21,6 @@ from importlib import metadata
 from pathlib import Path
 
 from stenoscope import locks
-from stenoscope.access import is_dir, is_file
 from stenoscope.errors import DatasetError, writing
 
 SCHEMA_VERSION = 1
@@ -341,32 +340,6 @@ def read_manifest(folder: str | os.PathLike, kind: str, made_by: str) -> dict:
             f"it was made by another release: make it again with `{made_by}`.",
         )
     return manifest
-
-
-def quick_hash(path: str | os.PathLike) -> str:
-    """Hash of a source's name, size and first and last 64 KiB (for a folder: of its files).
-
-    Cheap enough to notice changed inputs among 100,000 clips before any work; the full content hash of
-    each clip is in `intake.csv`. A file that can't be read (a link to nothing, say) counts by its name:
-    reading it as a clip tells what is wrong with it.
-    """
-    path = Path(path)
-    digest = hashlib.sha256()
-    files = sorted(item for item in path.iterdir() if is_file(item)) if is_dir(path) else [path]
-    ends = {files[0], files[-1]} if files else set()
-    for item in files:
-        digest.update(os.fsencode(item.name) + b"\0")
-        try:
-            size = item.stat().st_size
-            digest.update(f"{size}\0".encode())
-            if item in ends and is_file(item):  # a named pipe would be waited for
-                with item.open("rb") as stream:
-                    digest.update(stream.read(65536))
-                    stream.seek(max(0, size - 65536))
-                    digest.update(stream.read(65536))
-        except OSError:
-            digest.update(b"unreadable")
-    return digest.hexdigest()
 
 
 def plain(value):

@@ -65,9 +65,13 @@ def test_a_step_before_its_input_says_what_to_run(tmp_path):
 def test_step_one_writes_what_the_readme_names(prepared):
     files = set(prepared.files("data/keyframes"))
     truth = json.loads((prepared.folder / "data/phantom/truth.json").read_text())["clips"]
-    assert files == {"clips.pickle", "keyframes.csv", "intake.csv", "manifest.json"} | {
-        f"sheets/{clip_id}.png" for clip_id in truth
-    }
+    assert files == {
+        "clips.pickle",
+        "keyframes.csv",
+        "intake.csv",
+        "manifest.json",
+        ".check/sources.json",
+    } | {f"sheets/{clip_id}.png" for clip_id in truth}
     keyframes = table(prepared, "data/keyframes/keyframes.csv")
     assert ",".join(keyframes.columns) == (
         "clip_id,patient_id,label,num_frames,method,start,apex,end,confidence,keyframes"
@@ -127,7 +131,9 @@ def test_a_check_verifies_without_making_anything_else(cohort):
     said = " ".join(cohort.run(*command).split())
     assert "step 1 can run" in said and "next: python pickle_generator.py --output data/checked" in said
     files = cohort.files("data/checked")
-    assert set(files) == {"check/intake.csv", "check/intake.html", ".check/rows.jsonl"}
+    assert set(files) == {
+        "check/intake.csv", "check/intake.html", ".check/rows.jsonl", ".check/sources.json"
+    }  # fmt: skip
     intake = table(cohort, "data/checked/check/intake.csv")
     assert set(intake["status"]) == {"ok"} and set(intake["contrast"]) == {"yes"}
     assert intake["pixel_sha256"].is_unique and set(intake["same_pixels_as"]) == {""}

@@ -7,7 +7,6 @@ was fixed, therefore reads only what is new, has changed, or failed. No key fram
 
 import json
 import shlex
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -16,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope import __version__, locks, provenance
-from stenoscope.access import is_dir, is_file
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.labels import LabelsError, LabelTable
@@ -33,9 +31,8 @@ from stenoscope.dataset.truth import boxes_text, fit_boxes, unknown_ids
 from stenoscope.errors import DatasetError, writing
 from stenoscope.executors import executor, map_ordered
 from stenoscope.folds.split import make_folds
-from stenoscope.imaging.intake import Source, discover, missing_clip, to_csv
+from stenoscope.imaging.intake import discover, missing_clip, to_csv
 from stenoscope.imaging.pseudonyms import Pseudonymizer
-from stenoscope.imaging.readers import READERS
 from stenoscope.report.intake_page import write_intake_page
 from stenoscope.settings import FoldSettings, KeyframeSettings
 from stenoscope.stages.check_worker import survey
@@ -50,6 +47,7 @@ from stenoscope.stages.cohort import (
     open_cohort,
     result_of,
 )
+from stenoscope.stages.sources import Fingerprints
 
 _WORK, _RESULTS = CHECK
 TABLE, PAGE = f"{_RESULTS}/intake.csv", f"{_RESULTS}/intake.html"
@@ -129,10 +127,18 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
     rows = [SurveyRow(**asdict(row)) for row in data.inventory.rows]
     work = Path(settings.output) / _WORK
     locks.hold(work)
+    content = Fingerprints(data.inventory.sources, settings.output)
+    content.keep()
     how = [method, pseudonym.fingerprint, __version__, [field.name for field in fields(SurveyRow)]]
     keys = {
         source.clip_id: provenance.sha256_json(
-            [source.clip_id, source.relative, _stamp(source), data.keyframes.get(source.clip_id), *how]
+            [
+                source.clip_id,
+                source.relative,
+                content.hashes[source.clip_id],
+                data.keyframes.get(source.clip_id),
+                *how,
+            ]
         )
         for source in data.inventory.sources
     }
@@ -163,22 +169,6 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
                 journal.flush()
             step()
     return sorted([*rows, *known.values()], key=lambda row: (row.path, row.clip_id))
-
-
-def _stamp(source: Source) -> list:
-    """Names, sizes and times of change of a source's files: what tells that it is as it was."""
-    files: Iterator[Path] | list[Path] = READERS[source.reader].files(source.path)
-    if is_dir(source.path):
-        files = sorted(item for item in source.path.iterdir() if is_file(item))
-    stamps = []
-    for path in files:
-        try:
-            about = path.stat()
-        except OSError:  # a link to nothing, say: reading it tells
-            stamps.append([path.name])
-        else:
-            stamps.append([path.name, about.st_size, about.st_mtime_ns])
-    return stamps
 
 
 def _line(key: str, row: SurveyRow) -> str:

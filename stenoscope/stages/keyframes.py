@@ -42,7 +42,6 @@ from stenoscope.imaging.intake import (
     to_csv,
 )
 from stenoscope.imaging.pseudonyms import Pseudonymizer
-from stenoscope.imaging.readers import READERS
 from stenoscope.keyframes.published import PUBLISHED
 from stenoscope.records import FRAME_SIZE, KeyframeChoice
 from stenoscope.settings import KeyframeSettings
@@ -57,6 +56,7 @@ from stenoscope.stages.cohort import (
     result_of,
 )
 from stenoscope.stages.keyframe_worker import Outcome, process, read_outcome
+from stenoscope.stages.sources import Fingerprints
 
 COLUMNS = (
     "clip_id", "patient_id", "label", "num_frames", "method", "start", "apex", "end", "confidence",
@@ -85,7 +85,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     labels, labels_from = find_labels(settings, layout, data, pseudonym)
     truth, truth_from = find_truth(settings, layout, data)
     output = Path(settings.output)
-    fingerprints = {source.clip_id: _fingerprint(source) for source in found.sources}
+    content = Fingerprints(found.sources, output)
+    fingerprints = content.hashes
     inputs = {
         "clips": provenance.sha256_json(fingerprints),
         "labels": _hash_of(labels_from, labels),
@@ -94,7 +95,9 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     }
     if method == PUBLISHED:
         inputs["published key frames"] = provenance.sha256_json(data.keyframes)
-    if claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare=CHECK):
+    finished = claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare=CHECK)
+    content.keep()
+    if finished:
         say(f"{output} is up to date; nothing to do.")
     else:
         rows = list(found.rows)
@@ -166,12 +169,6 @@ def _hash_of(origin: Path | str, content) -> str:
     if isinstance(origin, Path):
         return provenance.sha256_file(origin)
     return origin if origin in ("none", "folders") else provenance.sha256_json(content)
-
-
-def _fingerprint(source: Source) -> str:
-    files = READERS[source.reader].files(source.path)
-    hashes = [provenance.quick_hash(path) for path in files]
-    return hashes[0] if len(hashes) == 1 else provenance.sha256_json(hashes)
 
 
 def _outcomes(

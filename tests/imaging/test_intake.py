@@ -15,7 +15,6 @@ from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging import dicomdir, intake
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.imaging.readers import READERS
-from stenoscope.provenance import quick_hash
 from stenoscope.records import Clip
 from tests.imaging.make_dicom import make_dicom, ramp
 from tests.imaging.test_sequences import noise, write_images, write_video
@@ -141,7 +140,7 @@ def test_frames_whose_names_are_not_utf8_are_read(tmp_path):
     for path in list((tmp_path / "run").iterdir()):
         path.rename(path.with_name(LATIN + path.name))
     clip, row = intake.admit(intake.discover(tmp_path).sources[0], str)
-    assert len(clip.frames) == 3 and row.sha256 and quick_hash(tmp_path / "run")
+    assert len(clip.frames) == 3 and row.sha256
     (tmp_path / "run" / f"{LATIN}frame_00001.png").write_text("no PNG")
     assert (
         r"run/Gr\xfc\xdfeframe_00001.png can't be decoded"
