@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -171,6 +172,22 @@ def test_changed_input_is_noticed(clips, tmp_path):
     with pytest.raises(DatasetError, match=r"input \(clips\)"):
         run(mine, tmp_path)
     assert len(run(mine, tmp_path, overwrite=True)) == 4
+
+
+def test_one_pixel_in_the_middle_is_a_changed_clip_and_a_copy_is_none(clips, tmp_path):
+    mine = tmp_path / "in"
+    shutil.copytree(clips, mine)
+    run(mine, tmp_path)
+    shutil.copytree(mine, tmp_path / "elsewhere")
+    done = (tmp_path / "out" / "manifest.json").read_bytes()
+    run(tmp_path / "elsewhere", tmp_path)
+    assert (tmp_path / "out" / "manifest.json").read_bytes() == done, "nothing was made again"
+    data = bytearray((mine / "N/p/1.dcm").read_bytes())
+    assert len(data) > 200_000
+    data[len(data) // 2] ^= 1
+    (mine / "N/p/1.dcm").write_bytes(data)
+    with pytest.raises(DatasetError, match=r"clips"):
+        run(mine, tmp_path)
 
 
 def test_lesion_boxes_are_those_of_the_key_frames(prepared):
