@@ -36,6 +36,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_link(path: Path) -> bool:
+    """Whether a path is a link, as far as this user can tell."""
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
+
+
 def is_there(path: Path) -> bool:
     """Whether a path exists; what this user may not ask about does: reading it tells what is wrong."""
     try:
@@ -87,6 +95,12 @@ def check_file(path: str | os.PathLike) -> None:
             f"{path} {UNREADABLE}: {problem.strerror}.", "a file that you may read", FIX
         ) from None
     except OSError as problem:
+        if path.is_symlink():
+            raise DicomError(
+                f"{path} is a link to {path.readlink()}, which is not there.",
+                "a link to a file or folder",
+                "copy what it should lead to, or delete the link.",
+            ) from None
         raise DicomError(
             f"{path} is not a readable file: {problem.strerror}.",
             "a file",

@@ -31,6 +31,8 @@ class Clip:
         Pseudonym made from the header's PatientID (keyed hash); None if the source has none.
     scale : float
         Stored pixels per source pixel (1.0 if the source was 512 x 512).
+    notes : tuple of str
+        What is known of it only after decoding, for `intake.csv`.
     """
 
     clip_id: str
@@ -40,6 +42,7 @@ class Clip:
     source_sha256: str = ""
     patient_id: str | None = None
     scale: float = 1.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def test_what_may_not_be_asked_about_is_neither_file_nor_folder_but_there(tree):
     [
         ("secret", "secret can't be read: Permission denied"),
         ("barred/file", "barred/file can't be read: Permission denied"),
-        ("broken", "broken is not a readable file: No such file"),
+        ("broken", "broken is a link to nowhere, which is not there"),
         ("pipe", "pipe is not a readable file: it is a named pipe"),
         ("locked", "locked is not a readable file: it is a folder"),
     ],

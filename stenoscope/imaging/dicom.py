@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +26,8 @@ from stenoscope.imaging.dicom_header import (
     reporting,
 )
 from stenoscope.imaging.jpeg import check_segments
-from stenoscope.imaging.pixel_data import EMPTY_TABLE, wrong_count
+from stenoscope.imaging.pixel_data import EMPTY_TABLE, VIDEO_SYNTAXES, wrong_count
+from stenoscope.imaging.video import iter_video, known_container
 from stenoscope.records import FRAME_SIZE, Clip
 
 PLUGINS = {
@@ -120,7 +122,7 @@ def read_frames(path: str | os.PathLike, header: Header) -> np.ndarray:
     rendering, table = None, None
     for index, stored in enumerate(iter_stored(path, header)):
         if not renderings:
-            grey = cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY)
+            grey = cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY) if stored.ndim == 3 else stored
         else:
             if renderings[index] != rendering:
                 rendering = renderings[index]
@@ -135,7 +137,8 @@ def iter_stored(path: str | os.PathLike, header: Header) -> Iterator[np.ndarray]
 
     Yields
     ------
-    ndarray, shape (rows, cols), uint8, uint16 or int16; (rows, cols, 3) uint8 RGB for colour images
+    ndarray, shape (rows, cols), uint8, uint16 or int16; (rows, cols, 3) uint8 RGB for colour images, but
+    grey levels for videos
 
     Raises
     ------
@@ -166,6 +169,9 @@ def iter_stored(path: str | os.PathLike, header: Header) -> Iterator[np.ndarray]
 def _decoded(path: Path, stream: BinaryIO, header: Header) -> Iterator[np.ndarray]:
     """Decoded frames by the first plugin installed for the transfer syntax."""
     syntax, plugin = header.syntax, ""
+    if syntax.startswith(VIDEO_SYNTAXES):
+        yield from _video(path, stream, header)
+        return
     if UID(syntax).is_encapsulated:
         installed = get_decoder(syntax).available_plugins if syntax in PLUGINS else ()
         plugin = next((name for name in PLUGINS.get(syntax, ()) if name in installed), "")
@@ -211,6 +217,30 @@ def _decoded(path: Path, stream: BinaryIO, header: Header) -> Iterator[np.ndarra
         raise _undecodable(path, header, type(problem).__name__) from None
     yield first
     yield from frames
+
+
+def _video(path: Path, stream: BinaryIO, header: Header) -> Iterator[np.ndarray]:
+    """Frames of a video in a DICOM file: one bit stream, in one fragment or many (PS3.5 8.2.5 to 8.2.11)."""
+    with tempfile.NamedTemporaryFile(prefix="stenoscope-", suffix=".video") as file:
+        file.writelines(header.pixels.contents(stream))
+        file.flush()
+        container = known_container(Path(file.name))
+        if container is None:
+            raise DicomError(
+                f"{path} can't be decoded: its transfer syntax is {header.facts.transfer_syntax}, but its "
+                "pixel data is no such video.",
+                "an MP4 file or a stream of MPEG-2, H.264 or HEVC",
+                "export the run again, without compression or as JPEG.",
+            )
+        for frame in iter_video(Path(file.name), container, path):
+            if frame.shape != (header.facts.rows, header.facts.cols):
+                raise DicomError(
+                    f"{path} holds a video of {frame.shape[0]} x {frame.shape[1]} pixels, but states "
+                    f"{header.facts.rows} x {header.facts.cols}.",
+                    "one size",
+                    "export the run again.",
+                )
+            yield frame
 
 
 def _check_jpegs(stream: BinaryIO, header: Header) -> None:

@@ -29,7 +29,7 @@ from stenoscope.imaging.bounded import BoundedReader
 from stenoscope.imaging.elements import numbers, read_elements, text
 from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.imaging.intensity import Rendering, RenderingError
-from stenoscope.imaging.pixel_data import PixelData, check_pixels, find_pixels
+from stenoscope.imaging.pixel_data import VIDEO_SYNTAXES, PixelData, check_pixels, find_pixels
 from stenoscope.imaging.quiet import quiet
 from stenoscope.records import FRAME_SIZE
 
@@ -341,9 +341,10 @@ def _check_header(path: Path, dataset: Dataset, facts: Facts, syntax: str, strea
     if any(rendering.padding for rendering in renderings):
         notes.append("padding shown black")
     pixels = find_pixels(path, stream, UID(_decoded_as(syntax)))
-    check_pixels(path, pixels, count, _frame_bytes(dataset))
+    is_video = syntax.startswith(VIDEO_SYNTAXES)  # whose fragments are no frames
+    check_pixels(path, pixels, 1 if is_video else count, _frame_bytes(dataset))
     frame_table = pixels.frame_table(dataset, count) if pixels.fragments else None
-    if pixels.fragments and frame_table is None:
+    if pixels.fragments and frame_table is None and not is_video:
         notes.append("offset table is wrong: frames read in the order of their fragments")
     return Header(
         facts=replace(facts, notes=tuple(dict.fromkeys([*facts.notes, *notes]))),

@@ -24,9 +24,9 @@ _FACTS = tuple({field.name for field in fields(Facts)} & {field.name for field i
 def discover(path: str | os.PathLike) -> Inventory:
     """Find the clips below a folder, or the one clip that `path` is.
 
-    Hidden entries, `SIDE_FILES` and `SIDE_FOLDERS` are passed over. A file is known by its suffix or, without
-    a known one, by its content. Below a folder, a DICOMDIR tells which files are missing; given as `path`, it
-    tells which files to read. The order depends on the names alone.
+    `SIDE_FILES` and `SIDE_FOLDERS` are passed over; whatever else is no clip has a row. A file is known
+    by its suffix or, without a known one, by its content. Below a folder, a DICOMDIR tells which files
+    are missing; given as `path`, it tells which files to read. The order depends on the names alone.
 
     Raises
     ------
@@ -37,9 +37,10 @@ def discover(path: str | os.PathLike) -> Inventory:
     """
     root = Path(path)
     check_root(root)
-    expected = "DICOM files ({}, or without suffix), folders of numbered images ({}), or videos ({})".format(
-        *(", ".join(reader.suffixes) for reader in READERS.values())
-    )
+    expected = (
+        "DICOM files ({}, or without suffix), folders of numbered images ({}), videos ({}), or files of "
+        "several images ({})"
+    ).format(*(", ".join(reader.suffixes) for reader in READERS.values()))
     if not is_there(root):
         raise DatasetError(f"{root} does not exist.", f"a folder with {expected}", "check the path.")
     if is_dicomdir(root) and is_file(root):
@@ -138,7 +139,7 @@ def admit(source: Source, pseudonym: Callable[[str], str]) -> tuple[Clip | None,
         here = printable(str(source.path))  # no paths of this machine
         reason = problem.one_line.replace(here, source.relative)
         return None, _row(source, facts, "quarantined", reason)
-    row = _row(source, facts, "ok", "; ".join(facts.notes))
+    row = _row(source, facts, "ok", "; ".join((*facts.notes, *clip.notes)))
     return clip, replace(
         row,
         num_frames=len(clip.frames),

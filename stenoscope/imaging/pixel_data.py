@@ -3,6 +3,7 @@
 import itertools
 import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,9 @@ TAGS = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 EMPTY_TABLE = struct.pack("<HHL", 0xFFFE, 0xE000, 0)
 """A Basic Offset Table without entries: the frames are told by the order of their fragments (PS3.5 A.4)."""
+
+VIDEO_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
+"""Beginnings of the transfer syntaxes of MPEG-2, H.264 and HEVC: all frames in one bit stream."""
 
 _CODESTREAMS = (b"\xff\xd8", b"\xff\x4f", b"\0\0\0\x0cjP")  # JPEG and JPEG-LS, JPEG 2000, and that in a box
 _ITEM = 8  # bytes of an item's tag and length
@@ -77,6 +81,12 @@ class PixelData:
             stream.seek(self.first + offset + _ITEM)
             starts += stream.read(6).startswith(_CODESTREAMS)
         return starts or len(self.fragments)  # a frame of RLE is one fragment (PS3.5 A.4.2)
+
+    def contents(self, stream: BinaryIO) -> Iterator[bytes]:
+        """The bytes of each fragment."""
+        for offset, size in self.fragments.items():
+            stream.seek(self.first + offset + _ITEM)
+            yield stream.read(size)
 
     def _fits(self, offsets: tuple[int, ...] | None, num_frames: int) -> bool:
         if not offsets or len(offsets) != num_frames or offsets[0] != 0:

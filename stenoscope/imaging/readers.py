@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stenoscope.imaging import dicom, dicom_facts, dicom_header, sequences
+from stenoscope.imaging import dicom, dicom_facts, dicom_header, sequences, video
 from stenoscope.imaging.facts import Facts
 from stenoscope.records import Clip
 
@@ -13,6 +13,10 @@ Pseudonym = Callable[[str], str]
 
 def _itself(path: Path) -> list[Path]:
     return [path]
+
+
+def _always(path: Path) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Reader:
         ``read(path, clip_id, pseudonym) -> Clip``.
     patient : callable
         ``patient(path, pseudonym)``: the source's own patient id as a pseudonym, or None.
+    takes : callable
+        Whether a file with one of the suffixes is of this kind.
     files : callable
         Files that a path stands for: itself, but for clips of which it names one frame only.
     """
@@ -43,6 +49,7 @@ class Reader:
     facts: Callable[[Path], Facts]
     read: Callable[[Path, str, Pseudonym], Clip]
     patient: Callable[[Path, Pseudonym], str | None]
+    takes: Callable[[Path], bool] = _always
     files: Callable[[Path], list[Path]] = _itself
 
 
@@ -69,7 +76,11 @@ def _still_facts(path: Path) -> Facts:
 
 
 def _read_video(path: Path, clip_id: str, pseudonym: Pseudonym) -> Clip:
-    return sequences.read_video(path, clip_id)
+    return video.read_video(path, clip_id)
+
+
+def _read_stack(path: Path, clip_id: str, pseudonym: Pseudonym) -> Clip:
+    return sequences.read_stack(path, clip_id)
 
 
 def _no_patient(path: Path, pseudonym: Pseudonym) -> None:
@@ -82,7 +93,7 @@ def _never(path: Path) -> bool:
 
 READERS: dict[str, Reader] = {
     "dicom": Reader(
-        suffixes=(".dcm", ".dicom", ".ima"),
+        suffixes=sequences.DICOM_SUFFIXES,
         is_folder=False,
         detect=dicom_header.has_magic,
         facts=dicom_facts.read_facts,
@@ -98,12 +109,21 @@ READERS: dict[str, Reader] = {
         patient=_no_patient,
     ),
     "video": Reader(
-        suffixes=sequences.VIDEO_SUFFIXES,
+        suffixes=video.VIDEO_SUFFIXES,
         is_folder=False,
         detect=_never,
-        facts=sequences.video_facts,
+        facts=video.video_facts,
         read=_read_video,
         patient=_no_patient,
+    ),
+    "stack": Reader(
+        suffixes=sequences.STACK_SUFFIXES,
+        is_folder=False,
+        detect=_never,
+        facts=sequences.stack_facts,
+        read=_read_stack,
+        patient=_no_patient,
+        takes=sequences.is_stack,
     ),
     # The next two are never found by a walk: a layout (stenoscope/dataset/layouts.py) names them.
     "series": Reader(

@@ -1,43 +1,104 @@
-"""Clips that are not DICOM: folders of numbered images, and videos.
+"""Clips of images: folders of numbered ones, and files of several.
 
-Neither says how its grey levels came about, so they are taken as they are: dark vessels are expected.
+They don't say how their grey levels came about, so they are taken as they are: dark vessels are expected.
 """
 
-import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
-import imageio_ffmpeg
 import numpy as np
-from PIL import Image
 
 from stenoscope import access, provenance
 from stenoscope.errors import DicomError
-from stenoscope.imaging import intensity
-from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
+from stenoscope.imaging import intensity, pictures
+from stenoscope.imaging.dicom_header import has_magic
+from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, Facts, too_many_pixels
+from stenoscope.imaging.video import VIDEO_SUFFIXES
 from stenoscope.records import FRAME_SIZE, Clip
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mov")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
+STACK_SUFFIXES = (".tif", ".tiff", ".gif")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 _NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>\d+)(?P<after>\D*)")
-_FORMATS = ("PNG", "JPEG", "BMP")
-_GREY_16 = ("I;16", "I;16B", "I")
+_PREVIEW = re.compile(r"[\W_]*(?:thumb(?:nail)?s?|preview|icon|poster|snapshot)[\W_]*", re.IGNORECASE)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file name has an image suffix."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def is_numbered(path: Path) -> bool:
     """Whether a file name has a frame number and an image suffix."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and _NUMBERED.fullmatch(path.stem) is not None
+    return is_image(path) and _NUMBERED.fullmatch(path.stem) is not None
+
+
+def is_stack(path: Path) -> bool:
+    """Whether a file is a GIF or TIFF of several images, or can't be read as one of a single image."""
+    return path.suffix.lower() in STACK_SUFFIXES and _num_images(path) != 1
+
+
+def _is_several(path: Path) -> bool:
+    return path.suffix.lower() in STACK_SUFFIXES and _num_images(path) > 1
+
+
+def _num_images(path: Path) -> int:
+    """Images in a GIF or TIFF file; 0 if it can't be read."""
+    try:
+        return stack_facts(path).num_frames
+    except DicomError:
+        return 0
+
+
+def previews(folder: Path) -> set[Path]:
+    """Images of a folder that are no clips: pictures of one beside it.
+
+    They have the name of a DICOM file or a video (``run1.png`` or ``run1.dcm.png`` beside ``run1.dcm``), with
+    or without a word like "thumb", or are the only image among DICOM files.
+
+    Raises
+    ------
+    OSError
+        If this user may not list the folder.
+    """
+    files = [path for path in access.paths_in(folder) if not path.name.startswith(".")]
+    images = [path for path in files if is_image(path)]
+    names = {path: {path.stem.lower(), _PREVIEW.sub("", path.stem).lower()} for path in images}
+    known = {name for path in images for name in names[path]}
+    clips, only = set(), len(images) == 1
+    for path in files:
+        if path in names or not (only or known & {path.name.lower(), path.stem.lower()}):
+            continue
+        is_dicom = path.suffix.lower() in DICOM_SUFFIXES or has_magic(path)
+        if is_dicom or path.suffix.lower() in VIDEO_SUFFIXES:
+            clips |= {path.name.lower(), path.stem.lower()}
+        if is_dicom and only:
+            return set(images)
+    return {path for path in images if names[path] & clips}
+
+
+def frames_in(folder: Path) -> list[Path]:
+    """Images of a folder that may be the frames of a clip: numbered, no previews, one image each.
+
+    Raises
+    ------
+    OSError
+        If this user may not list the folder.
+    """
+    found = [path for path in access.paths_in(folder) if not path.name.startswith(".") and is_numbered(path)]
+    left_out = previews(folder) if found else set()
+    # a damaged image is a frame all the same, so that the clip says so
+    return [path for path in found if path not in left_out and not _is_several(path)]
 
 
 def has_frames(folder: Path) -> bool:
     """Whether a folder holds at least two numbered images."""
     try:
-        return sum(is_numbered(path) for path in folder.iterdir() if not path.name.startswith(".")) >= 2
+        return len(frames_in(folder)) >= 2
     except OSError:
         return False
 
@@ -56,14 +117,12 @@ def frame_files(folder: str | os.PathLike) -> list[Path]:
     found: dict[int, Path] = {}
     patterns = set()
     try:
-        files = access.paths_in(folder)
+        files = frames_in(folder)
     except OSError as problem:
         raise DicomError(
             f"{folder} can't be listed: {problem.strerror}.", "a folder of frames", access.FIX
         ) from None
     for path in files:
-        if path.name.startswith(".") or not is_numbered(path):
-            continue
         match = _NUMBERED.fullmatch(path.stem)
         patterns.add((match["before"], match["after"]))
         number = int(match["number"])
@@ -78,7 +137,7 @@ def frame_files(folder: str | os.PathLike) -> list[Path]:
     if len(found) < 2:
         raise DicomError(
             f"{folder} holds {len(found)} numbered images.",
-            "at least 2 numbered PNG or JPEG frames",
+            f"at least 2 numbered frames ({', '.join(IMAGE_SUFFIXES)})",
             "export the whole run.",
         )
     if len(found) > MAX_FRAMES:
@@ -123,15 +182,19 @@ def image_facts(folder: str | os.PathLike) -> Facts:
 
 def frames_facts(files: Sequence[Path]) -> Facts:
     """Number and size of some frames, by the first of them."""
-    with _reading(files[0]), Image.open(files[0], formats=_FORMATS) as image:
-        (cols, rows), kind, mode = image.size, image.format, image.mode
-    return Facts(
-        len(files), rows, cols, transfer_syntax=kind, notes=_notes(rows, cols, mode not in ("L", *_GREY_16))
-    )
+    with pictures.reading(files[0]), pictures.open_image(files[0]) as image:
+        return _facts(pictures.look(image), len(files))
+
+
+def stack_facts(path: str | os.PathLike) -> Facts:
+    """Number and size of the images in a GIF or TIFF file."""
+    with pictures.reading(Path(path)), pictures.open_image(Path(path)) as image:
+        seen = pictures.look(image)
+    return _facts(seen, seen.pages)
 
 
 def read_image_folder(folder: str | os.PathLike, clip_id: str) -> Clip:
-    """Read a folder of numbered PNG or JPEG images as a clip.
+    """Read a folder of numbered images as a clip.
 
     Colour becomes grey (ITU-R 601 luma). 16-bit images are shown from the smallest to the largest value of
     the whole clip, which takes a first pass over them.
@@ -139,155 +202,125 @@ def read_image_folder(folder: str | os.PathLike, clip_id: str) -> Clip:
     Raises
     ------
     DicomError
-        If the numbering has gaps, sizes differ, or an image is damaged.
+        If the numbering has gaps, sizes or depths differ, or an image is damaged.
     """
     return read_frames(frame_files(folder), clip_id)
 
 
 def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
-    """Read PNG, JPEG or BMP images as the frames of a clip, as `read_image_folder` does.
+    """Read image files as the frames of a clip, as `read_image_folder` does.
 
     Raises
     ------
     DicomError
-        If sizes differ or an image is damaged.
+        If sizes or depths differ or an image is damaged.
     """
-    first = _load_image(files[0])
-    if problem := too_many_pixels(files[0].parent, len(files), *first.shape):
-        raise problem
-    rendering = table = None
-    if first.dtype != np.uint8:
-        rendering = intensity.Rendering(bits=16)
-        ends = [(int(image.min()), int(image.max())) for image in map(_load_image, files)]
-        table = rendering.table((min(low for low, _ in ends), max(high for _, high in ends)))
-    frames = np.empty((len(files), FRAME_SIZE, FRAME_SIZE), np.uint8)
     digest = hashlib.sha256()
-    for index, path in enumerate(files):
-        image = _load_image(path)
+    for path in files:
+        access.check_file(path)
+        digest.update(os.fsencode(path.name) + f"\0{provenance.sha256_file(path)}\n".encode())
+    frames, notes, scale = _render(
+        lambda: ((path, *pictures.load_image(path)) for path in files), len(files), files[0].parent
+    )
+    return Clip(
+        clip_id=clip_id, frames=frames, source_sha256=digest.hexdigest(), scale=scale, notes=tuple(notes)
+    )
+
+
+def read_stack(path: str | os.PathLike, clip_id: str) -> Clip:
+    """Read an animated GIF or a TIFF file of several pages as a clip.
+
+    Raises
+    ------
+    DicomError
+        If it has one image only, sizes or depths differ, or it is damaged or cut.
+    """
+    path = Path(path)
+    facts = stack_facts(path)
+    if facts.num_frames < 2:
+        raise DicomError(f"{path} holds 1 image.", "at least 2 frames", "export the whole run.")
+    _check_end(path, facts.transfer_syntax)
+    times: dict[int, float] = {}
+    frames, notes, scale = _render(lambda: _pages(path, times), facts.num_frames, path)
+    time = None
+    if facts.transfer_syntax == "GIF":
+        known = [times[index] for index in range(len(frames) - 1)]  # the last one is shown before the repeat
+        mean = sum(known) / len(known)
+        time = mean if FRAME_TIMES[0] <= mean <= FRAME_TIMES[1] else None
+        if max(known) > min(known):
+            notes.append(f"frame times are uneven: {min(known):.3g} to {max(known):.3g} ms")
+        if time is None:
+            notes.append("frame time can't be read")
+    return Clip(
+        clip_id=clip_id,
+        frames=frames,
+        frame_time_ms=time,
+        source_sha256=provenance.sha256_file(path),
+        scale=scale,
+        notes=tuple(notes),
+    )
+
+
+def _pages(path: Path, times: dict[int, float]) -> Iterator[tuple[str, np.ndarray, pictures.Look, bool]]:
+    """Name, grey levels, look and transparency of each image in a file; fills in the times they are shown."""
+    with pictures.reading(path), pictures.open_image(path) as image:
+        for index in range(getattr(image, "n_frames", 1)):
+            image.seek(index)
+            seen = pictures.look(image)
+            grey, transparent = pictures.grey_levels(image, seen, path)
+            times[index] = float(image.info.get("duration") or 0)
+            yield f"image {index}", grey, seen, transparent
+
+
+def _check_end(path: Path, kind: str) -> None:
+    """Refuse a GIF without its last byte: Pillow ends without a word where one was cut between two images."""
+    if kind == "GIF":
+        with path.open("rb") as stream:
+            stream.seek(-min(path.stat().st_size, 1 << 10), os.SEEK_END)
+            if not stream.read().rstrip(b"\0").endswith(b";"):
+                raise DicomError(
+                    f"{path} is truncated.", "a GIF file with its end", "copy or export it again."
+                )
+
+
+def _render(
+    images: Callable[[], Iterator[tuple[object, np.ndarray, pictures.Look, bool]]], count: int, name: Path
+) -> tuple[np.ndarray, list[str], float]:
+    """Frames of images, gone through twice if they have 16 bits; what to know of them; and their scale."""
+    source, first, look, _ = next(images())
+    if problem := too_many_pixels(name, count, *first.shape):
+        raise problem
+    table = None
+    if first.dtype != np.uint8:
+        ends = [(int(image.min()), int(image.max())) for _, image, _, _ in images()]
+        table = intensity.Rendering(bits=16).table(
+            (min(low for low, _ in ends), max(high for _, high in ends))
+        )
+    frames = np.empty((count, FRAME_SIZE, FRAME_SIZE), np.uint8)
+    looks, composed = set(), 0
+    for index, (path, image, seen, transparent) in enumerate(images()):
         if image.shape != first.shape or image.dtype != first.dtype:
             raise DicomError(
-                f"{path} has {image.shape[0]} x {image.shape[1]} pixels of {image.dtype}, "
-                f"{files[0].name} has {first.shape[0]} x {first.shape[1]} of {first.dtype}.",
+                f"{path if isinstance(path, Path) else f'{name}, {path},'} has {image.shape[0]} x "
+                f"{image.shape[1]} pixels of {image.dtype}, {getattr(source, 'name', source)} has "
+                f"{first.shape[0]} x {first.shape[1]} of {first.dtype}.",
                 "frames of one size and depth",
                 "put each run into a folder of its own.",
             )
         frames[index] = intensity.to_frame(image if table is None else intensity.apply_table(image, table))
-        digest.update(os.fsencode(path.name) + f"\0{provenance.sha256_file(path)}\n".encode())
-    return Clip(
-        clip_id=clip_id,
-        frames=frames,
-        source_sha256=digest.hexdigest(),
-        scale=intensity.frame_scale(*first.shape),
-    )
+        looks.add(seen)
+        composed += transparent
+    notes = [f"transparent parts of {composed} frames shown black"] if composed else []
+    for what in ("mode", "orientation", "kind"):
+        values = sorted({str(getattr(seen, what)) for seen in looks})
+        if len(values) > 1 and (what, look.kind) != ("mode", "GIF"):  # whose first image alone has a palette
+            notes.append(f"frames differ in {what}: {', '.join(values)}")
+    return frames, notes, intensity.frame_scale(*first.shape)
 
 
-def video_facts(path: str | os.PathLike) -> Facts:
-    """Size, codec and frame time of a video; its number of frames is known after reading it only."""
-    with contextlib.closing(_video(Path(path))) as stream, _reading(Path(path)):
-        return _facts_of(next(stream))
-
-
-def read_video(path: str | os.PathLike, clip_id: str) -> Clip:
-    """Read an AVI, MP4 or MOV file as a clip, in grey.
-
-    Raises
-    ------
-    DicomError
-        If the file is no such video, is damaged, or has fewer than two frames.
-    """
-    path = Path(path)
-    frames = np.empty((0, FRAME_SIZE, FRAME_SIZE), np.uint8)
-    count = 0
-    with contextlib.closing(_video(path)) as stream, _reading(path):
-        facts = _facts_of(next(stream))
-        for data in stream:
-            if count == MAX_FRAMES:
-                raise DicomError(
-                    f"{path} has more than {MAX_FRAMES} frames.", "one run of the contrast", "cut the video."
-                )
-            if problem := too_many_pixels(path, count + 1, facts.rows, facts.cols):
-                raise problem
-            if count == len(frames):  # in place and in small steps: no second copy of the clip
-                frames.resize((count + 16, FRAME_SIZE, FRAME_SIZE), refcheck=False)
-            frames[count] = intensity.to_frame(np.frombuffer(data, np.uint8).reshape(facts.rows, facts.cols))
-            count += 1
-    if count < 2:
-        raise DicomError(f"{path} has {count} frames.", "at least 2 frames", "export the whole run.")
-    frames.resize((count, FRAME_SIZE, FRAME_SIZE), refcheck=False)
-    return Clip(
-        clip_id=clip_id,
-        frames=frames,
-        frame_time_ms=facts.frame_time_ms,
-        source_sha256=provenance.sha256_file(path),
-        scale=intensity.frame_scale(facts.rows, facts.cols),
-    )
-
-
-def _video(path: Path) -> Iterator:
-    """ffmpeg's description of the video, then its frames as bytes of grey levels."""
-    with path.open("rb") as stream:
-        start = stream.read(12)
-    avi = start[:4] == b"RIFF" and start[8:12] == b"AVI "
-    quicktime = start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-    if not (avi or quicktime):  # ffmpeg would also follow play lists and text files
-        raise DicomError(
-            f"{path} is not a video, though its name says so.", "an AVI, MP4 or MOV file", "leave it out."
-        )
-    yield from imageio_ffmpeg.read_frames(
-        path.resolve(),
-        pix_fmt="gray",
-        bits_per_pixel=8,
-        input_params=["-protocol_whitelist", "file", "-threads", "1"],
-    )
-
-
-def _facts_of(meta: dict) -> Facts:
-    cols, rows = meta["size"]
-    if not (0 < rows <= MAX_SIDE and 0 < cols <= MAX_SIDE):
-        raise ValueError("frame size out of range")
-    rate = float(meta.get("fps") or 0)
-    time = 1000.0 / rate if rate > 0 else 0.0
-    believed = FRAME_TIMES[0] <= time <= FRAME_TIMES[1]
-    return Facts(
-        rows=rows,
-        cols=cols,
-        frame_time_ms=time if believed else None,
-        transfer_syntax=str(meta.get("codec") or ""),
-        notes=(*(["frame time can't be read"] if time and not believed else ()), *_notes(rows, cols, False)),
-    )
-
-
-def _load_image(path: Path) -> np.ndarray:
-    """Grey levels of one image, uint8 or (from 16-bit files) uint16, shape (rows, cols)."""
-    with _reading(path), Image.open(path, formats=_FORMATS) as image:
-        cols, rows = image.size
-        if not (rows <= MAX_SIDE and cols <= MAX_SIDE):
-            raise ValueError("frame size out of range")
-        if image.mode in _GREY_16:
-            return np.asarray(image).astype(np.uint16)
-        return np.asarray(image.convert("L"))
-
-
-def _notes(rows: int, cols: int, colour: bool) -> tuple[str, ...]:
-    notes = ["colour converted to grey"] if colour else []
+def _facts(seen: pictures.Look, count: int) -> Facts:
+    rows, cols = seen.size
+    notes = ["colour converted to grey"] if seen.is_colour else []
+    notes += [f"turned upright (orientation {seen.orientation})"] if seen.orientation != 1 else []
     notes += [f"resampled from {rows} x {cols}"] if (rows, cols) != (FRAME_SIZE, FRAME_SIZE) else []
-    return tuple(notes)
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what Pillow and ffmpeg raise on damaged files into a DicomError."""
-    access.check_file(path)
-    try:
-        yield
-    except DicomError:
-        raise
-    except (
-        OSError, ValueError, SyntaxError, RuntimeError, StopIteration, LookupError, AssertionError,
-        MemoryError, Image.DecompressionBombError, cv2.error,
-    ) as problem:  # fmt: skip
-        raise DicomError(
-            f"{path} can't be decoded ({type(problem).__name__}).",
-            "a whole PNG, JPEG, BMP, AVI, MP4 or MOV file",
-            "copy or export it again.",
-        ) from None
+    return Facts(count, rows, cols, transfer_syntax=seen.kind, notes=tuple(notes))

@@ -3,58 +3,96 @@
 import os
 from pathlib import Path
 
-from stenoscope.access import check_file, is_there
+from stenoscope.access import check_file, is_link
 from stenoscope.errors import DicomError, printable
 from stenoscope.imaging.dicomdir import indexed_images, is_dicomdir
 from stenoscope.imaging.inventory import IntakeRow, Source, unlisted
 from stenoscope.imaging.readers import READERS
+from stenoscope.imaging.sequences import frames_in, is_image, previews
+from stenoscope.imaging.video import CONVERT
 
 SIDE_FILES = frozenset({"labels.csv", "truth.json", "manifest.json"})
 """Files that belong to a data set and are no clips."""
 
 SIDE_FOLDERS = frozenset({"truth_masks"})
 
+UNREAD = {
+    (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".3gp", ".mxf", ".dv", ".rm"): (
+        f"A video of a kind that is not read. To fix: {CONVERT}."
+    ),
+    (".webp", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".pgm", ".ppm", ".tga", ".psd"): (
+        "An image of a kind that is not read. To fix: convert it with `magick IN OUT.png` (ImageMagick)."
+    ),
+    (".nii", ".nrrd", ".mha", ".mhd", ".npy", ".npz", ".mat", ".h5", ".raw"): (
+        "A kind of array that is not read. To fix: save each frame as a numbered PNG file of 8 or 16 bits."
+    ),
+    (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".iso"): "An archive. To fix: unpack it.",
+}
+"""What is not read, by suffixes, and how to convert it."""
+
 
 def walk(root: Path) -> tuple[list[Source], list[IntakeRow]]:
-    """Sources and ignored files below `root`, in the order of their names."""
+    """Sources below `root`, and a row for whatever else is there; side files and folders have none.
+
+    A folder that can be reached in several ways is walked once: by the way that has no link in it, else by
+    the first one in the order of names.
+    """
     sources: list[Source] = []
     rows: list[IntakeRow] = []
-    seen = set()
+    seen: dict[Path, Path] = {}
 
     def note(problem: OSError) -> None:
         rows.append(unlisted(Path(problem.filename), root, problem))
 
-    for folder, folders, files in os.walk(root, onerror=note, followlinks=True):
-        here = Path(folder)
-        real = here.resolve()
-        if real in seen:  # a link back up the tree
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SIDE_FOLDERS)
-        claimed: tuple[str, ...] = ()
-        reader = folder_reader(here)
-        if reader:
-            claimed = READERS[reader].suffixes
-            if here != root:
-                sources.append(file_source(here, root, reader))
-        for name in sorted(files):
-            path = here / name
-            if name.startswith(".") or name in SIDE_FILES or path.suffix.lower() in claimed:
+    def leave_out(path: Path, reason: str, status: str = "ignored") -> None:
+        rows.append(IntakeRow(path.relative_to(root).as_posix(), "", status, reason))
+
+    todo = [root]  # then the links to folders, as they are met
+    while todo:
+        for folder, folders, files in os.walk(todo.pop(0), onerror=note):
+            here = Path(folder)
+            if (real := here.resolve()) in seen:
+                first = seen[real].relative_to(root).as_posix()
+                leave_out(here, f"The same folder as {'the input itself' if first == '.' else first}.")
+                folders.clear()
                 continue
-            kind = file_reader(path)
-            relative = path.relative_to(root).as_posix()
-            if kind:
-                sources.append(file_source(path, root, kind))
-            elif reason := _why_unreadable(path, relative):
-                rows.append(IntakeRow(relative, "", "quarantined", reason))
-            elif is_dicomdir(path):
-                reason, absent = _read_index(path)
-                rows.append(IntakeRow(relative, "", "ignored", reason))
-                rows += [_not_there(missing, path, root) for missing in absent]
-            else:
-                rows.append(IntakeRow(relative, "", "ignored", _why_ignored(path)))
+            seen[real] = here
+            for name in sorted({*folders, *files}):
+                if name.startswith("."):
+                    leave_out(here / name, "Hidden: its name begins with a dot. To include it: rename it.")
+            folders[:] = sorted(name for name in folders if name[0] != "." and name not in SIDE_FOLDERS)
+            links = [name for name in folders if is_link(here / name)]
+            todo += [here / name for name in links]
+            folders[:] = [name for name in folders if name not in links]
+            frames, shown = _images(here)
+            reader = folder_reader(here) if frames else ""
+            if reader and here != root:
+                sources.append(file_source(here, root, reader))
+            for name in sorted(files):
+                path = here / name
+                if name.startswith(".") or name in SIDE_FILES or (reader and path in frames):
+                    continue
+                if path in shown:
+                    leave_out(path, "A preview of a clip beside it.")
+                elif kind := file_reader(path):
+                    sources.append(file_source(path, root, kind))
+                elif reason := _why_unreadable(path, path.relative_to(root).as_posix()):
+                    leave_out(path, reason, "quarantined")
+                elif is_dicomdir(path):
+                    reason, absent = _read_index(path)
+                    leave_out(path, reason)
+                    rows += [_not_there(missing, path, root) for missing in absent]
+                else:
+                    leave_out(path, _why_ignored(path, bool(reader)))
     return sources, rows
+
+
+def _images(folder: Path) -> tuple[set[Path], set[Path]]:
+    """Images of a folder that may be frames of a clip, and those that are previews of others."""
+    try:
+        return set(frames_in(folder)), previews(folder)
+    except OSError:  # it can be listed, but not entered
+        return set(), set()
 
 
 def indexed(index: Path) -> tuple[list[Source], list[IntakeRow]]:
@@ -94,24 +132,29 @@ def file_reader(path: Path) -> str:
     if is_dicomdir(path):
         return ""
     for name, reader in readers.items():
-        if suffix in reader.suffixes:
+        if suffix in reader.suffixes and reader.takes(path):
             return name
     return next((name for name, reader in readers.items() if reader.detect(path)), "")
 
 
 def _why_unreadable(path: Path, relative: str) -> str:
-    """Why a file that may be a clip can't be read; empty for a link to nothing, which is none."""
+    """Why a file that may be a clip can't be read, as of a link to nothing."""
     try:
         check_file(path)
     except DicomError as problem:
-        return problem.one_line.replace(printable(str(path)), relative) if is_there(path) else ""
+        return problem.one_line.replace(printable(str(path)), relative)
     return ""
 
 
-def _why_ignored(path: Path) -> str:
+def _why_ignored(path: Path, beside_frames: bool) -> str:
     suffix = path.suffix.lower()
-    if any(reader.is_folder and suffix in reader.suffixes for reader in READERS.values()):
+    if is_image(path):
+        if beside_frames:
+            return "No frame of the clip in this folder: its name has no number."
         return "A single image: a clip is a folder of at least two numbered ones."
+    for suffixes, reason in UNREAD.items():
+        if suffix in suffixes:
+            return reason
     if _lacks_preamble(path):
         return (
             "Looks like a DICOM file without its first 132 bytes. To fix: repair it with `gdcmconv IN OUT`, "

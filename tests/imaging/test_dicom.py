@@ -292,7 +292,7 @@ def test_syntax_that_no_plugin_decodes_is_named(tmp_path):
     dataset.save_as(path)
     with pytest.raises(DicomError) as caught:
         read(path)
-    assert "MPEG2 Main Profile" in caught.value.received and "convert the file" in caught.value.fix
+    assert "MPEG2 Main Profile" in caught.value.received and "export the run again" in caught.value.fix
 
 
 def test_missing_plugin_is_named(tmp_path, monkeypatch):

@@ -56,11 +56,12 @@ def test_every_clip_is_found_once_in_order(cohort):
 def test_what_is_ignored_says_why(cohort):
     rows = intake.discover(cohort).rows
     assert [(row.path, row.status) for row in rows] == [
+        (".hidden", "ignored"),
         ("DICOMDIR", "ignored"),
         ("notes.txt", "ignored"),
         ("single/frame_00000.png", "ignored"),
     ]
-    assert "index" in rows[0].reason and ".txt" in rows[1].reason and "single image" in rows[2].reason
+    assert "index" in rows[1].reason and ".txt" in rows[2].reason and "single image" in rows[3].reason
 
 
 def test_admit_reads_or_says_why(cohort, tmp_path):
@@ -92,7 +93,7 @@ def test_intake_csv_has_a_line_for_every_input(cohort):
         "burned_in,scale,pixel_sha256,sha256,same_pixels_as"
     )
     assert [row["path"] for row in table] == sorted(row["path"] for row in table)
-    assert len(table) == 9 and table[0]["clip_id"] == "p9/c9"
+    assert len(table) == 10 and table[0]["clip_id"] == "p9/c9"
     assert not any("entinel" in value for row in table for value in row.values())
 
 
