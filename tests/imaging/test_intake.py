@@ -90,7 +90,7 @@ def test_intake_csv_has_a_line_for_every_input(cohort):
     assert intake.to_csv(rows).splitlines()[0] == (
         "path,clip_id,status,reason,reader,num_frames,rows,cols,frame_time_ms,transfer_syntax,modality,sop_class,"
         "bits_allocated,bits_stored,photometric,voi,primary_angle,secondary_angle,collimator,shutter,overlays,"
-        "burned_in,scale,pixel_sha256,sha256,same_pixels_as"
+        "burned_in,simulated,scale,pixel_sha256,sha256,same_pixels_as"
     )
     assert [row["path"] for row in table] == sorted(row["path"] for row in table)
     assert len(table) == 10 and table[0]["clip_id"] == "p9/c9"
