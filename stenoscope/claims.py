@@ -21,7 +21,7 @@ _CLEARING = "clearing"  # in the note of a run that removes what it replaces
 # Settings that say where or how fast, not what; what is read from a path is compared by its hash.
 _WHERE_NOT_WHAT = {
     "input", "output", "experiment", "labels", "labels_from", "layout_found", "truth", "keyframes",
-    "keep_folds", "pseudonym_key", "executor",
+    "keep_folds", "pseudonym_key", "same_patients", "executor",
     "workers", "dask_scheduler", "threads", "tensorboard", "overwrite",
 }  # fmt: skip
 

@@ -40,9 +40,21 @@ class KeyframeSettings:
     """Layout of the folder: 'cadica', 'arcade', 'kemerovo' or 'angiodata' for these published data sets,
     'folders' for N/ and A/, 'clips' for any other; 'auto' finds out and says which."""
     labels: str = "auto"
-    """A CSV file (clip_id,patient_id,label); 'folders' for the folders N/ (normal) and A/ (abnormal);
-    'none' for key frames only; 'auto' takes INPUT/labels.csv if it exists, else the data set's own labels,
-    else N/ and A/, and says which."""
+    """A table clip_id,patient_id,label (CSV or .xlsx); 'folders' for the folders N/ (normal) and A/
+    (abnormal); 'none' for key frames and a table to fill in, labels_template.csv; 'auto' takes
+    INPUT/labels.csv or labels.xlsx if it exists, else the data set's own labels, else N/ and A/, and says
+    which."""
+    clip_column: str = "clip_id"
+    """Column of the label table with the clip ids; case, blanks, dots and hyphens do not count."""
+    patient_column: str = "patient_id"
+    """Its column with the patients; without one, those of the DICOM headers are taken, as pseudonyms."""
+    label_columns: str = "label"
+    """Its columns to train on, separated by commas (LAD,LCX,RCA); every other column is ignored, and said."""
+    classes: str = ""
+    """Words of the labels, that for 0 (normal) first: normal,abnormal; empty = the numbers 0 and 1."""
+    same_patients: str = ""
+    """A table patient_id,same_as of ids that are one person's: they are merged. Step 1 and --check write a
+    draft, same_patients.csv, where ids look alike; nothing is merged without it."""
     truth: str = "auto"
     """Lesion boxes, to measure localisation: a truth.json, COCO JSON, CVAT XML, or a CSV file
     (clip_id,frame,x0,y0,x1,y1); 'none'; 'auto' takes INPUT/truth.json if it exists, else the data set's

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from stenoscope.access import FIX, UNLISTED, UNREADABLE
+from stenoscope.dataset.identity import near_misses
 from stenoscope.dataset.problems import Problem, count_of
 from stenoscope.imaging.inventory import SAME_ID, IntakeRow
 from stenoscope.records import KEYFRAMES_PER_CLIP
@@ -66,13 +67,16 @@ def match_problems(
     """
     labelled, found = set(labelled), set(found)
     missing, unlabelled = sorted(labelled - found - set(known_bad)), sorted(found - labelled)
+    near = near_misses(missing, unlabelled)
+    missing.sort(key=lambda name: name not in near)
+    told = [f"{name} is {near[name]}" if name in near else name for name in missing]
     if labelled and found and not labelled & found:
         return [
             Problem(
                 "stop",
                 f"None of the {len(labelled)} labels belongs to any of the {len(found)} clips.",
                 "correct the column clip_id: it is the path below the input folder, without suffix.",
-                [f"label {missing[0]}" if missing else "", f"clip {unlabelled[0]}"],
+                [f"label {told[0]}" if told else "", f"clip {unlabelled[0]}"],
             )
         ]
     problems = []
@@ -80,9 +84,10 @@ def match_problems(
         problems.append(
             Problem(
                 "warning",
-                f"{count_of(len(missing), 'label')} without a clip.",
-                "add the clips, or delete the labels.",
-                missing,
+                f"{count_of(len(missing), 'label')} without a clip"
+                f"{f'; near misses: {len(near)}' if near else ''}.",
+                "write these ids as the clips have them." if near else "add the clips, or delete the labels.",
+                told,
             )
         )
     if unlabelled:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def discover(path: str | os.PathLike) -> Inventory:
     elif is_file(root) and file_reader(root):
         found, rows = [file_source(root, root.parent, file_reader(root))], []
     elif folder_reader(root):
-        found, rows = [Source(root, root.resolve().name, folder_reader(root), ".")], []
+        found, rows = [Source(root, normalize("NFC", root.resolve().name), folder_reader(root), ".")], []
         rest, rows = walk(root)
         found += rest
     elif is_dir(root):

@@ -1,6 +1,7 @@
 """Which files and folders below a folder are clips, by their names and first bytes."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 from stenoscope.access import check_file, is_link
@@ -11,7 +12,16 @@ from stenoscope.imaging.readers import READERS
 from stenoscope.imaging.sequences import frames_in, is_image, previews
 from stenoscope.imaging.video import CONVERT
 
-SIDE_FILES = frozenset({"labels.csv", "truth.json", "manifest.json"})
+SIDE_FILES = frozenset(
+    {
+        "labels.csv",
+        "labels.xlsx",
+        "labels_template.csv",
+        "same_patients.csv",
+        "truth.json",
+        "manifest.json",
+    }
+)
 """Files that belong to a data set and are no clips."""
 
 SIDE_FOLDERS = frozenset({"truth_masks"})
@@ -115,9 +125,8 @@ def file_source(path: Path, root: Path, reader: str) -> Source:
     """The source that a file or folder below `root` is."""
     relative = path.relative_to(root)
     known = reader and path.suffix.lower() in READERS[reader].suffixes and not READERS[reader].is_folder
-    return Source(
-        path, (relative.with_suffix("") if known else relative).as_posix(), reader, relative.as_posix()
-    )
+    name = (relative.with_suffix("") if known else relative).as_posix()
+    return Source(path, unicodedata.normalize("NFC", name), reader, relative.as_posix())
 
 
 def folder_reader(folder: Path) -> str:

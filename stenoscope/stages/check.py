@@ -17,7 +17,8 @@ import numpy as np
 from stenoscope import __version__, locks, provenance
 from stenoscope.cli import finish, progress, say
 from stenoscope.dataset.catalogue import Catalogue
-from stenoscope.dataset.labels import LabelsError, LabelTable
+from stenoscope.dataset.label_form import LabelForm
+from stenoscope.dataset.labels import TEMPLATE, LabelsError, LabelTable, template
 from stenoscope.dataset.problems import BLOCKING, Problem, count_of, in_order
 from stenoscope.dataset.repeats import mark_repeats, repeat_problems
 from stenoscope.dataset.survey import (
@@ -45,7 +46,10 @@ from stenoscope.stages.cohort import (
     find_labels,
     find_truth,
     open_cohort,
+    people,
     result_of,
+    same_patients,
+    write_draft,
 )
 from stenoscope.stages.sources import Fingerprints
 
@@ -57,7 +61,7 @@ _DAMAGED = "damaged"  # a published data set whose own tables can't be read: lab
 
 @locks.released()
 def check(settings: KeyframeSettings) -> int:
-    """Write `intake.csv` and `intake.html` to `OUTPUT/check/`, and nothing else; step 1 leaves them alone.
+    """Write `intake.csv`, `intake.html` and tables to fill in to `OUTPUT/check/`; step 1 leaves them alone.
 
     Returns
     -------
@@ -77,16 +81,21 @@ def check(settings: KeyframeSettings) -> int:
     pseudonym = Pseudonymizer(settings.pseudonym_key)
     method = USUAL if layout == _DAMAGED else choose_method(settings.method, layout, data)
     labels = None if layout == _DAMAGED else _labels(settings, layout, data, pseudonym, problems)
+    merged = same_patients(settings)
     rows = _rows(settings, data, pseudonym, method)
-    rows = _with_cohort(rows, data, labels)
+    rows = _with_cohort(rows, data, labels, merged)
     if labels is None and not problems:
         title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
         problems.append(Problem("note", title, "give labels with --labels to train."))
+    output = Path(settings.output)
     problems += _problems(rows, data, labels)
     if layout != _DAMAGED:
         problems += _box_problems(settings, layout, data, rows)
+    problems += [Problem("note", note) for note in (labels.notes if labels else ())]
+    used = [row.patient_id for row in rows if row.status == "ok"]
+    problems += people(used, merged, output / _RESULTS)
     problems = in_order(problems)
-    output = Path(settings.output)
+    write_draft(output / _RESULTS / TEMPLATE, _template(rows, labels, LabelForm.of(settings)))
     provenance.write_text(output / TABLE, to_csv(rows, SurveyRow))
     blocked = any(problem.severity in BLOCKING for problem in problems)
     command = _next_command(settings, blocked)
@@ -193,7 +202,22 @@ def _read_journal(path: Path, wanted: set[str]) -> dict[str, SurveyRow]:
     return known
 
 
-def _with_cohort(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None) -> list[SurveyRow]:
+def _template(rows: list[SurveyRow], labels: LabelTable | None, form: LabelForm) -> str:
+    """The clips that can be used once they have a label, with what is known of them."""
+    values = dict(zip(labels.clip_ids, labels.labels, strict=True)) if labels else {}
+    return template(
+        (
+            (row.clip_id, row.patient_id, values.get(row.clip_id, ()))
+            for row in sorted(rows, key=lambda row: row.clip_id)
+            if row.status == "ok" or row.reason == UNLABELLED
+        ),
+        form,
+    )
+
+
+def _with_cohort(
+    rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None, merged: dict[str, str]
+) -> list[SurveyRow]:
     """The rows with their labels and patients; as in step 1, a clip without a label can't be used."""
     row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)} if labels else {}
     result = []
@@ -206,7 +230,7 @@ def _with_cohort(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | No
             label = "" if np.isnan(value) else str(int(value))
         elif labels and row.status == "ok":
             row = replace(row, status="quarantined", reason=UNLABELLED)
-        result.append(replace(row, patient_id=patient, label=label))
+        result.append(replace(row, patient_id=merged.get(patient, patient), label=label))
     if labels:
         found = {row.clip_id for row in rows}
         result += [SurveyRow(**asdict(missing_clip(name))) for name in labels.clip_ids if name not in found]
@@ -279,8 +303,12 @@ def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command:
     ]
     for problem in problems:
         if problem.severity != "note":
-            shown.append((problem.severity.upper(), problem.told))
+            fix = f" To fix: {problem.fix}" if problem.fix else ""
+            shown.append((problem.severity.upper(), problem.told + fix))
     shown += [("table", str(output / TABLE)), ("look at", str(output / PAGE))]
+    shown.append(
+        ("to fill in", f"{output / _RESULTS / TEMPLATE} (clips and patients; then give it with --labels)")
+    )
     blocked = any(problem.severity in BLOCKING for problem in problems)
     title = "Check: fix what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
     finish(title, shown, command)

@@ -6,14 +6,24 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from stenoscope import provenance
+from stenoscope.access import is_dir, is_file, paths_in
 from stenoscope.cli import say
 from stenoscope.cluster import UnseenError
 from stenoscope.commands import again
 from stenoscope.dataset.catalogue import Catalogue
-from stenoscope.dataset.labels import LabelTable, labels_from_folders, read_labels
+from stenoscope.dataset.identity import (
+    SAME_PATIENTS,
+    person_problems,
+    read_same_patients,
+    same_patients_text,
+    same_persons,
+)
+from stenoscope.dataset.label_form import LabelForm
+from stenoscope.dataset.labels import TEMPLATE, LabelTable, labels_from_folders, read_labels
 from stenoscope.dataset.layouts import LAYOUTS, open_layout
+from stenoscope.dataset.problems import Problem
 from stenoscope.dataset.truth import read_truth
-from stenoscope.errors import DatasetError, SettingsError, unknown_name
+from stenoscope.errors import DatasetError, DicomError, SettingsError, unknown_name
 from stenoscope.executors import crashed
 from stenoscope.imaging.intake import patient_of, refuse
 from stenoscope.imaging.inventory import Source
@@ -28,6 +38,9 @@ USUAL = "opacification"
 
 CHECK = (".check", "check")
 """Folders of ``--check`` in the output folder of step 1, which leaves them alone: its work, its results."""
+
+KEPT = (*CHECK, *(name for draft in (TEMPLATE, SAME_PATIENTS) for name in (draft, f".{draft}.sha256")))
+"""What step 1 leaves in its output folder, with `overwrite` too: also the tables that a user fills in."""
 
 UNLABELLED = "No label for this clip. To fix: add a line clip_id,patient_id,label."
 CRASHED = (
@@ -106,11 +119,13 @@ def find_labels(
     settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym: Callable[[str], str]
 ) -> tuple[LabelTable | None, Path | str]:
     """The labels and where they come from: a path, a layout or 'none'; 'auto' says what it chose."""
+    form = LabelForm.of(settings)
     choice: Path | str = settings.labels
     if settings.labels == AUTO:
         root = Path(settings.input)
-        if (root / "labels.csv").is_file():
-            choice = root / "labels.csv"
+        tables = [path for path in paths_in(root) if _is_label_table(path)] if is_dir(root) else []
+        if tables:
+            choice = min(tables, key=lambda path: path.suffix.lower())  # CSV before .xlsx
         elif data.labels or layout == "folders":
             choice = layout
         elif data.patients:
@@ -119,8 +134,9 @@ def find_labels(
             raise DatasetError(
                 f"{root} has no labels.csv and no folders N/ and A/.",
                 "a label for every clip",
-                "write a CSV file clip_id,patient_id,label and give it with --labels FILE, sort the clips "
-                "into N/ (normal) and A/ (abnormal), or use --labels none for key frames only.",
+                "write a table clip_id,patient_id,label and give it with --labels FILE, sort the clips into "
+                "N/ (normal) and A/ (abnormal), or use --labels none for key frames and such a table to fill "
+                f"in, {TEMPLATE}.",
             )
         say(_LABELS_FROM.get(choice, f"Labels from {choice if choice != layout else 'the data set itself'}."))
     if choice == "none":
@@ -130,7 +146,96 @@ def find_labels(
         return labels_from_folders(by_id, lambda clip_id: patient_of(by_id[clip_id], pseudonym)), "folders"
     if choice == layout:
         return data.labels, layout
-    return read_labels(choice), Path(choice)
+    sources = {source.clip_id: source for source in data.inventory.sources}
+    known = [*sources, *(row.clip_id for row in data.inventory.rows)]
+
+    def patients(names: list[str]) -> list[str]:
+        return _named_by_sources(Path(choice), [(name, sources.get(name)) for name in names], data, pseudonym)
+
+    labels = read_labels(choice, form, known, patients)
+    for note in labels.notes:
+        say(note)
+    return labels, Path(choice)
+
+
+def _is_label_table(path: Path) -> bool:
+    return path.name.lower() in ("labels.csv", "labels.xlsx") and is_file(path)
+
+
+def _named_by_sources(
+    table: Path, clips: list[tuple[str, Source | None]], data: Catalogue, pseudonym: Callable[[str], str]
+) -> list[str]:
+    """The patient of each clip by its data set or its header; empty for a clip that is not there or damaged.
+
+    Raises
+    ------
+    DatasetError
+        If a clip names nobody, or all of them the same patient, as some programs make them do.
+    """
+    patients, nobody = [], []
+    for name, source in clips:
+        patient = data.patients.get(name, "")
+        if source and not patient:
+            try:
+                patient = patient_of(source, pseudonym) or ""
+            except DicomError:
+                pass
+            else:
+                nobody += [] if patient else [name]
+        patients.append(patient)
+    known = [patient for patient in patients if patient]
+    fix = "add a column patient_id, any pseudonym, or name the one it has: --patient_column NAME."
+    if nobody:
+        several = f", {len(nobody)} in all" if len(nobody) > 1 else ""
+        raise DatasetError(
+            f"{table} names no patients, nor does the clip {nobody[0]!r}{several}.",
+            "a patient for each clip",
+            fix,
+        )
+    if len(set(known)) == 1 and len(known) > 1:
+        raise DatasetError(
+            f"{table} names no patients, and the headers of all {len(known)} clips name the same one.",
+            "headers that tell the patients apart",
+            fix,
+        )
+    say(f"{table.name} names no patients: {len(set(known))} pseudonyms from the clips' headers are taken.")
+    return patients
+
+
+def same_patients(settings: KeyframeSettings) -> dict[str, str]:
+    """Whose each patient id is, by the table that the settings name; empty without one."""
+    return read_same_patients(settings.same_patients) if settings.same_patients else {}
+
+
+def people(patient_ids: list[str], merged: dict[str, str], folder: Path) -> list[Problem]:
+    """Patients who may be one person under several ids, with the draft of the table that merges them.
+
+    Parameters
+    ----------
+    patient_ids : list of str
+        After `merged`.
+    merged : dict of str to str
+        As `same_patients`.
+    folder : Path
+        Where the draft is written, if there are such patients.
+    """
+    groups = same_persons(patient_ids, merged)
+    draft = folder / SAME_PATIENTS
+    if groups:
+        write_draft(draft, same_patients_text(groups, merged))
+    return person_problems(groups, draft)
+
+
+def write_draft(path: Path, text: str) -> None:
+    """Write a table for the user to fill in; one changed since it was written stays, which is said."""
+    written = path.with_name(f".{path.name}.sha256")
+    if is_file(path) and path.read_bytes() != text.encode():
+        as_it_was = written.read_text("utf-8") if is_file(written) else ""
+        if provenance.sha256_file(path) != as_it_was:
+            say(f"{path} was filled in and is kept; delete it to get a new one.")
+            return
+    provenance.write_text(path, text)
+    provenance.write_text(written, provenance.sha256_file(path))
 
 
 def find_truth(
@@ -156,5 +261,5 @@ def say_if_labels_changed(keyframes: Path) -> None:
     manifest = provenance.read_manifest(keyframes, "keyframes", again(KeyframeSettings, keyframes))
     noted, path = manifest["inputs"].get("labels"), Path(str(manifest["settings"].get("labels_from")))
     if path.is_file() and provenance.sha256_file(path) != noted:
-        say(f"[yellow]{path} has changed since step 1 read it; {keyframes} still has the old labels.[/]")
+        say(f"{path} has changed since step 1 read it; {keyframes} still has the old labels.", "yellow")
         say(f"To take the new ones: {again(KeyframeSettings, keyframes, overwrite=True)}")

@@ -19,9 +19,11 @@ from stenoscope.cli import finish, progress, say
 from stenoscope.cluster import Run, await_file
 from stenoscope.commands import after_keyframes, again
 from stenoscope.dataset.clipset import ClipSetWriter
-from stenoscope.dataset.labels import LabelTable, match_labels
+from stenoscope.dataset.label_form import LabelForm
+from stenoscope.dataset.labels import TEMPLATE, LabelTable, match_labels, template
 from stenoscope.dataset.problems import Problem, count_of
 from stenoscope.dataset.repeats import mark_repeats, repeat_problems
+from stenoscope.dataset.survey import SurveyRow, match_problems, patient_problems
 from stenoscope.dataset.truth import (
     BOX_FAULTS,
     boxes_text,
@@ -46,14 +48,17 @@ from stenoscope.keyframes.published import PUBLISHED
 from stenoscope.records import FRAME_SIZE, KeyframeChoice
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages.cohort import (
-    CHECK,
+    KEPT,
     UNLABELLED,
     check_method,
     choose_method,
     find_labels,
     find_truth,
     open_cohort,
+    people,
     result_of,
+    same_patients,
+    write_draft,
 )
 from stenoscope.stages.keyframe_worker import Outcome, process, read_outcome
 from stenoscope.stages.sources import Fingerprints
@@ -83,6 +88,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     method = choose_method(settings.method, layout, data)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
     labels, labels_from = find_labels(settings, layout, data, pseudonym)
+    merged = same_patients(settings)
     truth, truth_from = find_truth(settings, layout, data)
     output = Path(settings.output)
     content = Fingerprints(found.sources, output)
@@ -95,7 +101,9 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     }
     if method == PUBLISHED:
         inputs["published key frames"] = provenance.sha256_json(data.keyframes)
-    finished = claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare=CHECK)
+    if merged:
+        inputs["same patients"] = provenance.sha256_json(merged)
+    finished = claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare=KEPT)
     content.keep()
     if finished:
         say(f"{output} is up to date; nothing to do.")
@@ -111,7 +119,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             unlabelled = set(unlabelled)
             rows += [refuse(source, UNLABELLED) for source in sources if source.clip_id in unlabelled]
             sources = [source for source in sources if source.clip_id in row_of]
-        table, boxed = [], 0
+        table, boxed, headers = [], 0, {}
         known_ids = [item.clip_id for item in (*found.sources, *found.rows)]
         box_faults = unknown_ids(truth, known_ids)
         with ClipSetWriter(output, method, names) as writer:
@@ -122,12 +130,13 @@ def make_keyframes(settings: KeyframeSettings) -> None:
                 if outcome.choice is None:
                     continue
                 meta = dict(outcome.meta)
-                patient = data.patients.get(source.clip_id) or meta["patient_id"]
-                del meta["patient_id"]
+                headers[source.clip_id] = meta.pop("patient_id") or ""
+                patient = data.patients.get(source.clip_id) or headers[source.clip_id] or None
                 values = []
                 if labels:
                     patient = labels.patient_ids[row_of[source.clip_id]]
                     values = labels.labels[row_of[source.clip_id]].tolist()
+                patient = merged.get(patient, patient)
                 size = (outcome.row.rows or FRAME_SIZE, outcome.row.cols or FRAME_SIZE)
                 num_frames = len(outcome.choice.curve)
                 fitted, faults = fit_boxes(source.clip_id, truth.get(source.clip_id), num_frames, size)
@@ -143,6 +152,14 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         provenance.write_text(output / "keyframes.csv", csv_files.to_csv(table, COLUMNS))
         if box_faults:
             provenance.write_text(output / BOX_FAULTS, faults_csv(box_faults))
+        problems = []
+        if labels:
+            doubled = [row.clip_id for row in found.rows]
+            problems = match_problems(labels.clip_ids, [source.clip_id for source in found.sources], doubled)
+            problems += _persons(table, headers, merged, output)
+        else:
+            blank = [(line["clip_id"], line["patient_id"], ()) for line in table]
+            write_draft(output / TEMPLATE, template(blank, LabelForm.of(settings)))
         if truth_from == layout:
             provenance.write_text(output / "truth.json", truth_text(truth))
         provenance.write_manifest(
@@ -154,6 +171,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             simulated=simulated_count(rows),
             repeats=[asdict(problem) for problem in _repeats(rows, table)],
             boxes=boxes_text(boxed, box_faults) if truth_from != "none" else "",
+            problems=[asdict(problem) for problem in problems if problem.severity != "note"],
             clips=writer.entry,
             outputs={
                 "clips.pickle": writer.entry["sha256"],
@@ -271,6 +289,16 @@ def _repeats(rows: list[IntakeRow], table: list[dict]) -> list[Problem]:
     return repeat_problems(rows, patients, {line["clip_id"]: str(line["label"]) for line in table})
 
 
+def _persons(table: list[dict], headers: dict, merged: dict, output: Path) -> list[Problem]:
+    """Who may be one person under several ids, by the ids themselves and by the headers."""
+    rows = [
+        SurveyRow("", clip_id, "ok", header_patient=headers[clip_id], patient_id=line["patient_id"])
+        for line in table
+        for clip_id in [line["clip_id"]]
+    ]
+    return [*people([row.patient_id for row in rows], merged, output), *patient_problems(rows)]
+
+
 def _nothing_usable(folder: str, rows: list[IntakeRow]) -> DatasetError:
     reasons = [f"{row.path or row.clip_id}: {row.reason}" for row in rows if row.status == "quarantined"]
     shown = "\n  ".join(reasons[:10]) + (f"\n  ... and {len(reasons) - 10} more" if len(reasons) > 10 else "")
@@ -298,6 +326,7 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
             (
                 "labels",
                 f"{counts['normal']} normal, {counts['abnormal']} abnormal, "
+                + (f"{counts['unlabelled']} unknown, " if counts["unlabelled"] else "")
                 + (f"{counts['patients']} patients" if counts["patients"] else "no patients named"),
             )
         )
@@ -311,7 +340,11 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
         shown.append(("lesions", f"{boxes}{where}"))
     if notes := _notes(output / "intake.csv"):
         shown.append(("clips read", notes))
-    for found in manifest.get("repeats", []):  # folders of earlier versions have none
+    if not labelled and (output / TEMPLATE).exists():
+        shown.append(
+            ("to fill in", f"{output / TEMPLATE} (clips and patients; then add --labels and its path)")
+        )
+    for found in [*manifest.get("problems", []), *manifest.get("repeats", [])]:  # earlier versions have none
         problem = Problem(**found)
         shown.append((problem.severity.upper(), f"{problem.told} To fix: {problem.fix}"))
     if labelled and not (counts["normal"] and counts["abnormal"]):

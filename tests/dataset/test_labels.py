@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from stenoscope.dataset.label_form import LabelForm
 from stenoscope.dataset.labels import LabelsError, labels_from_folders, match_labels, read_labels
 from stenoscope.errors import DatasetError, DicomError
 
@@ -25,12 +26,16 @@ def test_ids_are_text_and_labels_numbers(tmp_path):
 def test_what_spreadsheets_write(tmp_path, separator, encoding, end):
     text = "Clip_ID,patient_id,label,rca\nä\\1,p,1,0.0\n,,,\nb,p,0,\n\n"
     table = read_labels(write(tmp_path, text.replace(",", separator).replace("\n", end), encoding))
-    assert table.clip_ids == ["ä/1", "b"] and table.label_names == ["label", "rca"]
+    assert table.clip_ids == ["ä/1", "b"] and table.label_names == ["label"]
+    assert "Ignored columns of labels.csv: rca." in table.notes[0]
+    table = read_labels(tmp_path / "labels.csv", LabelForm(labels=("label", "RCA")))
+    assert table.label_names == ["label", "RCA"] and table.notes == ()
     np.testing.assert_array_equal(table.labels, [[1, 0], [0, np.nan]])
 
 
 def test_columns_may_come_in_any_order(tmp_path):
-    table = read_labels(write(tmp_path, "lca,label,patient_id,clip_id\n1,0,p,a\n"))
+    form = LabelForm(labels=("label", "lca"))
+    table = read_labels(write(tmp_path, "lca,label,patient_id,clip_id\n1,0,p,a\n"), form)
     assert (table.clip_ids, table.patient_ids, table.label_names) == (["a"], ["p"], ["label", "lca"])
     np.testing.assert_array_equal(table.labels, [[0, 1]])
 
@@ -38,7 +43,7 @@ def test_columns_may_come_in_any_order(tmp_path):
 def test_all_faults_at_once(tmp_path):
     text = 'clip_id,patient_id,label,rca\na,,2,0\n\na,p,yes,0\n,p,1,x\n"b, c",p,1,\n'
     with pytest.raises(DatasetError) as caught:
-        read_labels(write(tmp_path, text))
+        read_labels(write(tmp_path, text), LabelForm(labels=("label", "rca")))
     for fault in (
         "6 faults", "line 2: no patient_id", "line 5: no clip_id", "lines 2, 4: clip_id a more than once",
         "line 2: label is '2'", "line 4: label is 'yes'", "line 5: rca is 'x'",

@@ -19,7 +19,7 @@ def test_labels_and_clips_without_each_other_come_together():
     assert unlabelled.items == ["new"] and unlabelled.severity == "warning"
     assert match_problems(["a"], ["a"]) == []
     (none,) = match_problems(["A"], ["a"])
-    assert none.severity == "stop" and none.items == ["label A", "clip a"]
+    assert none.severity == "stop" and none.items == ["label A is 'a' but for upper and lower case", "clip a"]
 
 
 def test_patients_of_headers_and_labels_are_held_against_each_other():

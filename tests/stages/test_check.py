@@ -115,6 +115,8 @@ def test_all_faults_are_told_at_once(settings, capsys):
     assert {path.name for path in (Path(settings.output) / "check").iterdir()} == {
         "intake.csv",
         "intake.html",
+        "labels_template.csv",
+        ".labels_template.csv.sha256",
     }
 
 
