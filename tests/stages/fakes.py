@@ -4,11 +4,14 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from stenoscope import claims, provenance
 from stenoscope.evaluation import comparison
 from stenoscope.report import figures
+from stenoscope.report.panels import encode_png
+from stenoscope.report.plots import Plot
 from tests.evaluation.helpers import make_predictions
 
 
@@ -33,7 +36,8 @@ def write_experiment(settings, predictions, inputs):
 def hurry(monkeypatch):
     """Fewer resamples than a real comparison draws, and no figures."""
     monkeypatch.setattr(comparison, "compare_arms", partial(comparison.compare_arms, resamples=100))
-    monkeypatch.setattr(figures, "forest_figure", lambda *_, dark: b"light" if not dark else b"dark")
+    picture = Plot(lambda kind: encode_png(np.zeros((4, 6, 3), np.uint8)))
+    monkeypatch.setattr(figures, "forest_figure", lambda *_, dark: picture)
 
 
 def better(predictions, share):
