@@ -229,7 +229,7 @@ def _difference(path: Path, kind: str, settings, inputs: dict) -> list[str]:
     now = provenance.plain(settings)
     names = sorted((now.keys() | then.keys()) - _WHERE_NOT_WHAT)
     changed = [f"{n}: {_shown(then, n)}, now {_shown(now, n)}" for n in names if now.get(n) != then.get(n)]
-    files = [n for n in sorted(inputs) if before.get(n) != inputs[n]]
+    files = [n for n in sorted(inputs.keys() | before.keys()) if before.get(n) != inputs.get(n)]
     words = [f"different settings ({'; '.join(changed)})"] if changed else []
     return words + ([f"different input ({', '.join(files)})"] if files else [])
 

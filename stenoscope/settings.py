@@ -65,6 +65,10 @@ class KeyframeSettings:
     """Key-frame method: 'opacification' (one scale per clip), 'temporal' (learned), 'moon2021' (Moon 2021) or
     'published' (five of the frames that the data set's experts selected, evenly spread over them); 'auto' is
     'published' for data sets of single or selected frames (ARCADE, Kemerovo) and else 'opacification'."""
+    keyframes: str = "none"
+    """Key frames corrected by hand: a CSV file (clip_id,keyframes; five frame numbers from 0, such as
+    12 13 14 15 16) of single clips; also a keyframes.csv of step 1 with changed rows. The method chooses
+    the others."""
     spread: bool = False
     """Spread the five key frames over the plateau of full opacification, through the phases of the heart,
     instead of taking the apex and its four neighbours; 'published' always spreads."""

@@ -65,13 +65,9 @@ def test_a_step_before_its_input_says_what_to_run(tmp_path):
 def test_step_one_writes_what_the_readme_names(prepared):
     files = set(prepared.files("data/keyframes"))
     truth = json.loads((prepared.folder / "data/phantom/truth.json").read_text())["clips"]
-    assert files == {
-        "clips.pickle",
-        "keyframes.csv",
-        "intake.csv",
-        "manifest.json",
-        ".check/sources.json",
-    } | {f"sheets/{clip_id}.png" for clip_id in truth}
+    names = {"clips.pickle", "keyframes.csv", "intake.csv", "manifest.json"}
+    names |= {".check/sources.json", ".outcomes.pickle"}
+    assert files == names | {f"sheets/{clip_id}.png" for clip_id in truth}
     keyframes = table(prepared, "data/keyframes/keyframes.csv")
     assert ",".join(keyframes.columns) == (
         "clip_id,patient_id,label,num_frames,method,start,apex,end,confidence,keyframes"

@@ -1,6 +1,7 @@
-"""Key frames that a data set ships, chosen by its cardiologists: nothing is computed."""
+"""Key frames that people chose: those that a data set ships, and those that a user corrected by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from stenoscope.records import KEYFRAMES_PER_CLIP, KeyframeChoice
 
 PUBLISHED = "published"
 """Name of this choice among the key-frame methods; as it needs a data set's list, it is not in `METHODS`."""
+
+CORRECTED = "corrected"
+"""What `keyframes.csv` names as the method of a clip whose key frames a user gave."""
 
 
 def choose_published(frames: Sequence[int], num_frames: int) -> KeyframeChoice:
@@ -55,3 +59,29 @@ def choose_published(frames: Sequence[int], num_frames: int) -> KeyframeChoice:
         None,
         curve,
     )
+
+
+def correct(choice: KeyframeChoice | None, frames: Sequence[int], num_frames: int) -> KeyframeChoice:
+    """The choice of a method, corrected by hand; the same choice if the frames are those of the method.
+
+    Parameters
+    ----------
+    choice : KeyframeChoice or None
+        Of the method; None if it has none. Its curve stays, to be looked at.
+    frames : sequence of int
+        Five frames, ascending.
+    num_frames : int
+        Of the clip.
+
+    Returns
+    -------
+    KeyframeChoice
+        The apex is the middle one of the five; start and end are not known.
+    """
+    frames = tuple(frames)
+    if choice is None:
+        choice = KeyframeChoice(CORRECTED, frames, 0, None, None, np.zeros(num_frames, np.float32))
+    elif choice.contrast and tuple(choice.keyframes) == frames:
+        return choice
+    own = {"method": CORRECTED, "keyframes": frames, "apex": frames[KEYFRAMES_PER_CLIP // 2]}
+    return replace(choice, **own, start=None, end=None, contrast=True, confidence=1.0)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stenoscope.keyframes.published import CORRECTED
 from stenoscope.records import KeyframeChoice
 
 WIDTH = 1600
@@ -24,16 +25,14 @@ _CURVE, _FIT, _CHOSEN, _APEX, _BOUND = (
 _MASK = (92, 124, 250)
 
 
-def draw_sheet(frames: np.ndarray, choice: KeyframeChoice, clip_id: str, label: str = "") -> np.ndarray:
-    """Draw the key-frame sheet of one clip.
+def draw_sheet(frames: np.ndarray, choice: KeyframeChoice, clip_id: str) -> np.ndarray:
+    """Draw the key-frame sheet of one clip; it does not name the label, so that it is judged without it.
 
     Parameters
     ----------
     frames : ndarray, uint8, shape (num_frames, rows, cols)
     choice : KeyframeChoice
     clip_id : str
-    label : str
-        What is known of the clip ("normal", "abnormal", ""), for the title.
 
     Returns
     -------
@@ -45,7 +44,7 @@ def draw_sheet(frames: np.ndarray, choice: KeyframeChoice, clip_id: str, label: 
     tile_rows = max(1, round(size * frames.shape[1] / frames.shape[2]))
     tiles_top = _TITLE + _PLOT + _CAPTION
     sheet = np.full((tiles_top + tile_rows + _MARGIN, WIDTH, 3), 255, np.uint8)
-    texts = _title(choice, clip_id, label, len(frames))
+    texts = _title(choice, clip_id, len(frames))
     texts += _plot(sheet, choice, len(frames))
     for k, index in enumerate(choice.keyframes):
         left = _MARGIN + k * (size + _GAP)
@@ -61,15 +60,17 @@ def draw_sheet(frames: np.ndarray, choice: KeyframeChoice, clip_id: str, label: 
     return _write(sheet, texts)
 
 
-def _title(choice: KeyframeChoice, clip_id: str, label: str, num_frames: int) -> list:
+def _title(choice: KeyframeChoice, clip_id: str, num_frames: int) -> list:
     texts = [(_MARGIN, 40, clip_id if len(clip_id) <= 70 else "..." + clip_id[-67:], 26, _INK, "ls")]
-    facts = [f"{num_frames} frames", f"method {choice.method}"]
-    if label:
-        facts.insert(0, label)
-    if not choice.contrast:
-        facts.append("NO CONTRAST FOUND")
-    elif choice.fit is not None:
-        facts.append(f"confidence {choice.confidence:.2f}")
+    facts = [f"{num_frames} frames"]
+    if choice.method == CORRECTED:
+        facts.append("corrected by hand")
+    else:
+        facts.append(f"method {choice.method}")
+        if not choice.contrast:
+            facts.append("NO CONTRAST FOUND")
+        elif choice.fit is not None:
+            facts.append(f"confidence {choice.confidence:.2f}")
     texts.append((WIDTH - _MARGIN, 40, "   |   ".join(facts), 18, _FAINT if choice.contrast else _APEX, "rs"))
     return texts
 

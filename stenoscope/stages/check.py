@@ -43,6 +43,7 @@ from stenoscope.stages.cohort import (
     USUAL,
     check_method,
     choose_method,
+    find_corrections,
     find_labels,
     find_truth,
     open_cohort,
@@ -82,7 +83,8 @@ def check(settings: KeyframeSettings) -> int:
     method = USUAL if layout == _DAMAGED else choose_method(settings.method, layout, data)
     labels = None if layout == _DAMAGED else _labels(settings, layout, data, pseudonym, problems)
     merged = same_patients(settings)
-    rows = _rows(settings, data, pseudonym, method)
+    corrected = _corrections(settings, data, problems)
+    rows = _rows(settings, data, pseudonym, method, corrected)
     rows = _with_cohort(rows, data, labels, merged)
     if labels is None and not problems:
         title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
@@ -131,7 +133,20 @@ def _labels(
         return None
 
 
-def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -> list[SurveyRow]:
+def _corrections(
+    settings: KeyframeSettings, data: Catalogue, problems: list[Problem]
+) -> dict[str, tuple[int, ...]]:
+    """The key frames corrected by hand as step 1 finds them."""
+    try:
+        return find_corrections(settings, data)
+    except DatasetError as problem:
+        problems.append(Problem("stop", problem.received, problem.fix))
+        return {}
+
+
+def _rows(
+    settings: KeyframeSettings, data: Catalogue, pseudonym, method: str, corrected: dict
+) -> list[SurveyRow]:
     """One row a source, and the rows of what is no source, in the order of their paths."""
     rows = [SurveyRow(**asdict(row)) for row in data.inventory.rows]
     work = Path(settings.output) / _WORK
@@ -147,6 +162,7 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
                 content.hashes[source.clip_id],
                 data.keyframes.get(source.clip_id),
                 *how,
+                *([True] if source.clip_id in corrected else []),
             ]
         )
         for source in data.inventory.sources
@@ -156,7 +172,11 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
     if len(missing) < len(keys):
         say(f"{len(keys) - len(missing)} of {len(keys)} clips are unchanged; {len(missing)} to read.")
     jobs = (  # a worker may have been started in another folder
-        (replace(source, path=source.path.absolute()), data.keyframes.get(source.clip_id, ()))
+        (
+            replace(source, path=source.path.absolute()),
+            data.keyframes.get(source.clip_id, ()),
+            source.clip_id in corrected,
+        )
         for source in missing
     )
     with (
@@ -165,7 +185,7 @@ def _rows(settings: KeyframeSettings, data: Catalogue, pseudonym, method: str) -
         executor(settings.workers, settings.dask_scheduler, isolated=True, kind=settings.executor) as pool,
         progress("intake", len(missing)) as step,
     ):
-        for (source, _), future in map_ordered(
+        for (source, *_), future in map_ordered(
             pool, partial(survey, pseudonym=pseudonym, method=method), jobs
         ):
             row = result_of(source, future)

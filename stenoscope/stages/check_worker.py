@@ -19,13 +19,13 @@ from stenoscope.vesselness.overlays import burned_in, field_of_view
 _JUDGE = "opacification"  # the only method that says whether there is contrast at all
 
 
-def survey(job: tuple[Source, tuple[int, ...]], pseudonym, method: str) -> SurveyRow:
+def survey(job: tuple[Source, tuple[int, ...], bool], pseudonym, method: str) -> SurveyRow:
     """The row of one source, with the status that step 1 would give it; never raises for a bad file.
 
     Parameters
     ----------
-    job : (Source, tuple of int)
-        The clip; the key frames that its data set publishes.
+    job : (Source, tuple of int, bool)
+        The clip; the key frames that its data set publishes; whether the user gave some.
     pseudonym : callable, str to str
     method : str
         Key-frame method of step 1.
@@ -35,7 +35,7 @@ def survey(job: tuple[Source, tuple[int, ...]], pseudonym, method: str) -> Surve
     UnseenError
         If this machine does not see the source.
     """
-    source, published = job
+    source, published, corrected = job
     for path in missing_files(source):
         raise UnseenError.of(path)
     cv2.setNumThreads(1)
@@ -45,12 +45,12 @@ def survey(job: tuple[Source, tuple[int, ...]], pseudonym, method: str) -> Surve
     contrast = ""
     if len(clip.frames) > 1:
         contrast = "yes" if choose(clip.frames, _JUDGE).contrast else "no"
-    if method == PUBLISHED:
+    if method == PUBLISHED and not corrected:
         try:
             choose_published(published, len(clip.frames))
         except DicomError as problem:
             row = quarantine(row, problem.one_line)
-    elif method == _JUDGE and contrast == "no":
+    elif method == _JUDGE and contrast == "no" and not corrected:
         row = quarantine(row, LEFT_OUT)
     return SurveyRow(
         **asdict(row),

@@ -11,6 +11,7 @@ from stenoscope.cli import say
 from stenoscope.cluster import UnseenError
 from stenoscope.commands import again
 from stenoscope.dataset.catalogue import Catalogue
+from stenoscope.dataset.corrections import read_corrections
 from stenoscope.dataset.identity import (
     SAME_PATIENTS,
     person_problems,
@@ -255,6 +256,13 @@ def find_truth(
     )
 
 
+def find_corrections(settings: KeyframeSettings, data: Catalogue) -> dict[str, tuple[int, ...]]:
+    """The key frames that the user corrected by hand, by clip."""
+    if settings.keyframes == "none":
+        return {}
+    return read_corrections(Path(settings.keyframes), data.inventory.sources, data.keyframes)
+
+
 @functools.cache  # once, not for every arm of a study
 def say_if_labels_changed(keyframes: Path) -> None:
     """Say that the file of labels is no longer the one that step 1 read, where it can be compared."""
@@ -262,4 +270,5 @@ def say_if_labels_changed(keyframes: Path) -> None:
     noted, path = manifest["inputs"].get("labels"), Path(str(manifest["settings"].get("labels_from")))
     if path.is_file() and provenance.sha256_file(path) != noted:
         say(f"{path} has changed since step 1 read it; {keyframes} still has the old labels.", "yellow")
-        say(f"To take the new ones: {again(KeyframeSettings, keyframes, overwrite=True)}")
+        command = again(KeyframeSettings, keyframes, overwrite=True)
+        say(f"To take the new ones, without reading the clips again: {command}")

@@ -21,7 +21,7 @@ from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.intake import admit, quarantine
 from stenoscope.imaging.inventory import IntakeRow, Source
 from stenoscope.imaging.readers import READERS
-from stenoscope.keyframes.published import PUBLISHED, choose_published
+from stenoscope.keyframes.published import PUBLISHED, choose_published, correct
 from stenoscope.keyframes.registry import choose
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import KeyframeChoice
@@ -43,16 +43,50 @@ class Outcome:
         The five key frames, uint8 (5, 512, 512).
     meta : dict or None
         frame_time_ms, view, source_sha256, scale and patient_id of the clip.
+    frames_sha256, sheet_sha256 : str
+        Of the frames' pixels, and of its sheet; empty if it has none.
     """
 
     row: IntakeRow
     choice: KeyframeChoice | None = None
     frames: np.ndarray | None = None
     meta: dict | None = None
+    frames_sha256: str = ""
+    sheet_sha256: str = ""
+
+    def content(self) -> dict:
+        """All but the frames, as plain data."""
+        choice = None
+        if self.choice is not None:
+            names = ("method", "keyframes", "apex", "start", "end", "curve", "contrast", "confidence")
+            choice = {name: getattr(self.choice, name) for name in names}
+            choice["keyframes"] = [int(frame) for frame in self.choice.keyframes]
+        return {
+            "row": asdict(self.row),
+            "choice": choice,
+            "meta": self.meta,
+            "frames_sha256": self.frames_sha256,
+            "sheet_sha256": self.sheet_sha256,
+        }
+
+    @classmethod
+    def of(cls, content: dict, frames: np.ndarray | None) -> "Outcome":
+        """The outcome with this content."""
+        choice, meta = content["choice"], content["meta"]
+        if choice is not None:
+            choice = KeyframeChoice(**{**choice, "keyframes": tuple(choice["keyframes"])})
+            meta = {**meta, "view": tuple(meta["view"]) if meta["view"] else None}
+        hashes = (content["frames_sha256"], content["sheet_sha256"])
+        return cls(IntakeRow(**content["row"]), choice, frames, meta, *hashes)
+
+
+def frames_sha256(frames: np.ndarray) -> str:
+    """Hexadecimal SHA-256 of the pixels."""
+    return hashlib.sha256(np.ascontiguousarray(frames)).hexdigest()
 
 
 def process(
-    job: tuple[Source, Path, str, tuple[int, ...]],
+    job: tuple[Source, Path, tuple[int, ...], tuple[int, ...]],
     pseudonym,
     method: str,
     spread: bool,
@@ -63,9 +97,9 @@ def process(
 
     Parameters
     ----------
-    job : (Source, Path, str, tuple of int)
-        The clip; the file to keep its outcome in; what the sheet says of its label; the key frames that its
-        data set publishes.
+    job : (Source, Path, tuple of int, tuple of int)
+        The clip; the file to keep its outcome in; the key frames that its data set publishes; those that the
+        user gave.
     pseudonym : callable, str to str
         Makes the patient id.
     method : str
@@ -78,14 +112,14 @@ def process(
     Returns
     -------
     IntakeRow or None
-        None once the outcome is kept; the row of a clip that is quarantined.
+        None once the outcome is kept; the row of a clip that could not be read, which is tried again.
 
     Raises
     ------
     ClusterError
         If this machine does not see the output folder, or not the clip (`UnseenError`).
     """
-    source, kept_at, caption, published = job
+    source, kept_at, published, corrected = job
     if run:
         run.check()
     for path in missing_files(source):
@@ -94,34 +128,49 @@ def process(
     clip, row = admit(source, pseudonym)
     if clip is None:
         return row
+    num_frames = len(clip.frames)
+    choice = None
     try:
         if method == PUBLISHED:
-            choice = choose_published(published, len(clip.frames))
+            choice = choose_published(published, num_frames)
         else:
             choice = choose(clip.frames, method, spread)
     except DicomError as problem:
-        return quarantine(row, problem.one_line)
+        if not corrected:
+            return quarantine(row, problem.one_line)
+    if corrected:
+        if corrected[-1] >= num_frames:
+            return quarantine(
+                row,
+                f"Key frame {corrected[-1]} was given, but the clip has frames 0 to {num_frames - 1}. "
+                "To fix: correct the file of --keyframes.",
+            )
+        choice = correct(choice, corrected, num_frames)
+    sheet = b""
     if sheets:
-        picture = draw_sheet(clip.frames, choice, clip.clip_id, caption)
-        encoded = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
-        provenance.write_bytes(sheets / f"{provenance.file_name(clip.clip_id)}.png", encoded)
-    if not choice.contrast:
-        return quarantine(row, LEFT_OUT)
-    names = ("method", "keyframes", "apex", "start", "end", "curve", "contrast", "confidence")
-    chosen = {name: getattr(choice, name) for name in names}
-    chosen["keyframes"] = [int(frame) for frame in choice.keyframes]
-    meta = {
-        "frame_time_ms": clip.frame_time_ms,
-        "view": list(clip.view) if clip.view else None,
-        "source_sha256": clip.source_sha256,
-        "scale": clip.scale,
-        "patient_id": clip.patient_id,
-    }
-    frames = clip.frames[list(choice.keyframes)]
-    content = {"row": asdict(row), "choice": chosen, "frames": frames, "meta": meta}
-    kept = pickle.dumps(plain_pickle.plain(content), plain_pickle.PROTOCOL)
-    plain_pickle.dump({"sha256": hashlib.sha256(kept).hexdigest(), "kept": kept}, kept_at)
+        picture = draw_sheet(clip.frames, choice, clip.clip_id)
+        sheet = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+        provenance.write_bytes(sheets / sheet_name(clip.clip_id), sheet)
+    sheet_sha256 = hashlib.sha256(sheet).hexdigest() if sheet else ""
+    if choice.contrast:
+        meta = {
+            "frame_time_ms": clip.frame_time_ms,
+            "view": list(clip.view) if clip.view else None,
+            "source_sha256": clip.source_sha256,
+            "scale": clip.scale,
+            "patient_id": clip.patient_id,
+        }
+        frames = clip.frames[list(choice.keyframes)]
+        outcome = Outcome(row, choice, frames, meta, frames_sha256(frames), sheet_sha256)
+    else:
+        outcome = Outcome(quarantine(row, LEFT_OUT), sheet_sha256=sheet_sha256)
+    seal({**outcome.content(), "frames": outcome.frames}, kept_at)
     return None
+
+
+def sheet_name(clip_id: str) -> str:
+    """Name of a clip's sheet in the folder of the sheets."""
+    return f"{provenance.file_name(clip_id)}.png"
 
 
 def missing_files(source: Source) -> list[Path]:
@@ -137,13 +186,27 @@ def read_outcome(path: Path) -> Outcome:
     DatasetError
         If the file is damaged.
     """
+    kept = unseal(path)
+    return Outcome.of(kept, kept["frames"])
+
+
+def seal(content: dict, path: Path) -> None:
+    """Write plain data with its hash."""
+    kept = pickle.dumps(plain_pickle.plain(content), plain_pickle.PROTOCOL)
+    plain_pickle.dump({"sha256": hashlib.sha256(kept).hexdigest(), "kept": kept}, path)
+
+
+def unseal(path: Path) -> dict:
+    """Read what `seal` wrote.
+
+    Raises
+    ------
+    DatasetError
+        If the file is damaged.
+    """
     outer = plain_pickle.load(path)
     sealed = outer.get("kept") if isinstance(outer, dict) else None
     if not isinstance(sealed, bytes) or hashlib.sha256(sealed).hexdigest() != outer.get("sha256"):
         fix = "delete it and run the same command again: the clip is read once more."
         raise DatasetError(f"{path} is damaged.", "a clip's key frames as they were kept", fix)
-    kept = plain_pickle.load_stream(io.BytesIO(sealed), path)
-    choice = KeyframeChoice(**{**kept["choice"], "keyframes": tuple(kept["choice"]["keyframes"])})
-    view = kept["meta"]["view"]
-    meta = {**kept["meta"], "view": tuple(view) if view else None}
-    return Outcome(IntakeRow(**kept["row"]), choice, kept["frames"], meta)
+    return plain_pickle.load_stream(io.BytesIO(sealed), path)

@@ -1,26 +1,22 @@
 """Step 1: read every clip, choose its key frames, write `clips.pickle` and what explains it.
 
-Clips are read and scored in worker processes (see `keyframe_worker`); each finished one is kept in `.work/`
-until the pickle is written, so that an interrupted run goes on where it stopped. A clip that can't be used is
-quarantined with its reason and never stops the others.
+Clips are read and scored in worker processes (see `keyframe_worker`), unless an interrupted run, or the run
+before, has done so (see `outcomes`). A clip that can't be used is quarantined with its reason and never stops
+the others.
 """
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from stenoscope import __version__, claims, csv_files, locks, provenance
-from stenoscope.cli import finish, progress, say
-from stenoscope.cluster import Run, await_file
+from stenoscope import claims, csv_files, locks, provenance
+from stenoscope.cli import finish, say
 from stenoscope.commands import after_keyframes, again
 from stenoscope.dataset.clipset import ClipSetWriter
 from stenoscope.dataset.label_form import LabelForm
-from stenoscope.dataset.labels import TEMPLATE, LabelTable, match_labels, template
+from stenoscope.dataset.labels import TEMPLATE, match_labels, template
 from stenoscope.dataset.problems import Problem, count_of
 from stenoscope.dataset.repeats import mark_repeats, repeat_problems
 from stenoscope.dataset.survey import SurveyRow, match_problems, patient_problems
@@ -34,17 +30,15 @@ from stenoscope.dataset.truth import (
     unknown_ids,
 )
 from stenoscope.errors import DatasetError
-from stenoscope.executors import executor, map_ordered
 from stenoscope.imaging.intake import (
     IntakeRow,
-    Source,
     missing_clip,
     refuse,
     simulated_count,
     to_csv,
 )
 from stenoscope.imaging.pseudonyms import Pseudonymizer
-from stenoscope.keyframes.published import PUBLISHED
+from stenoscope.keyframes.published import CORRECTED, PUBLISHED
 from stenoscope.records import FRAME_SIZE, KeyframeChoice
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages.cohort import (
@@ -52,15 +46,15 @@ from stenoscope.stages.cohort import (
     UNLABELLED,
     check_method,
     choose_method,
+    find_corrections,
     find_labels,
     find_truth,
     open_cohort,
     people,
-    result_of,
     same_patients,
     write_draft,
 )
-from stenoscope.stages.keyframe_worker import Outcome, process, read_outcome
+from stenoscope.stages.outcomes import Outcomes, Reading
 from stenoscope.stages.sources import Fingerprints
 
 COLUMNS = (
@@ -69,8 +63,7 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of keyframes.csv."""
 
-
-_WORK = ".work"
+TABLE = "keyframes.csv"
 
 
 @locks.released()
@@ -90,6 +83,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     labels, labels_from = find_labels(settings, layout, data, pseudonym)
     merged = same_patients(settings)
     truth, truth_from = find_truth(settings, layout, data)
+    corrected = find_corrections(settings, data)
     output = Path(settings.output)
     content = Fingerprints(found.sources, output)
     fingerprints = content.hashes
@@ -103,7 +97,12 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         inputs["published key frames"] = provenance.sha256_json(data.keyframes)
     if merged:
         inputs["same patients"] = provenance.sha256_json(merged)
-    finished = claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare=KEPT)
+    if settings.keyframes != "none":
+        inputs["corrected key frames"] = provenance.sha256_json(corrected)
+    spare = {*KEPT, *Outcomes.spared(output)}
+    if Path(settings.keyframes).resolve() == (output / TABLE).resolve():
+        spare.add(TABLE)  # handwork, until the table that takes its place is written
+    finished = claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare)
     content.keep()
     if finished:
         say(f"{output} is up to date; nothing to do.")
@@ -124,8 +123,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         box_faults = unknown_ids(truth, known_ids)
         with ClipSetWriter(output, method, names) as writer:
             published = data.keyframes if method == PUBLISHED else {}
-            known = (fingerprints, labels, row_of, published)
-            for source, outcome in _outcomes(sources, settings, method, pseudonym, *known):
+            outcomes = Outcomes(Reading(settings, method, pseudonym, fingerprints, published, corrected))
+            for source, outcome in outcomes.of(sources):
                 rows.append(outcome.row)
                 if outcome.choice is None:
                     continue
@@ -149,7 +148,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             provenance.write_text(output / "intake.csv", to_csv(rows))
             if not table:
                 raise _nothing_usable(settings.input, rows)
-        provenance.write_text(output / "keyframes.csv", csv_files.to_csv(table, COLUMNS))
+        provenance.write_text(output / TABLE, csv_files.to_csv(table, COLUMNS))
         if box_faults:
             provenance.write_text(output / BOX_FAULTS, faults_csv(box_faults))
         problems = []
@@ -162,6 +161,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             write_draft(output / TEMPLATE, template(blank, LabelForm.of(settings)))
         if truth_from == layout:
             provenance.write_text(output / "truth.json", truth_text(truth))
+        outcomes.keep(writer.entry)
         provenance.write_manifest(
             output,
             "keyframes",
@@ -175,10 +175,10 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             clips=writer.entry,
             outputs={
                 "clips.pickle": writer.entry["sha256"],
-                "keyframes.csv": provenance.sha256_file(output / "keyframes.csv"),
+                TABLE: provenance.sha256_file(output / TABLE),
             },
         )
-        shutil.rmtree(output / _WORK, ignore_errors=True)
+        outcomes.clean()
     _show(settings, output, bool(labels))
 
 
@@ -187,70 +187,6 @@ def _hash_of(origin: Path | str, content) -> str:
     if isinstance(origin, Path):
         return provenance.sha256_file(origin)
     return origin if origin in ("none", "folders") else provenance.sha256_json(content)
-
-
-def _outcomes(
-    sources: list[Source],
-    settings: KeyframeSettings,
-    method: str,
-    pseudonym,
-    fingerprints: dict,
-    labels: LabelTable | None,
-    row_of: dict,
-    published: dict,
-) -> Iterator[tuple[Source, Outcome]]:
-    """Yield every source with its outcome, in order: from `.work/` if an earlier run made it, or computed."""
-    output = Path(settings.output)
-
-    def kept_at(source: Source) -> Path:
-        how = [method, published.get(source.clip_id), settings.spread, settings.sheets, __version__]
-        key = provenance.sha256_json([source.clip_id, fingerprints[source.clip_id], *how])
-        return output / _WORK / f"{key}.pickle"
-
-    missing = [source for source in sources if not kept_at(source).exists()]
-    if len(missing) < len(sources):
-        say(f"Resuming: {len(sources) - len(missing)} of {len(sources)} clips are done.")
-    sheets = (output / "sheets").resolve() if settings.sheets else None
-    work = partial(
-        process,
-        run=Run.of(output),
-        pseudonym=pseudonym,
-        method=method,
-        spread=settings.spread,
-        sheets=sheets,
-    )
-    jobs = [
-        (
-            replace(source, path=source.path.absolute()),  # a worker may have been started in another folder
-            kept_at(source).resolve(),
-            _caption(labels, row_of.get(source.clip_id)),
-            published.get(source.clip_id, ()),
-        )
-        for source in missing
-    ]
-    with (
-        executor(settings.workers, settings.dask_scheduler, isolated=True, kind=settings.executor) as pool,
-        progress("key frames", len(sources)) as step,
-    ):
-        computed = map_ordered(pool, work, jobs)
-        waiting = {source.clip_id for source in missing}
-        for source in sources:
-            row = None
-            if source.clip_id in waiting:
-                row = result_of(source, next(computed)[1])
-            if row is None:
-                await_file(kept_at(source))
-            yield source, read_outcome(kept_at(source)) if row is None else Outcome(row)
-            step()
-    if sheets:
-        claims.tidy(sheets)
-
-
-def _caption(labels: LabelTable | None, row: int | None) -> str:
-    if labels is None:
-        return ""
-    label = labels.labels[row, 0]
-    return "label unknown" if np.isnan(label) else ("normal", "abnormal")[int(label)]
 
 
 def _line(clip_id: str, patient: str | None, values: list[float], choice: KeyframeChoice) -> dict:
@@ -280,6 +216,7 @@ def _counts(rows: list[IntakeRow], table: list[dict]) -> dict:
         "normal": by_label["0"],
         "abnormal": by_label["1"],
         "unlabelled": by_label[""],
+        "corrected": sum(line["method"] == CORRECTED for line in table),
     }
 
 
@@ -320,7 +257,8 @@ def _notes(intake: Path) -> str:
 def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
     manifest = provenance.read_manifest(output, "keyframes", again(KeyframeSettings, output))
     counts = manifest["counts"]
-    shown = [("key frames", f"{output / 'clips.pickle'} ({counts['ok']} clips)")]
+    by_hand = f", {counts['corrected']} corrected by hand" if counts.get("corrected") else ""
+    shown = [("key frames", f"{output / 'clips.pickle'} ({counts['ok']} clips{by_hand})")]
     if labelled:
         shown.append(
             (
@@ -330,7 +268,7 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
                 + (f"{counts['patients']} patients" if counts["patients"] else "no patients named"),
             )
         )
-    shown.append(("table", str(output / "keyframes.csv")))
+    shown.append(("table", str(output / TABLE)))
     if settings.sheets:
         shown.append(("look at", f"{output / 'sheets'}/ (curve and key frames of each clip)"))
     note = f"{counts['quarantined']} quarantined, {counts['ignored']} ignored"

@@ -10,7 +10,7 @@ from stenoscope.records import KeyframeChoice
 @pytest.mark.parametrize("num_frames", [1, 3, 26])
 def test_every_choice_has_a_sheet(method, num_frames):
     frames = np.random.default_rng(0).integers(80, 120, (num_frames, 64, 64), dtype=np.uint8)
-    sheet = draw_sheet(frames, choose(frames, method), "clip", "normal")
+    sheet = draw_sheet(frames, choose(frames, method), "clip")
     assert sheet.dtype == np.uint8 and sheet.shape[1:] == (1600, 3)
 
 

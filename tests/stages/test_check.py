@@ -357,4 +357,4 @@ def test_a_machine_that_does_not_see_a_clip_says_so(settings, folder):
     (source, *_) = discover(folder).sources
     unseen = replaced(source, path=source.path.with_name("elsewhere.dcm"))
     with pytest.raises(UnseenError, match="does not see"):
-        check_worker.survey((unseen, ()), str, "opacification")
+        check_worker.survey((unseen, (), False), str, "opacification")

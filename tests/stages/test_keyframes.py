@@ -11,7 +11,7 @@ import pytest
 from stenoscope.dataset.clipset import ClipSet
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.settings import KeyframeSettings
-from stenoscope.stages import keyframes
+from stenoscope.stages import keyframes, outcomes
 from stenoscope.stages.keyframes import make_keyframes
 from tests.imaging.make_dicom import write_repeats
 
@@ -39,7 +39,7 @@ def crash(job, **settings):
     return process(job, **settings)
 
 
-process = keyframes.process
+process = outcomes.process
 
 
 def test_labels_come_from_folders_by_themselves(clips, tmp_path, capsys):
@@ -65,7 +65,7 @@ def test_without_labels_there_is_no_next_step(clips, tmp_path, capsys):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_worker_costs_its_clip_alone(clips, tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(keyframes, "process", crash)
+    monkeypatch.setattr(outcomes, "process", crash)
     table = run(clips, tmp_path, workers=workers)
     assert table["clip_id"].tolist() == ["A/a__b/x", "N/p/1"]
     intake = pd.read_csv(tmp_path / "out" / "intake.csv", index_col="clip_id")
