@@ -133,3 +133,24 @@ def test_early_blocks_learn_slower(frames):
         if weight.path.endswith("project_conv/kernel")
     }
     assert 0 < moved["block0_project_conv/kernel"] < 0.2 * moved["block2_project_conv/kernel"]
+
+
+def test_one_step_with_narrowings_by_hand():
+    """Three normal clips, an abnormal one, one of unknown label; five frames each, all in one batch."""
+    frames = np.random.default_rng(0).integers(157, 164, (25, 512, 512), dtype=np.uint8)
+    frames[:, 60:450, 150:162] -= 100  # a vessel that runs down: each frame can be narrowed
+    labels = np.array([[0], [1], [0], [np.nan], [0]], np.float32)
+    plan = {"variants_per_epoch": 1, "frames_per_epoch": 5, "batch_size": 40, "epochs": 1}
+    step = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.1}
+    learner = Trainer(settings(**plan, **step, narrowings=True))
+    (row,) = learner.fit(frames, np.arange(5), labels, MEAN, 1)
+    # 15 normal frames, their 15 twins and 5 abnormal frames: 35 / (2 * 15) = 7/6 and 35 / (2 * 20) = 7/8.
+    # At first every logit is 0: each frame costs log 2, and so do the normal cells of a normal frame, the
+    # normal and the narrowed cells of a twin: ((15 * 7/6 + 20 * 7/8) + (15 * 7/6 + 15 * 7/8 * 2)) / 35 = 2.25
+    assert row["loss"] == pytest.approx(2.25 * np.log(2), rel=1e-5)
+    # A logit of 0 counts as normal: right for the normal half of the weight.
+    assert row["accuracy"] == pytest.approx(0.5, rel=1e-5)
+    # Each term has a gradient of 1/2 where its target is 0 and -1/2 where it is 1. Those of the frames cancel,
+    # those of a twin's cells too; the normal frames' cells are left: 15 * 7/6 * 1/2 / 40 of the batch = 7/32.
+    (bias,) = learner.model.get_layer("logits").weights
+    np.testing.assert_allclose(np.array(bias), -0.1 * 7 / 32, rtol=1e-5)
