@@ -120,6 +120,15 @@ def test_all_faults_are_told_at_once(settings, capsys):
     }
 
 
+def test_a_clip_without_contrast_has_the_status_that_step_one_gives_it(settings, folder):
+    make_dicom(folder / "a.dcm", frames(1, 8, 128), PatientID="A")
+    check(settings)
+    assert (table(settings)["a"]["contrast"], table(settings)["a"]["status"]) == ("no", "ok"), "moon2021"
+    check(replaced(settings, method="opacification"))
+    row = table(settings)["a"]
+    assert row["status"] == "quarantined" and "No contrast injection" in row["reason"]
+
+
 def test_mended_it_is_ready_and_agrees_with_step_one(settings, folder, capsys):
     for name in ("copy.dcm", "nobody.dcm", "twice.avi"):
         (folder / name).unlink()

@@ -13,7 +13,8 @@ from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages import keyframes, outcomes
 from stenoscope.stages.keyframes import make_keyframes
-from tests.imaging.make_dicom import write_repeats
+from tests.imaging.make_dicom import make_dicom, write_repeats
+from tests.keyframes.clips import LEVELS, filling_clip
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,20 @@ def test_a_sheet_for_every_clip_or_none(clips, tmp_path):
     assert names == {"A__a__b.png", "A__a%5F%5Fb__x.png", "N__p__1.png"}
     run(clips, tmp_path, output=str(tmp_path / "bare"), sheets=False)
     assert not (tmp_path / "bare" / "sheets").exists()
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_a_clip_without_contrast_is_left_out_with_its_reason(tmp_path, level):
+    (tmp_path / "in/A/q").mkdir(parents=True)
+    (tmp_path / "in/N/p").mkdir(parents=True)
+    make_dicom(tmp_path / "in/N/p/1.dcm", filling_clip(LEVELS))
+    make_dicom(tmp_path / "in/A/q/2.dcm", filling_clip(level * LEVELS[:20]))
+    found = run(tmp_path / "in", tmp_path)["clip_id"].tolist()
+    assert found == (["A/q/2", "N/p/1"] if level else ["N/p/1"]) == ClipSet.open(tmp_path / "out").clip_ids
+    row = pd.read_csv(tmp_path / "out/intake.csv", index_col="clip_id", keep_default_na=False).loc["A/q/2"]
+    assert row["status"] == ("ok" if level else "quarantined")
+    assert ("No contrast injection" in row["reason"] and "To fix" in row["reason"]) == (not level)
+    assert (tmp_path / "out/sheets/A__q__2.png").exists(), "its sheet shows why"
 
 
 def test_changed_input_is_noticed(clips, tmp_path):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from stenoscope.errors import DatasetError, SettingsError
+from stenoscope.imaging.intake import discover
 from stenoscope.settings import KeyframeSettings, PredictSettings
 from stenoscope.stages import predict
 from stenoscope.stages.explain import drawn_methods
@@ -17,6 +18,7 @@ from stenoscope.stages.keyframes import make_keyframes
 from stenoscope.stages.predict import _discover_all
 from stenoscope.stages.predict_worker import read_clip
 from tests.dataset.trees import TREES, write_arcade, write_kemerovo
+from tests.imaging.make_dicom import make_dicom
 
 
 @pytest.fixture
@@ -74,6 +76,15 @@ def test_each_path_has_its_own_layout_and_method(folders, capsys):
 def test_an_unknown_method_is_refused_before_any_work(folders):
     with pytest.raises(SettingsError, match="moon2022"):
         predict.predict([folders], PredictSettings(method="moon2022", experiment=str(folders / "none")))
+
+
+def test_a_clip_without_contrast_is_not_predicted(tmp_path):
+    still = np.random.default_rng(0).integers(90, 110, (8, 128, 128), np.uint8)
+    (source,) = discover(make_dicom(tmp_path / "still.dcm", still)).sources
+    clip, choice, row = read_clip((source, "opacification", ()), lambda patient_id: "p-1")
+    assert clip is None and choice is None
+    assert row.status == "quarantined" and "No contrast injection" in row.reason
+    assert read_clip((source, "midpoint", ()), lambda patient_id: "p-1")[2].status == "ok"
 
 
 def fatal(job, **settings):
