@@ -6,10 +6,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stenoscope.csv_files import from_csv, guard, read_csv, to_csv, unguard
+
+pytest.importorskip("hypothesis")
+from hypothesis import given
+from hypothesis import strategies as st
 
 HOSTILE = ["=1+1", "+1", "-1+1", "@SUM(1)", "\tx", "\rx", "\nx", "  =1", "＝1", "'=1", "''\t=1", "\t=1"]
 HARMLESS = ["P001", "a/b-c", "'", "'quoted'", "", "a;=1", "1e5", "Ä", "a\rb", 'a"b', "NA", "01"]

@@ -161,10 +161,8 @@ def test_no_scheduler_is_told_in_time(monkeypatch, listens):
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         if not listens:
             silent.close()
-        begin = time.monotonic()
         with pytest.raises(ClusterError, match=address), executor(dask_scheduler=address):
             pass
-    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from stenoscope.augmentation.apply import apply_variant, shift_grey
 from stenoscope.augmentation.grid import CENTRE, OFFSETS, VARIANTS, Variant
 from stenoscope.errors import DatasetError
+
+pytest.importorskip("hypothesis")
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.calibration import (
@@ -15,6 +13,10 @@ from stenoscope.evaluation.calibration import (
     decide,
     fit_temperature,
 )
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def test_the_evidence_is_the_mean_logit_of_the_frames():

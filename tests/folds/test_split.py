@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from stenoscope.errors import DatasetError
 from stenoscope.folds.split import inner_split, make_folds
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def cohort(normal, abnormal, seed=0):

@@ -81,3 +81,17 @@ def test_frames_change_with_the_address_only():
     for other in ((8, 1, 0), (7, 2, 0), (7, 1, 1)):
         frames = simulate_clip(*other, "LCA", 1, **kwargs).frames
         assert frames.dtype != base.dtype or not np.array_equal(base, frames)
+
+
+@pytest.mark.parametrize("artery", ["RCA", "LCA"])
+def test_all_but_the_lumen_is_the_same_with_and_without_lesions(scenes, artery):
+    scene = scenes[artery]
+    apex = scene.truth.apex
+    healthy, ill = (
+        Painter(scene, *lesions.apply_lesions(scene.tree, group)) for group in ([], scene.lesions)
+    )
+    assert np.array_equal(healthy.perfused, ill.perfused) and healthy.perfused.max() > 0
+    assert healthy.exposure == ill.exposure
+    for part in ("chest", "catheter", "reflux"):
+        assert np.array_equal(getattr(healthy, part)(apex), getattr(ill, part)(apex)), part
+    assert not np.array_equal(healthy.lumen(apex, scene.filled), ill.lumen(apex, scene.filled))

@@ -47,6 +47,20 @@ def test_two_objects_a_clip_and_a_warning_beside_them(read, tmp_path, capsys):
     np.testing.assert_array_equal(image.pixel_array[:, :512, :, 0], clip.frames[frames])
 
 
+def test_each_key_frame_lies_under_its_own_map(read, tmp_path):
+    source, clip, choice = read
+    maps = np.zeros((5, 512, 512), np.float32)
+    for number, heatmap in enumerate(maps):
+        heatmap[80 * number + 60 : 80 * number + 100, 200:240] = 4.0
+    folder = DicomFolder(tmp_path / "dicom", "demo")
+    folder.write(source, clip, choice, np.linspace(0.5, 0.9, 5), maps, 4.0, "cam")
+    image = pydicom.dcmread(tmp_path / "dicom" / "p001_c1.overlay.dcm")
+    for number, picture in enumerate(image.pixel_array[:, :512]):
+        coloured = np.argwhere(np.ptp(picture.astype(int), axis=2) > 0)
+        assert coloured.min(axis=0).tolist() == [80 * number + 60, 200], number
+        assert coloured.max(axis=0).tolist() == [80 * number + 99, 239], number
+
+
 def test_what_can_not_be_referred_to_is_listed_and_stops_nothing(read, tmp_path):
     source, *_ = read
     anonymous = pydicom.dcmread(source.path)

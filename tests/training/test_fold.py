@@ -150,7 +150,7 @@ def test_one_step_with_narrowings_by_hand():
     assert row["loss"] == pytest.approx(2.25 * np.log(2), rel=1e-5)
     # A logit of 0 counts as normal: right for the normal half of the weight.
     assert row["accuracy"] == pytest.approx(0.5, rel=1e-5)
-    # Each term has a gradient of 1/2 where its target is 0 and -1/2 where it is 1. Those of the frames cancel,
-    # those of a twin's cells too; the normal frames' cells are left: 15 * 7/6 * 1/2 / 40 of the batch = 7/32.
+    # Each term has a gradient of 1/2 where its target is 0 and -1/2 where it is 1. Those of the frames
+    # cancel, those of a twin's cells too; the normal frames' cells are left: 15 * 7/6 * 1/2 / 40 = 7/32.
     (bias,) = learner.model.get_layer("logits").weights
     np.testing.assert_allclose(np.array(bias), -0.1 * 7 / 32, rtol=1e-5)

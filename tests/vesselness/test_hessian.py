@@ -5,12 +5,13 @@ import math
 import cv2
 import numpy as np
 import pytest
-import SimpleITK
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from skimage.filters import sato
 
 from stenoscope.vesselness.hessian import MEASURES, VesselFilter, vesselness
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 SIGMAS = (2, 3, 4, 5, 6)
 
@@ -49,6 +50,7 @@ def test_ridge_is_satos_measure(tree):
 
 
 def test_frangi_is_itks_objectness_of_the_normalised_hessian(tree):
+    SimpleITK = pytest.importorskip("SimpleITK")
     gamma, expected = 5.0, []
     for sigma in SIGMAS:
         blurred = SimpleITK.SmoothingRecursiveGaussian(
