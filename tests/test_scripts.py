@@ -216,6 +216,20 @@ def test_running_again_says_there_is_nothing_to_do(journey):
     assert {name: journey.files(name) for name in before} == before
 
 
+def test_labels_that_changed_since_step_one_are_told_by_the_steps_after(journey):
+    labels = journey.folder / "data/phantom/labels.csv"
+    before = labels.read_text()
+    labels.write_text(before + "\n")
+    try:
+        for command in (("data_loader_kfold.py",), ("main.py", "--preset", "smoke", "--threads", "1")):
+            said = " ".join(journey.run(*command).split())
+            assert "labels.csv has changed since step 1 read it" in said
+            assert "python pickle_generator.py --overwrite" in said
+    finally:
+        labels.write_text(before)
+    assert "has changed since" not in journey.run("data_loader_kfold.py")
+
+
 def test_a_missing_report_is_drawn_again(journey):
     report = journey.folder / "results/demo/report.html"
     before = report.read_bytes()

@@ -22,6 +22,7 @@ import numpy as np
 from stenoscope.csv_files import to_csv
 from stenoscope.dataset.box_files import ClipNames, coco_marks, csv_marks, cvat_marks, entries_of
 from stenoscope.dataset.catalogue import in_frame
+from stenoscope.dataset.identity import fit_names
 from stenoscope.errors import DatasetError
 from stenoscope.imaging.inventory import Source
 from stenoscope.records import FRAME_SIZE
@@ -59,25 +60,35 @@ def read_truth(path: str | Path, sources: Iterable[Source] = ()) -> dict[str, di
     ----------
     path : path
     sources : iterable of Source
-        The clips that names of images in COCO and CVAT files may mean.
+        The clips: what names of images in COCO and CVAT files may mean, and how ids are written.
 
     Raises
     ------
     DatasetError
-        If the file can't be read, has another schema, or a box is not four numbers with x0 < x1 and y0 < y1.
+        If the file can't be read, has another schema, names a clip in two ways, or a box is not four numbers
+        with x0 < x1 and y0 < y1.
     """
-    path = Path(path)
+    path, sources = Path(path), list(sources)
+    entries = _entries(path, sources)
+    names = fit_names(entries, [source.clip_id for source in sources])
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DatasetError(f"{path} names clip {twice[0]!r} in two ways.", "each clip once", "merge them.")
+    return _checked(dict(zip(names, entries.values(), strict=True)), path)
+
+
+def _entries(path: Path, sources: list[Source]) -> dict[str, dict]:
+    """The entries as the file names them."""
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        return _checked(entries_of(csv_marks(path)), path)
+        return entries_of(csv_marks(path))
     try:
         if suffix == ".xml":
-            return _checked(entries_of(cvat_marks(path, ClipNames(sources))), path)
+            return entries_of(cvat_marks(path, ClipNames(sources)))
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise DatasetError(f"{path} can't be read: {problem}.", _EXPECTED) from problem
     if isinstance(content, dict) and "images" in content and "annotations" in content:
-        return _checked(entries_of(coco_marks(content, path, ClipNames(sources))), path)
+        return entries_of(coco_marks(content, path, ClipNames(sources)))
     if (
         not isinstance(content, dict)
         or content.get("schema") != "stenoscope/truth"
@@ -89,7 +100,7 @@ def read_truth(path: str | Path, sources: Iterable[Source] = ()) -> dict[str, di
         raise DatasetError(f"{path} has no object 'clips' of objects.", _EXPECTED)
     if "pixels" in content:
         clips = {clip_id: {"pixels": content["pixels"], **clip} for clip_id, clip in clips.items()}
-    return _checked(clips, path)
+    return clips
 
 
 def truth_text(clips: dict[str, dict]) -> str:
@@ -151,7 +162,9 @@ def fit_boxes(
             lesion["box"] = box
         else:
             continue
-        lesions.append(lesion)
+        fits = lesion.get("boxes") or [lesion.get("box")]
+        if any(fits.values() if isinstance(fits, dict) else fits):
+            lesions.append(lesion)
     return lesions, faults
 
 

@@ -5,6 +5,7 @@ before, has done so (see `outcomes`). A clip that can't be used is quarantined w
 the others.
 """
 
+import shlex
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -102,6 +103,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     spare = {*KEPT, *Outcomes.spared(output)}
     if Path(settings.keyframes).resolve() == (output / TABLE).resolve():
         spare.add(TABLE)  # handwork, until the table that takes its place is written
+    elif not settings.overwrite:
+        _refuse_edits(output)
     finished = claims.claim(output, "keyframes", settings, inputs, settings.overwrite, spare)
     content.keep()
     if finished:
@@ -180,6 +183,22 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         )
         outcomes.clean()
     _show(settings, output, bool(labels))
+
+
+def _refuse_edits(output: Path) -> None:
+    """Stop where the table of a finished run was changed by hand, before somebody has it overwritten."""
+    try:
+        manifest = provenance.read_manifest(output, "keyframes", "")
+        if provenance.sha256_file(output / TABLE) == manifest["outputs"][TABLE]:
+            return
+    except (DatasetError, OSError, KeyError):  # the claim tells what is wrong
+        return
+    raise DatasetError(
+        f"{output / TABLE} was changed since step 1 wrote it.",
+        "the table as it was, or the flag that reads it",
+        f"if you corrected key frames, add --keyframes {shlex.quote(str(output / TABLE))} --overwrite; to "
+        "discard the change, --overwrite alone.",
+    )
 
 
 def _hash_of(origin: Path | str, content) -> str:

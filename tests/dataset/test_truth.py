@@ -100,3 +100,22 @@ def test_other_programs_boxes_are_read(tmp_path, name, text):
     assert truth == {
         "p1/c1": {"pixels": "frame", "lesions": [{"kind": "focal", "boxes": {"12": [10, 20, 30, 40]}}]}
     }
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_ids_are_compared_in_one_unicode_form(tmp_path, suffix):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    path = tmp_path / f"truth.{suffix}"
+    lines = f"clip_id,frame,x0,y0,x1,y1\n{composed},,1,2,3,4\n"
+    path.write_text(lines if suffix == "csv" else truth_text({composed: {"lesions": [{"box": BOX}]}}))
+    source = Source(tmp_path / decomposed, decomposed, "dicom", decomposed)
+    found = read_truth(path, [source])
+    assert list(found) == [decomposed] and found[decomposed]["lesions"][0]["box"] == BOX
+
+
+def test_a_clip_under_two_forms_of_its_name_is_refused(tmp_path):
+    entry = {"lesions": [{"box": BOX}]}
+    (tmp_path / "truth.json").write_text(truth_text({"caf\u00e9 ": entry, "cafe\u0301": entry}))
+    source = Source(tmp_path / "a", "caf\u00e9", "dicom", "a")
+    with pytest.raises(DatasetError, match="in two ways"):
+        read_truth(tmp_path / "truth.json", [source])

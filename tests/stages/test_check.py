@@ -367,3 +367,19 @@ def test_a_machine_that_does_not_see_a_clip_says_so(settings, folder):
     unseen = replaced(source, path=source.path.with_name("elsewhere.dcm"))
     with pytest.raises(UnseenError, match="does not see"):
         check_worker.survey((unseen, (), False), str, "opacification")
+
+
+def test_boxes_that_fit_no_clip_are_a_warning(settings, tmp_path, capsys):
+    lines = ["clip_id,frame,x0,y0,x1,y1", "a,,1,2,30,40", "ghost,0,1,2,3,4", "b,9,1,2,3,4"]
+    (tmp_path / "boxes.csv").write_text("\n".join(lines))
+    check(replaced(settings, truth=str(tmp_path / "boxes.csv")))
+    said = " ".join(capsys.readouterr().out.split())
+    told = "boxes for 1 clip; 1 id unknown; 1 box of a frame that its clip does not have."
+    assert f"WARNING {told} (ghost: no clip has this id, b frame 9: the clip has 2 frames)" in said
+
+
+def test_faults_of_corrected_key_frames_stop_step_one(settings, tmp_path, capsys):
+    (tmp_path / "hand.csv").write_text("clip_id,keyframes\nghost,0 0 0 1 1\nb,0 0 1 1 2\n")
+    assert check(replaced(settings, keyframes=str(tmp_path / "hand.csv"))) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "hand.csv has 2 faults: line 2: there is no clip 'ghost'; line 3, clip b: frame 2" in said

@@ -126,7 +126,11 @@ def test_its_own_table_with_a_changed_row_is_a_file_of_corrections(lab, read):
     own = lab / "out/keyframes.csv"
     text = own.read_text()
     frames = pd.read_csv(own, index_col="clip_id").at["p003_c1", "keyframes"]
-    own.write_text(text.replace(f",{frames}\n", ",0 1 2 3 4\n") if text.count(frames) == 1 else "")
+    assert text.count(frames) == 1
+    own.write_text(text.replace(f",{frames}\n", ",0 1 2 3 4\n"))
+    with pytest.raises(DatasetError, match="was changed since step 1") as problem:
+        run(lab)
+    assert f"--keyframes {own} --overwrite" in problem.value.fix
     table = run(lab, overwrite=True, keyframes=str(own))
     assert read == ["p003_c1"]
     assert table["method"].tolist() == ["opacification", "opacification", "corrected"]
