@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw one key frame in all its 25 variants: results/augment/sheet.png.
+"""Draw one key frame in its 25 variants and as training sees it: results/augment/*.png.
 
 example:
   python augment.py --input data/keyframes --clip p001_c1

@@ -36,6 +36,7 @@ from stenoscope.stages.ensemble import (
 from stenoscope.stages.explain import drawn_methods, lesion_boxes
 from stenoscope.vesselness.combined import vessel_mask
 from stenoscope.vesselness.hessian import vesselness
+from stenoscope.vesselness.overlays import clear_field
 
 
 def annotated(clips: ClipSet, limit: int) -> list[int]:
@@ -65,12 +66,14 @@ def measure(models: list, trained: TrainingSettings, clips: ClipSet, chosen: lis
         keyframe = max(known, key=lambda k: probabilities[k])
         boxes = lesion_boxes(clips, clip, keyframe)
         clip_id = clips.clip_ids[clip]
+        inside = clear_field(frames)
         ids = {"patient_id": clips.patient_ids[clip] or clip_id, "clip_id": clip_id}
         for method in drawn_methods(trained):
             heatmap = ensemble_maps(models, images[keyframe : keyframe + 1], method, trained)[0]
-            rows.append({**ids, "method": method, **score_clip(heatmap, boxes)._asdict()})
+            rows.append({**ids, "method": method, **score_clip(heatmap, boxes, inside=inside)._asdict()})
         frame = frames[keyframe]
-        for name, score in score_baselines(vessel_mask(frame), vesselness(frame), boxes).items():
+        found = score_baselines(vessel_mask(frame), vesselness(frame), boxes, inside=inside)
+        for name, score in found.items():
             rows.append({**ids, "method": name, **score._asdict()})
     return pd.DataFrame(rows)
 

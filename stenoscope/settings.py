@@ -149,14 +149,16 @@ class FoldSettings:
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """Draw one key frame in all its variants."""
+    """Draw one key frame in all its variants, and as training sees it."""
 
     input: str = "data/keyframes"
     """Folder that step 1 wrote."""
     output: str = "results/augment"
-    """Folder to write sheet.png to."""
+    """Folder to write sheet.png and training.png to."""
     clip: str = ""
-    """Clip to draw; empty = the first one."""
+    """Clip to draw; empty = the first normal one: only those get twins with a synthetic narrowing."""
+    preset: str = "cpu"
+    """Preset whose training images training.png shows: crops, flips, shifts, synthetic narrowings."""
     keyframe: int = 2
     """Which of its five key frames, 0 to 4."""
 

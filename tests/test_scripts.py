@@ -140,7 +140,8 @@ def test_a_check_verifies_without_making_anything_else(cohort):
 
 def test_augment_draws_its_sheet(prepared):
     prepared.run("augment.py")
-    assert prepared.files("results/augment")["sheet.png"].startswith(b"\x89PNG")
+    for name in ("sheet.png", "training.png"):
+        assert prepared.files("results/augment")[name].startswith(b"\x89PNG")
 
 
 def test_step_three_writes_what_the_readme_names(journey):

@@ -1,4 +1,7 @@
-"""Draw one key frame in all its variants."""
+"""Draw one key frame in all its variants, and as training sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -53,6 +56,81 @@ def draw_sheet(frame: np.ndarray, title: str = "") -> np.ndarray:
     x, y = _LEFT + column * step, _TOP + line * step
     draw.rectangle((x - 4, y - 4, x + _CELL + 3, y + _CELL + 3), outline=_ACCENT, width=4)
     return np.asarray(sheet)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One image of the training, and its twin.
+
+    Attributes
+    ----------
+    image : ndarray, uint8, shape (rows, cols)
+    captions : tuple of str
+        What was done to the frame, a line each.
+    twin : ndarray, uint8, shape (rows, cols), or None
+        The same image with a synthetic narrowing; None where there is no twin.
+    place : tuple of float or None
+        Row and column of the narrowing in the twin; None where no vessel was found.
+    """
+
+    image: np.ndarray = field(repr=False)
+    captions: tuple[str, ...]
+    twin: np.ndarray | None = field(default=None, repr=False)
+    place: tuple[float, float] | None = None
+
+
+def draw_training(seen: Sequence[Seen], title: str, notes: Sequence[str]) -> np.ndarray:
+    """A key frame in several epochs of a training, five a line, each above its twin.
+
+    Parameters
+    ----------
+    seen : sequence of Seen
+        Of an epoch each, in their order.
+    title : str
+    notes : sequence of str
+        Lines under the title.
+
+    Returns
+    -------
+    ndarray, uint8, shape (rows, cols, 3)
+        RGB picture. A ring marks the narrowing of a twin.
+    """
+    columns, text_height = 5, 80
+    twins = any(one.twin is not None for one in seen)
+    band = (_CELL + text_height) + (_CELL + 30 if twins else 0) + _GAP
+    lines = -(-len(seen) // columns)
+    top = 62 + 20 * len(notes) + 14
+    sheet = Image.new("RGB", (2 * _MARGIN + columns * (_CELL + _GAP) - _GAP, top + lines * band), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    large, small = ImageFont.load_default(26), ImageFont.load_default(15)
+    draw.text((_MARGIN, 22), title, font=large, fill=_INK)
+    for line, note in enumerate(notes):
+        draw.text((_MARGIN, 60 + 20 * line), note, font=small, fill=_QUIET)
+    for epoch, one in enumerate(seen):
+        line, column = divmod(epoch, columns)
+        x, y = _MARGIN + column * (_CELL + _GAP), top + line * band
+        for text_line, caption in enumerate((f"epoch {epoch + 1}", *one.captions)):
+            draw.text((x, y + 18 * text_line), caption, font=small, fill=_QUIET if text_line else _INK)
+        y += text_height
+        sheet.paste(_cell(one.image), (x, y))
+        if one.twin is None:
+            continue
+        y += _CELL + 6
+        sheet.paste(_cell(one.twin), (x, y))
+        factor = _CELL / one.twin.shape[0]
+        caption = "twin: no vessel to narrow was found"
+        if one.place is not None:
+            row, col = y + (one.place[0] + 0.5) * factor, x + (one.place[1] + 0.5) * factor
+            shown = x <= col < x + _CELL and y <= row < y + _CELL
+            caption = "twin, abnormal: narrowed " + ("in the ring" if shown else "outside the image")
+            if shown:
+                draw.ellipse((col - 14, row - 14, col + 14, row + 14), outline=_ACCENT, width=2)
+        draw.text((x, y + _CELL + 2), caption, font=small, fill=_INK)
+    return np.asarray(sheet)
+
+
+def _cell(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(cv2.resize(image, (_CELL, _CELL), interpolation=cv2.INTER_AREA))
 
 
 def _draw_position(draw: ImageDraw.ImageDraw, x: int, y: int, row: int, col: int) -> None:

@@ -7,6 +7,7 @@ equally likely), the centre-lines of its widest vessels, and the vesselness.
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -36,7 +37,26 @@ class ClipScore(NamedTuple):
     distance: float
 
 
-def score_clip(heatmap: np.ndarray, boxes: np.ndarray, margin: int = MARGIN) -> ClipScore:
+def peak_pixels(heatmap: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+    """Where a map has its maximum, bool (rows, cols); True at several pixels if they share it.
+
+    Parameters
+    ----------
+    heatmap : ndarray, float, shape (rows, cols)
+    inside : ndarray, bool, shape (rows, cols), optional
+        Where the maximum may lie (see `vesselness.overlays.clear_field`): the highest peak that lies there.
+        The slope of a peak elsewhere is none, unless the map does nothing but slope.
+    """
+    if inside is None or inside.all():
+        return heatmap == heatmap.max()
+    peaks = inside & (heatmap >= cv2.dilate(heatmap, np.ones((3, 3), np.uint8)))
+    allowed = peaks if peaks.any() else inside
+    return allowed & (heatmap == heatmap[allowed].max())
+
+
+def score_clip(
+    heatmap: np.ndarray, boxes: np.ndarray, margin: int = MARGIN, inside: np.ndarray | None = None
+) -> ClipScore:
     """Compare a map with the lesion boxes of its clip.
 
     Parameters
@@ -47,6 +67,8 @@ def score_clip(heatmap: np.ndarray, boxes: np.ndarray, margin: int = MARGIN) -> 
         Lesions as ``[x0, y0, x1, y1]``, pixels, half-open; at least one reaches into the frame.
     margin : int
         Pixels added on each side of a box for `hit` only.
+    inside : ndarray, bool, shape (rows, cols), optional
+        The field of view, as in `peak_pixels`; evidence elsewhere does not count.
 
     Returns
     -------
@@ -82,31 +104,37 @@ def score_clip(heatmap: np.ndarray, boxes: np.ndarray, margin: int = MARGIN) -> 
         raise DatasetError(
             f"A heatmap of shape {heatmap.shape}, or not finite.", "finite numbers (512, 512)", ""
         )
-    inside = box_mask(boxes, heatmap.shape)
-    if not inside.any():
+    lesion = box_mask(boxes, heatmap.shape)
+    if not lesion.any():
         raise DatasetError(
             f"No box reaches into the frame: {boxes.tolist()}.",
             "boxes [x0, y0, x1, y1] within 0 to 512",
             "leave clips without a visible lesion out of the localisation.",
         )
-    peak = heatmap.max()
-    at_peak = heatmap == peak
+    at_peak = peak_pixels(heatmap, inside)
+    peak = heatmap[at_peak][0]
+    if inside is not None:
+        heatmap = np.where(inside, heatmap, np.minimum(heatmap, 0.0))
     near = box_mask(boxes + np.array([-margin, -margin, margin, margin]), heatmap.shape)
     positive = np.maximum(heatmap, 0.0)
-    region = heatmap >= IOU_LEVEL * peak if peak > 0 else np.zeros_like(inside)
+    region = heatmap >= IOU_LEVEL * peak if peak > 0 else np.zeros_like(lesion)
     rows, cols = np.nonzero(at_peak)
     centres = (boxes[:, :2] + boxes[:, 2:] - 1) / 2
     distances = np.hypot(cols[:, None] - centres[:, 0], rows[:, None] - centres[:, 1]).min(axis=1)
     return ClipScore(
         hit=float(near[at_peak].mean()),
-        energy=float(positive[inside].sum() / positive.sum()) if peak > 0 else 0.0,
-        iou=float((region & inside).sum() / (region | inside).sum()),
+        energy=float(positive[lesion].sum() / positive.sum()) if peak > 0 else 0.0,
+        iou=float((region & lesion).sum() / (region | lesion).sum()),
         distance=float(distances.mean()),
     )
 
 
 def score_baselines(
-    vessel_mask: np.ndarray, vesselness: np.ndarray, boxes: np.ndarray, margin: int = MARGIN
+    vessel_mask: np.ndarray,
+    vesselness: np.ndarray,
+    boxes: np.ndarray,
+    margin: int = MARGIN,
+    inside: np.ndarray | None = None,
 ) -> dict[str, ClipScore]:
     """Measures of the null baselines on one clip.
 
@@ -116,7 +144,7 @@ def score_baselines(
         Pixels of vessels; an empty mask counts as "anywhere".
     vesselness : ndarray, float, shape (rows, cols)
         Response of a vessel filter.
-    boxes, margin
+    boxes, margin, inside
         As in `score_clip`.
 
     Returns
@@ -127,7 +155,7 @@ def score_baselines(
         tenth of the vessels' centre-lines: lesions are looked for in vessels of some width.
         ``vesselness_maximum``: points at the strongest vessel response.
     """
-    mask = np.asarray(vessel_mask, dtype=bool)
+    mask = np.asarray(vessel_mask, dtype=bool) & (True if inside is None else inside)
     centre = np.zeros(mask.shape)
     centre[mask.shape[0] // 2, mask.shape[1] // 2] = 1.0
     wide = widest_points(mask)
@@ -135,7 +163,7 @@ def score_baselines(
         points.astype(np.float64) if points.any() else np.ones(mask.shape) for points in (mask, wide)
     )
     maps = (centre, anywhere, wide, vesselness)
-    return {name: score_clip(map_, boxes, margin) for name, map_ in zip(BASELINES, maps, strict=True)}
+    return {name: score_clip(map_, boxes, margin, inside) for name, map_ in zip(BASELINES, maps, strict=True)}
 
 
 def summarise_localisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> dict:

@@ -6,14 +6,20 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from stenoscope.evaluation.localisation import peak_pixels
 from stenoscope.report.colours import OPACITY, overlay, overlay_colours
+from stenoscope.report.panels import NO_RING
 
 _CAPTION, _MARGIN, _BAR = 48, 8, 120  # pixels
 _INK, _QUIET = (238, 239, 242), (170, 174, 183)
 
 
 def overlay_pictures(
-    frames: np.ndarray, heatmaps: np.ndarray, scale: float, captions: Sequence[str]
+    frames: np.ndarray,
+    heatmaps: np.ndarray,
+    scale: float,
+    captions: Sequence[str],
+    inside: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw frames under their heatmaps, above a caption.
 
@@ -26,22 +32,25 @@ def overlay_pictures(
         End of the colour scale, the same for the whole experiment.
     captions : sequence of str
         A line for each frame.
+    inside : ndarray, bool, shape (rows, cols), optional
+        Where a map's maximum is looked for; everywhere by default.
 
     Returns
     -------
     ndarray, uint8, shape (n, rows + 48, cols, 3)
-        RGB. A ring marks the maximum of a map that has positive evidence; under each caption stand a note
-        that this is research, and the colour scale.
+        RGB. A ring marks the maximum of a map that has positive evidence, else the caption says that there is
+        none; under each caption stand a note that this is research, and the colour scale.
     """
     count, rows, cols = frames.shape
     pictures = np.zeros((count, rows + _CAPTION, cols, 3), np.uint8)
     for picture, frame, heatmap, caption in zip(pictures, frames, heatmaps, captions, strict=True):
         picture[:rows] = overlay(frame, heatmap, scale)
-        row, col = np.unravel_index(np.argmax(heatmap), heatmap.shape)
-        if heatmap[row, col] > 0:
+        row, col = np.argwhere(peak_pixels(heatmap, inside))[0]
+        ring = heatmap[row, col] > 0
+        if ring:
             cv2.circle(picture[:rows], (int(col), int(row)), 9, (0, 0, 0), 3, cv2.LINE_AA)
             cv2.circle(picture[:rows], (int(col), int(row)), 9, (255, 255, 255), 1, cv2.LINE_AA)
-        picture[rows:] = _caption(cols, caption, scale)
+        picture[rows:] = _caption(cols, caption if ring else f"{caption}. {NO_RING.capitalize()}.", scale)
     return pictures
 
 

@@ -9,14 +9,18 @@ import pandas as pd
 
 from stenoscope.csv_files import to_csv
 from stenoscope.evaluation.clip_vote import vote
+from stenoscope.evaluation.localisation import peak_pixels
 from stenoscope.report.panels import CLASS_NAMES
 
 CLIPS = "clips.csv"
 
 
-def map_peak(heatmap: np.ndarray) -> dict[str, float | int]:
-    """Maximum of a map, float (rows, cols), and where it lies in the frame, as columns of clips.csv."""
-    row, col = np.unravel_index(np.argmax(heatmap), heatmap.shape)
+def map_peak(heatmap: np.ndarray, inside: np.ndarray | None = None) -> dict[str, float | int]:
+    """Maximum of a map, float (rows, cols), and where it lies in the frame, as columns of clips.csv.
+
+    `inside` is the field of view (see `evaluation.localisation.peak_pixels`).
+    """
+    row, col = np.argwhere(peak_pixels(heatmap, inside))[0]
     value = round(float(heatmap[row, col]), 4)
     return {"heatmap_maximum": value, "heatmap_row": int(row), "heatmap_col": int(col)}
 
@@ -56,6 +60,9 @@ def clips_csv(
     )
     if decisions is not None:
         table = table.merge(decisions[["clip_id", "calibrated", "decision"]], on="clip_id", how="left")
+    for name in ("in_training", "training_clip"):  # of new clips
+        if name in predictions:
+            table[name] = table["clip_id"].map(predictions.groupby("clip_id")[name].first())
     frames = predictions.groupby("clip_id", sort=False)["frame_index"]
     table["key_frames"] = table["clip_id"].map(frames.agg(lambda column: " ".join(map(str, column))))
     table = table.merge(pd.DataFrame(maps), on="clip_id", how="left")

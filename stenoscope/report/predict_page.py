@@ -4,6 +4,9 @@ from os import PathLike
 from pathlib import Path
 from urllib.parse import quote
 
+import pandas as pd
+
+from stenoscope.dataset.problems import count_of
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.evaluation.metrics import THRESHOLD
 from stenoscope.provenance import write_text
@@ -12,12 +15,21 @@ from stenoscope.report.panels import panel_name
 from stenoscope.report.results import (
     DECISIONS,
     HEATMAPS,
+    SEEN,
+    SEEN_PATIENT,
+    UNKNOWN,
+    UNSEEN,
     provenance_rows,
     read_manifest_if_any,
     read_predictions,
     refused_inputs,
 )
 from stenoscope.report.sections import call_of
+
+_NAMED = 10
+"""Most clips that a sentence names; the table has all."""
+
+_SEEN_TEXTS = {SEEN_PATIENT: "its patient", UNSEEN: "no", UNKNOWN: UNKNOWN}
 
 
 def write_predict_report(folder: str | PathLike, experiment: str, method: str) -> Path:
@@ -26,7 +38,8 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
     Parameters
     ----------
     folder : path
-        With ``predictions.csv`` (clip_id, frame_index, probability, and one column ``fold_K`` per model),
+        With ``predictions.csv`` (clip_id, frame_index, probability, one column ``fold_K`` per model, and,
+        of later versions, in_training and training_clip),
         and, where they exist, ``decisions.csv`` (clip_id, calibrated, decision),
         ``heatmaps/<clip>.<method>.png`` and ``.gif``, ``intake.csv`` and ``manifest.json``.
     experiment : str
@@ -46,6 +59,8 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
     clips = vote(predictions.assign(fold=0, patient_id="", label=-1))
     calibrated = (folder / DECISIONS).exists()
     decided = read_predictions(folder, DECISIONS).set_index("clip_id") if calibrated else None
+    known = "in_training" in predictions
+    training = predictions.groupby("clip_id")[["in_training", "training_clip"]].first() if known else None
     images = Images(folder)
     cases = []
     for row in clips.itertuples():
@@ -59,6 +74,7 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
                 "exact": f"{row.probability:.6f}",
                 "decision": decided.at[row.clip_id, "decision"] if calibrated else None,
                 "calibrated": f"{decided.at[row.clip_id, 'calibrated']:.2f}" if calibrated else None,
+                "in_training": _seen_text(training.loc[row.clip_id]) if known else "",
                 "models": [f"{value:.2f}" for value in values],
                 "model_xs": [_strip_x(value) for value in values],
                 "mean_x": _strip_x(row.probability),
@@ -84,6 +100,8 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
         calibrated=calibrated,
         threshold=THRESHOLD,
         cases=cases,
+        training_known=known,
+        training_note=training_note(predictions) if known else "",
         method=method,
         omitted=images.omitted_note(),
         refused=refused_inputs(folder),
@@ -91,6 +109,34 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
     )
     write_text(folder / REPORT, page)
     return folder / REPORT
+
+
+def training_note(predictions: pd.DataFrame) -> str:
+    """A sentence on the clips of a prediction that are known from the training; empty where none is.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        With clip_id and in_training.
+    """
+    clips = predictions.drop_duplicates("clip_id")
+    state, total = clips["in_training"], len(clips)
+    if (state == UNKNOWN).all():
+        return "Not known whether clips were in the training data: the experiment has no trained_on.csv."
+    sentences = []
+    for value, what in ((SEEN, "in the training data"), (SEEN_PATIENT, "of patients in the training data")):
+        names = clips.loc[state == value, "clip_id"].tolist()
+        if names:
+            are = "was {}: its probability is" if len(names) == 1 else "were {}: their probabilities are"
+            some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+            sentences.append(
+                f"{len(names)} of {count_of(total, 'clip')} {are.format(what)} optimistic ({some})."
+            )
+    return " ".join(sentences)
+
+
+def _seen_text(row: pd.Series) -> str:
+    return f"yes: {row.training_clip}" if row.in_training == SEEN else _SEEN_TEXTS[row.in_training]
 
 
 def _strip_x(probability: float) -> float:

@@ -28,6 +28,10 @@ INNER = "inner.csv"
 """Predictions of a fold's model on the patients held out of its training, in `fold_K/`."""
 
 
+SEEN, SEEN_PATIENT, UNSEEN, UNKNOWN = "clip", "patient", "no", "not known"
+"""Column `in_training` of a prediction: whether the clip, or its patient, was in the training data."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A finished experiment, as read from its folder by `read_experiment`."""

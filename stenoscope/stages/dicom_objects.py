@@ -20,6 +20,7 @@ from stenoscope.export.pictures import overlay_pictures
 from stenoscope.imaging.dicom_header import open_dicom, reporting
 from stenoscope.imaging.intake import Source
 from stenoscope.records import Clip, KeyframeChoice
+from stenoscope.vesselness.overlays import clear_field
 
 WARNING = (
     "NOT PSEUDONYMISED: these files carry the patient's name, id and study from the headers of their "
@@ -102,7 +103,7 @@ class DicomFolder:
             f"Frame {frame + 1}: evidence for abnormal by {method}, probability {probability:.2f}"
             for frame, probability in zip(choice.keyframes, probabilities, strict=True)
         ]
-        pictures = overlay_pictures(frames, maps, scale, captions)
+        pictures = overlay_pictures(frames, maps, scale, captions, clear_field(frames))
         try:
             with reporting(source.path, "making DICOM objects that refer to it"):
                 header = _read_header(source.path)

@@ -6,7 +6,7 @@ import numpy as np
 import yaml
 
 from stenoscope import provenance
-from stenoscope.cli import say
+from stenoscope.cli import progress, say
 from stenoscope.commands import train_again
 from stenoscope.folds.files import fold_folders
 from stenoscope.settings import TrainingSettings
@@ -34,9 +34,13 @@ def load_models(experiment: Path, trained: TrainingSettings, threads: int) -> li
     where = prepare(threads, trained.seed)
     from stenoscope.models.classifier import load_classifier
 
-    folders = fold_folders(experiment)
+    folders, models = fold_folders(experiment), []
     say(f"Loading the {len(folders)} models of {experiment} ({where}) ...")
-    return [load_classifier(folder / "model.keras") for folder in folders]
+    with progress("models", len(folders)) as step:
+        for folder in folders:
+            models.append(load_classifier(folder / "model.keras"))
+            step()
+    return models
 
 
 def network_input(frames: np.ndarray, trained: TrainingSettings) -> np.ndarray:

@@ -29,6 +29,7 @@ from stenoscope.report.results import DECISIONS, read_predictions
 from stenoscope.settings import TrainingSettings
 from stenoscope.vesselness.combined import vessel_mask
 from stenoscope.vesselness.hessian import vesselness
+from stenoscope.vesselness.overlays import clear_field
 
 MAPS = "maps"
 """Folder of a fold's maps: `<method>.npy` with the rows of `clips.npy`, and what belongs to them."""
@@ -132,7 +133,7 @@ def _check_randomised(model, clips: ClipSet, fold, keyframe, layer: str, setting
             with randomised(model, part, [settings.seed, fold.number, draw]):
                 maps = evidence(model, images, settings.heatmap, layer)
             alike.append(similarity(trained, maps))
-            hits.append([_hit(one, lesion_boxes(clips, *pair)) for pair, one in zip(some, maps, strict=True)])
+            hits.append([_hit(one, clips, *pair) for pair, one in zip(some, maps, strict=True)])
         for number, (clip, _) in enumerate(some):
             values = {
                 "similarity": np.mean(alike, axis=0)[number],
@@ -145,8 +146,10 @@ def _check_randomised(model, clips: ClipSet, fold, keyframe, layer: str, setting
     return pd.DataFrame(rows)
 
 
-def _hit(heatmap: np.ndarray, boxes: np.ndarray) -> float:
-    return score_clip(in_frame(heatmap), boxes).hit if len(boxes) else np.nan
+def _hit(heatmap: np.ndarray, clips: ClipSet, clip: int, keyframe: int) -> float:
+    boxes = lesion_boxes(clips, clip, keyframe)
+    inside = clear_field(keyframes_of(clips, clip))
+    return score_clip(in_frame(heatmap), boxes, inside=inside).hit if len(boxes) else np.nan
 
 
 def _shrink(heatmap: np.ndarray) -> np.ndarray:
@@ -225,10 +228,12 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
             if not len(boxes):
                 continue
             ids = {"patient_id": clips.patient_ids[clip], "clip_id": clips.clip_ids[clip]}
-            rows.append({**ids, "method": map_title(name), **score_clip(heatmap, boxes)._asdict()})
+            inside = clear_field(keyframes_of(clips, clip))
+            score = score_clip(heatmap, boxes, inside=inside)
+            rows.append({**ids, "method": map_title(name), **score._asdict()})
             if name == settings.heatmap:
                 frame = clips.frames[KEYFRAMES_PER_CLIP * clip + keyframe]
-                found = score_baselines(vessel_mask(frame), vesselness(frame), boxes)
+                found = score_baselines(vessel_mask(frame), vesselness(frame), boxes, inside=inside)
                 for baseline, score in found.items():
                     baselines.append({**ids, "method": baseline, **score._asdict()})
     return pd.DataFrame(rows + baselines)[list(COLUMNS)].round(6) if rows else None
@@ -257,7 +262,8 @@ def write_clips_table(
     for clip in maps:
         keyframe, heatmap = maps[clip]
         shown = {"shown_frame": int(clips.keyframes[clip, keyframe]), "heatmap": settings.heatmap}
-        rows.append({"clip_id": clips.clip_ids[clip], **shown, **map_peak(heatmap)})
+        peak = map_peak(heatmap, clear_field(keyframes_of(clips, clip)))
+        rows.append({"clip_id": clips.clip_ids[clip], **shown, **peak})
     decided = read_predictions(experiment, DECISIONS) if (experiment / DECISIONS).exists() else None
     provenance.write_text(experiment / CLIPS, clips_csv(predictions, rows, decided))
 
@@ -312,10 +318,9 @@ def draw_heatmaps(
                 clip, call = index_of[clip_id], calls.loc[clip_id]
                 keyframe, heatmap = maps[clip]
                 frame = clips.frames[KEYFRAMES_PER_CLIP * clip + keyframe]
-                boxes = lesion_boxes(clips, clip, keyframe)
-                return Case(
-                    clip_id, frame, heatmap, call.probability, int(call.decision), int(call.label), boxes
-                )
+                of_call = call.probability, int(call.decision), int(call.label)
+                boxes, inside = lesion_boxes(clips, clip, keyframe), clear_field(keyframes_of(clips, clip))
+                return Case(clip_id, frame, heatmap, *of_call, boxes, inside)
 
             for clip_id in calls.index:
                 panel = draw_panel(case(clip_id), scale, map_title(name))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope import __version__, locks, provenance
-from stenoscope.cli import finish, say
+from stenoscope.cli import finish, progress, say
 from stenoscope.errors import SettingsError
 from stenoscope.export.extras import extra
 from stenoscope.phantom.clip import simulate_clip
@@ -60,13 +60,18 @@ def export(settings: ExportSettings) -> None:
     cells = models[0].get_layer("pooling").input.shape[1]
     # The crops of `area_weights` start at the left, the centre and the right.
     crop = area_weights(trained.image_size)[1]
-    network = ensemble_network(models, crop, _place(cells, trained.image_size), trained.mirrored_test)
-    frames = _frames_to_check(trained.seed)
     path = output / FILE
-    with provenance.atomic_path(path) as temporary:
-        say("Writing the ONNX file ...")
+    say("Writing the ONNX file, then checking it against the models ...")
+    with provenance.atomic_path(path) as temporary, progress("export", 4) as step:
+        network = ensemble_network(models, crop, _place(cells, trained.image_size), trained.mirrored_test)
+        step()
         write_onnx(network, temporary, _properties(experiment, manifest, trained, cells))
-        differences = _differences(run_onnx(temporary, frames), models, frames, trained)
+        step()
+        frames = _frames_to_check(trained.seed)
+        found = run_onnx(temporary, frames)
+        step()
+        differences = _differences(found, models, frames, trained)
+        step()
         if max(differences.values()) > settings.tolerance:
             raise SettingsError(
                 f"{path} would differ from the models: {_said(differences)}.",

@@ -1,8 +1,7 @@
 """Apply a finished experiment to new clips: the ensemble of its folds."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +21,9 @@ from stenoscope.imaging.inventory import IntakeRow
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import Clip, KeyframeChoice
-from stenoscope.report.panels import Case, draw_panel, encode_gif, encode_png, panel_name
-from stenoscope.report.predict_page import write_predict_report
+from stenoscope.report.animation import encode_gif
+from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
+from stenoscope.report.predict_page import training_note, write_predict_report
 from stenoscope.settings import PredictSettings, TrainingSettings
 from stenoscope.stages.cohort import AUTO, CRASHED, check_method, choose_method
 from stenoscope.stages.decide import decide_new_clips
@@ -36,7 +36,10 @@ from stenoscope.stages.ensemble import (
     read_experiment,
 )
 from stenoscope.stages.explain import drawn_methods
+from stenoscope.stages.named_paths import below, common_names, distinct
 from stenoscope.stages.predict_worker import Job, read_clip
+from stenoscope.stages.trained_on import TrainedOn
+from stenoscope.vesselness.overlays import clear_field
 
 _MADE = (
     provenance.MANIFEST, "intake.csv", "predictions.csv", "decisions.csv", CLIPS, "report.html", "heatmaps",
@@ -51,7 +54,8 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
 
     Each clip's probability is the mean over the folds' models, its heatmap the mean of their maps on the
     key frame of the highest mean probability. Where the experiment held patients out to calibrate on, each
-    clip is also called normal, abnormal or uncertain (`decisions.csv`). Clips that can't be read are listed
+    clip is also called normal, abnormal or uncertain (`decisions.csv`). Clips that the models were trained on
+    are named. Clips that can't be read are listed
     in `intake.csv`.
 
     Parameters
@@ -75,6 +79,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     dicom = DicomFolder(output / "dicom", experiment.name) if settings.dicom else None
     pseudonym = Pseudonymizer(settings.pseudonym_key)
     jobs, rows, layouts = _discover_all(paths, settings)
+    trained_on = TrainedOn(experiment)
     models = load_models(experiment, trained, settings.threads)
     tables, peaks = [], []
     work = partial(read_clip, pseudonym=pseudonym)
@@ -88,9 +93,11 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
             rows.append(row)
             if clip is not None:
                 probabilities, keyframe, maps, shown = _apply(models, clip, choice, trained, settings.dicom)
-                tables.append(_table(clip.clip_id, choice, probabilities))
+                seen = trained_on.find(clip.frames, clip.patient_id)
+                tables.append(_table(clip.clip_id, choice, probabilities).assign(**seen))
+                inside = clear_field(clip.frames[list(choice.keyframes)])
                 frame = {"shown_frame": choice.keyframes[keyframe], "heatmap": trained.heatmap}
-                peaks.append({"clip_id": clip.clip_id, **frame, **map_peak(maps[trained.heatmap])})
+                peaks.append({"clip_id": clip.clip_id, **frame, **map_peak(maps[trained.heatmap], inside)})
                 scales = manifest["heatmap_scales"]
                 _draw(output, clip, choice, keyframe, maps, tables[-1], scales)
                 if dicom is not None:
@@ -131,33 +138,21 @@ def _discover_all(
 ) -> tuple[list[Job], list[IntakeRow], list[str]]:
     """Clips of all paths, rows of what is none, and each path's layout.
 
-    A clip id that two paths share gets the path's name in front.
+    Clip ids and paths are those below the folder that all paths have in common.
     """
-    jobs: list[tuple[Path, Job]] = []
+    jobs: list[Job] = []
     rows, layouts = [], []
-    for path in map(Path, paths):
+    names = common_names(paths)
+    for path, name in zip(map(Path, paths), names, strict=True):
         layout, data = open_layout(path, settings.layout)
         if settings.layout == AUTO and layout != PLAIN:
             say(f"{path} is laid out as {LAYOUTS[layout].title}.")
         method = choose_method(settings.method, layout, data)
         for source in data.inventory.sources:
-            jobs.append((path, (source, method, data.keyframes.get(source.clip_id, ()))))
-        rows += data.inventory.rows
+            jobs.append((below(source, name), method, data.keyframes.get(source.clip_id, ())))
+        rows += [below(row, name) for row in data.inventory.rows]
         layouts.append(layout)
-    ids = Counter(job[0].clip_id for _, job in jobs)
-    named = []
-    for path, (source, *how) in jobs:
-        if ids[source.clip_id] > 1:
-            source = replace(source, clip_id=f"{path.resolve().name}/{source.clip_id}")
-        named.append((source, *how))
-    again = {clip_id for clip_id, count in Counter(job[0].clip_id for job in named).items() if count > 1}
-    if again:
-        raise DatasetError(
-            f"The same clip is named twice: {', '.join(sorted(again)[:5])}.",
-            "every clip once",
-            "name each path once.",
-        )
-    return named, rows, layouts
+    return distinct(jobs), rows, layouts
 
 
 def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSettings, all_maps: bool):
@@ -204,12 +199,14 @@ def _draw(
     sheet = draw_sheet(clip.frames, choice, clip.clip_id)
     provenance.write_image(output / "sheets" / f"{provenance.file_name(clip.clip_id)}.png", sheet)
     call = vote(table.assign(fold=0, patient_id="", label=0)).iloc[0]
-    folder = output / "heatmaps"
+    folder, shown = output / "heatmaps", choice.keyframes[keyframe]
+    inside = clear_field(clip.frames[list(choice.keyframes)])
+    frames, time = clip.frames, clip.frame_time_ms
     for method, heatmap in maps.items():
-        frame = clip.frames[choice.keyframes[keyframe]]
-        case = Case(clip.clip_id, frame, heatmap, float(call.probability), int(call.decision))
+        called = float(call.probability), int(call.decision)
+        case = Case(clip.clip_id, frames[shown], heatmap, *called, inside=inside)
         panel = encode_png(draw_panel(case, scales[method], method))
-        gif = encode_gif(clip.frames, heatmap, scales[method], clip.frame_time_ms, choice.keyframes)
+        gif = encode_gif(frames, case, scales[method], method, choice.keyframes, shown, time)
         provenance.write_bytes(folder / panel_name(clip.clip_id, method), panel)
         provenance.write_bytes(folder / panel_name(clip.clip_id, method, "gif"), gif)
 
@@ -230,6 +227,8 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
     ]
     if len(calls) > 30:
         rows.append(("...", f"{len(calls) - 30} more in {output / 'predictions.csv'}"))
+    if note := training_note(predictions):
+        rows.append(("training data", note))
     rows += [
         ("report", str(output / "report.html")),
         ("heatmaps", f"{output / 'heatmaps'}/ (PNG and GIF per clip; the GIF lays one frame's map over all)"),

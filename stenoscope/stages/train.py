@@ -36,6 +36,7 @@ from stenoscope.stages.train_worker import (
     table_names,
     write_table,
 )
+from stenoscope.stages.trained_on import write_trained_on
 
 _POLL_SECONDS = 2.0
 
@@ -131,6 +132,7 @@ def end_experiment(
     from stenoscope.stages.decide import decide
     from stenoscope.stages.explain import draw_heatmaps, localise, randomisation, write_clips_table
 
+    write_trained_on(experiment, clips, folds)
     localisation = localise(experiment, clips, settings)
     if localisation is not None:
         write_table(experiment / LOCALISATION, localisation)

@@ -6,6 +6,7 @@ from stenoscope.errors import DatasetError
 from stenoscope.evaluation.localisation import (
     BASELINES,
     box_mask,
+    peak_pixels,
     score_baselines,
     score_clip,
     summarise_localisation,
@@ -173,3 +174,37 @@ def test_what_random_networks_keep_by_hand():
     assert head["magnitude"]["mean"] == pytest.approx(0.4)
     assert head["hit"]["mean"] == pytest.approx(0.5)  # of the two clips whose lesion is known
     assert everything["hit"] is None and everything["similarity"]["ci95"] == pytest.approx([0.1, 0.1])
+
+
+def test_the_maximum_is_that_of_the_highest_peak_in_the_field_of_view():
+    blade, lesion = (50, 20), (300, 200)
+    heatmap = np.zeros((512, 512))
+    for (row, col), height in ((blade, 3.0), (lesion, 1.0)):
+        y, x = np.mgrid[:512, :512]
+        heatmap += height * np.exp(-((y - row) ** 2 + (x - col) ** 2) / 800)
+    inside = np.ones((512, 512), bool)
+    inside[:, :40] = False  # its edge lies on the slope of the blade's peak
+    assert heatmap[50, 40] > heatmap[lesion]
+    assert np.argwhere(peak_pixels(heatmap)).tolist() == [[50, 20]]
+    assert np.argwhere(peak_pixels(heatmap, inside)).tolist() == [[300, 200]]
+    boxes = np.array([[190, 290, 211, 311]])
+    blind, seeing = score_clip(heatmap, boxes), score_clip(heatmap, boxes, inside=inside)
+    assert (blind.hit, seeing.hit, seeing.distance) == (0, 1, 0)
+    assert seeing.energy > blind.energy and seeing.iou > blind.iou
+
+
+def test_a_map_that_only_slopes_has_its_maximum_where_the_field_ends():
+    heatmap = np.tile(np.arange(512.0)[::-1], (512, 1))
+    inside = np.ones((512, 512), bool)
+    inside[:, :40] = False
+    found = peak_pixels(heatmap, inside)
+    assert found[:, 40].all() and found.sum() == 512
+
+
+def test_baselines_know_the_field_of_view():
+    vesselness = point(5, 5) + 0.5 * point(105, 205)  # a blade's edge, a vessel in the box
+    mask, inside = vesselness > 0, np.ones((512, 512), bool)
+    inside[:10] = False
+    blind, seeing = (score_baselines(mask, vesselness, BOX, inside=field) for field in (None, inside))
+    assert (blind["vesselness_maximum"].hit, seeing["vesselness_maximum"].hit) == (0, 1)
+    assert (blind["random_vessel_point"].hit, seeing["random_vessel_point"].hit) == (0.5, 1)

@@ -29,3 +29,16 @@ def test_the_caption_is_part_of_the_picture():
     heatmap = np.zeros((512, 512), np.float32)
     one, other = drawn(heatmap, caption="Frame 1"), drawn(heatmap, caption="Frame 2")
     assert one[512:].max() > 200 and (one[512:] != other[512:]).any() and (one[:512] == other[:512]).all()
+
+
+def test_a_map_without_a_ring_says_why():
+    with_ring, without = (drawn(np.full((512, 512), value, np.float32)) for value in (1.0, -1.0))
+    assert (with_ring[512:] != without[512:]).any()
+
+
+def test_the_ring_stays_in_the_field_of_view():
+    heatmap, inside = np.zeros((512, 512), np.float32), np.ones((512, 512), bool)
+    heatmap[50, 20], heatmap[230, 130], inside[:, :40] = 4.0, 2.0, False
+    frames = np.full((1, 512, 512), 90, np.uint8)
+    picture = overlay_pictures(frames, heatmap[None], 4.0, ["Frame 1"], inside)[0]
+    assert picture[230, 130 + 9].min() > 200 and picture[50, 20 + 9].max() == 90

@@ -9,9 +9,9 @@ from stenoscope.report.panels import (
     Case,
     draw_montage,
     draw_panel,
-    encode_gif,
     encode_png,
     panel_name,
+    ring_of,
 )
 
 
@@ -92,24 +92,17 @@ def test_right_and_wrong_decisions_look_different_in_the_montage(case):
     assert not np.array_equal(right, wrong)
 
 
-def test_the_gif_holds_every_frame_with_the_overlay(case):
-    frames = np.stack([np.full((512, 512), level, np.uint8) for level in (40, 120, 200)])
-    data = encode_gif(frames, case.heatmap, 2.0, frame_time_ms=67, keyframes=[1], size=128)
-    movie = Image.open(io.BytesIO(data))
-    assert movie.n_frames == 3 and movie.info["duration"] == 70 and movie.info["loop"] == 0
-    for number, level in enumerate((40, 120, 200)):
-        movie.seek(number)
-        picture = np.asarray(movie.convert("RGB")).astype(int)
-        assert abs(picture[100:120, 10:30].mean() - level) <= 4 and np.ptp(picture[110, 20]) <= 3
-        red, _, blue = picture[50, 75]  # the map's maximum
-        assert red > 180 and red > blue
-    assert data == encode_gif(frames, case.heatmap, 2.0, 67, [1], 128)
-
-
-def test_the_gif_without_evidence_is_grey(case):
-    frames = np.random.default_rng(0).integers(0, 256, (2, 512, 512), dtype=np.uint8)
-    movie = Image.open(io.BytesIO(encode_gif(frames, case.heatmap * 0 - 1, 2.0, size=64)))
-    assert np.ptp(np.asarray(movie.convert("RGB")).astype(int), axis=2).max() == 0
+def test_the_ring_lies_in_the_field_of_view_or_the_caption_says_why_there_is_none(case):
+    blade = case.heatmap + 3 * np.eye(512, dtype=np.float32)[:, ::-1] * (np.arange(512) < 20)  # lower left
+    inside = np.ones((512, 512), bool)
+    inside[:, :40] = False
+    assert ring_of(replace(case, heatmap=blade))[1] < 20
+    assert ring_of(replace(case, heatmap=blade, inside=inside)) == (200, 300)
+    bare = replace(case, heatmap=case.heatmap - 5)
+    assert ring_of(bare) is None
+    caption = slice(-34, None), slice(894, None)  # of the overlay
+    with_ring, without = draw_panel(case, 2.0, "cam"), draw_panel(bare, 2.0, "cam")
+    assert not np.array_equal(with_ring[caption], without[caption])
 
 
 def test_names_keep_clips_of_folders_apart():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from stenoscope.errors import DatasetError, SettingsError
@@ -30,14 +31,21 @@ def folders(cohort, tmp_path):
     return tmp_path
 
 
-def test_an_id_that_two_paths_share_gets_their_names(folders):
+def test_clips_of_several_paths_are_named_below_their_common_folder(folders):
+    (folders / "lab" / "notes.txt").write_text("no clip")
     jobs, rows, _ = _discover_all([str(folders / "ward"), str(folders / "lab")], PredictSettings())
-    assert [source.clip_id for source, *_ in jobs] == ["ward/clip", "lab/clip", "other"] and rows == []
+    named = [(source.clip_id, source.relative) for source, *_ in jobs]
+    assert named == [
+        ("ward/clip", "ward/clip.dcm"),
+        ("lab/clip", "lab/clip.dcm"),
+        ("lab/other", "lab/other.dcm"),
+    ]
+    assert [row.path for row in rows] == ["lab/notes.txt"]
 
 
 def test_a_clip_named_twice_is_refused(folders):
-    with pytest.raises(DatasetError, match="named twice"):
-        paths = [folders / "ward", folders / "ward" / "clip.dcm", folders / "ward"]
+    with pytest.raises(DatasetError, match=r"named twice: ward/clip\.dcm"):
+        paths = [folders / "ward", folders / "ward" / "clip.dcm", folders / "lab"]
         _discover_all(paths, PredictSettings())
 
 
@@ -60,11 +68,13 @@ def test_each_path_has_its_own_layout_and_method(folders, capsys):
     arcade = write_arcade(folders / "frames")
     jobs, rows, layouts = _discover_all([folders / "ward", arcade], PredictSettings())
     assert [(source.clip_id, *how) for source, *how in jobs] == [
-        ("clip", "opacification", ()),
-        ("train/1", "published", (0,)),
-        ("val/1", "published", (0,)),
+        ("ward/clip", "opacification", ()),
+        ("frames/train/1", "published", (0,)),
+        ("frames/val/1", "published", (0,)),
     ]
-    assert layouts == ["clips", "arcade"] and [row.path for row in rows] == ["stenosis/train/images/2.png"]
+    assert layouts == ["clips", "arcade"] and [row.path for row in rows] == [
+        "frames/stenosis/train/images/2.png"
+    ]
     said = " ".join(capsys.readouterr().out.split())
     assert "frames is laid out as ARCADE" in said and "folder of clips" not in said
     with pytest.raises(DatasetError, match="lesionVideos"):
@@ -122,13 +132,14 @@ def test_stills_are_predicted_and_a_damaged_one_is_listed(unlearned, tmp_path):
     table = pd.read_csv(tmp_path / "out/predictions.csv")
     frames = table.groupby("clip_id")["frame_index"].agg(list).to_dict()
     assert frames == {
-        "14_002_5": [0, 0, 0, 2, 2], "14_003_5": [0, 0, 0, 1, 1], "train/1": [0] * 5, "val/1": [0] * 5,
+        "in/14_002_5": [0, 0, 0, 2, 2], "in/14_003_5": [0, 0, 0, 1, 1], "frames/train/1": [0] * 5,
+        "frames/val/1": [0] * 5,
     }  # fmt: skip
     intake = pd.read_csv(tmp_path / "out/intake.csv", index_col="path")
-    assert intake.at["dataset/14_002_6_0003.bmp", "status"] == "quarantined"
+    assert intake.at["in/dataset/14_002_6_0003.bmp", "status"] == "quarantined"
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["layouts"] == ["kemerovo", "arcade"] and manifest["methods"] == ["published"]
-    assert (tmp_path / "out/heatmaps/train__1.cam.gif").read_bytes().startswith(b"GIF8")
+    assert (tmp_path / "out/heatmaps/frames__train__1.cam.gif").read_bytes().startswith(b"GIF8")
 
 
 def test_a_decoder_that_kills_its_process_costs_its_clip_alone(folders, unlearned, monkeypatch, capsys):
@@ -139,7 +150,7 @@ def test_a_decoder_that_kills_its_process_costs_its_clip_alone(folders, unlearne
     assert table["clip_id"].unique().tolist() == ["another", "other"]
     intake = pd.read_csv(folders / "out" / "intake.csv", index_col="clip_id")
     assert intake["status"].to_dict() == {"another": "ok", "clip": "quarantined", "other": "ok"}
-    assert "crash of the decoder" in intake.at["clip", "reason"]
+    assert "decoder crash" in intake.at["clip", "reason"]
     assert "1 quarantined" in capsys.readouterr().out
 
 
@@ -161,3 +172,46 @@ def test_a_prediction_never_replaces_something_else(folders, unlearned):
     with pytest.raises(DatasetError, match="belongs to 'stenoscope/experiment'"):
         predict.predict([str(folders / "lab")], replaced(unlearned, output=str(experiment)))
     assert (experiment / "manifest.json").read_bytes() == before and (experiment / "heatmaps").exists()
+
+
+def test_clips_of_the_training_are_named_on_page_terminal_and_table(journey, folders, unlearned, capsys):
+    phantom = journey.folder / "data/phantom"
+    recoded = pydicom.dcmread(phantom / "p003_c1.dcm")
+    if recoded.file_meta.TransferSyntaxUID.is_compressed:
+        recoded.decompress()
+    else:
+        recoded.compress(pydicom.uid.RLELossless)
+    recoded.save_as(folders / "lab" / "recoded.dcm")
+    unseen = pydicom.dcmread(phantom / "p004_c1.dcm")
+    if unseen.file_meta.TransferSyntaxUID.is_compressed:
+        unseen.decompress()
+    unseen.PixelData = unseen.pixel_array[:, ::-1].tobytes()
+    unseen.save_as(folders / "lab" / "unseen.dcm")
+    predict.predict([str(folders / "lab")], unlearned)
+    table = pd.read_csv(folders / "out/clips.csv", keep_default_na=False).set_index("clip_id")
+    assert table["in_training"].to_dict() == {
+        "clip": "clip",
+        "other": "clip",
+        "recoded": "clip",
+        "unseen": "no",
+    }
+    assert table["training_clip"].to_dict() == {
+        "clip": "p001_c1", "other": "p002_c1", "recoded": "p003_c1", "unseen": "",
+    }  # fmt: skip
+    told = "3 of 4 clips were in the training data: their probabilities are optimistic (clip, other, recoded)"
+    assert told in " ".join(capsys.readouterr().out.split())
+    page = (folders / "out/report.html").read_text("utf-8")
+    assert told in page and "<td>yes: p003_c1</td>" in page and page.count("<td>no</td>") == 1
+
+
+def test_an_older_experiment_does_not_know_what_it_was_trained_on(folders, unlearned, tmp_path, capsys):
+    old = tmp_path / "old"
+    shutil.copytree(unlearned.experiment, old, ignore=shutil.ignore_patterns("trained_on.csv", "predict"))
+    manifest = json.loads((old / "manifest.json").read_text())
+    del manifest["outputs"]["trained_on.csv"], manifest["sha256"]
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    predict.predict([str(folders / "ward")], replaced(unlearned, experiment=str(old)))
+    table = pd.read_csv(folders / "out/clips.csv", keep_default_na=False)
+    assert table["in_training"].tolist() == ["not known"]
+    assert "Not known whether" in capsys.readouterr().out
+    assert "Not known whether" in (folders / "out/report.html").read_text("utf-8")

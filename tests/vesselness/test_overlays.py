@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stenoscope.vesselness.overlays import burned_in, field_of_view
+from stenoscope.imaging.intake import admit, discover
+from stenoscope.vesselness.overlays import burned_in, clear_field, field_of_view
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +38,43 @@ def test_a_clip_without_either_is_left_whole():
     assert field_of_view(frames).all()
     assert not burned_in(frames).any()
     assert not burned_in(frames[:1]).any()
+
+
+def wedge(column: int, level: float) -> np.ndarray:
+    """Noise with a half-transparent wedge, `level` of the grey level beside it, left of a column."""
+    frames = np.random.default_rng(4).normal(120, 6, (5, 256, 256))
+    frames[:, :, :column] *= level
+    return frames.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_half_transparent_wedge_is_no_clear_field(turns):
+    frames = np.rot90(wedge(48, 0.7), turns, axes=(1, 2))
+    clear = np.rot90(clear_field(frames), -turns)
+    assert field_of_view(frames).all(), "the beam does reach it"
+    assert not clear[:, : 48 + 12].any(), "nor the pixels beside its edge"
+    assert clear[:, 48 + 28 :].all()
+
+
+def test_what_is_no_wedge_is_left(clip):
+    assert clear_field(np.random.default_rng(1).normal(120, 6, (5, 256, 256)).astype(np.uint8)).all()
+    assert clear_field(wedge(48, 1.3)).all(), "brighter towards the side"
+    assert clear_field(wedge(120, 0.7))[:, 130:].all(), "in the middle of the frame"
+    assert clear_field(np.zeros((1, 64, 64), np.uint8)).all()
+    assert not clear_field(clip)[:, :52].any() and clear_field(clip)[:, 80:180].all()
+
+
+def test_blades_over_most_of_the_frame_are_found():
+    frames = np.zeros((5, 256, 256), np.uint8)
+    frames[:, 90:170, 90:170] = np.random.default_rng(3).normal(120, 6, (5, 80, 80)).astype(np.uint8)
+    inside = field_of_view(frames)
+    assert inside[100:160, 100:160].all() and not inside[:80].any() and inside.mean() < 0.12
+
+
+def test_the_edge_of_the_wedge_of_a_real_clip_is_no_clear_field(real_data):
+    source = discover(real_data / "rubo/0002.DCM").sources[0]
+    clip, _ = admit(source, str)
+    clear = clear_field(clip.frames[76:81])
+    assert not clear[:, :56].any(), "the wedge ends at column 45"
+    assert clear[120:380, 80:300].all(), "the artery"
+    assert (clear != clear_field(clip.frames)).mean() < 0.03

@@ -1,0 +1,133 @@
+"""A whole clip under the map of one of its key frames, as a GIF that explains itself."""
+
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from stenoscope.records import FRAME_SIZE
+from stenoscope.report.colours import overlay
+from stenoscope.report.panels import INK, NO_RING, PAPER, QUIET, Case, draw_ring, font, ring_of, shorten
+
+_HEAD, _FOOT, _MARGIN = 30, 58, 10  # pixels
+_GREYS = 80  # of the 256 colours: for the frames where no evidence lies over them
+_LEAST_TIME = 20  # ms: browsers show shorter ones as 100 ms
+
+
+def encode_gif(
+    frames: np.ndarray,
+    case: Case,
+    scale: float,
+    method: str,
+    keyframes: Sequence[int],
+    shown: int,
+    frame_time_ms: float | None = None,
+) -> bytes:
+    """Encode a whole clip with the overlay as an endless GIF.
+
+    Parameters
+    ----------
+    frames : ndarray, uint8, shape (num_frames, 512, 512)
+    case : Case
+        Its map is laid over every frame.
+    scale : float
+        End of the colour scale.
+    method : str
+        Heatmap method, for the legend.
+    keyframes : sequence of int
+        Frames to mark, from 0.
+    shown : int
+        The key frame that the map is of: the ring marks its maximum there.
+    frame_time_ms : float, optional
+        Time between frames; 100 ms if unknown. A GIF knows steps of 10 ms, at least 20: a time in between is
+        met on average.
+
+    Returns
+    -------
+    bytes
+        512 pixels wide: above the picture the clip id and the frame's number, below it a time line on which
+        the key frames are ticks, and what the marks mean. One palette serves all frames.
+    """
+    ring = ring_of(case)
+    legend = _legend(keyframes, shown, method, bool(ring))
+    pictures = []
+    for number, frame in enumerate(frames):
+        picture = overlay(frame, case.heatmap, scale)
+        if ring and number == shown:
+            draw_ring(picture, ring)
+        pictures.append(_page(picture, case.clip_id, number, len(frames), keyframes, legend))
+    palette = _palette(pictures[i] for i in sorted({0, shown, len(pictures) - 1}))
+    indexed = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures]
+    stream = io.BytesIO()
+    indexed[0].save(
+        stream,
+        format="GIF",
+        save_all=True,
+        append_images=indexed[1:],
+        duration=_durations(frame_time_ms or 100, len(frames)),
+        loop=0,
+        optimize=False,
+    )
+    return stream.getvalue()
+
+
+def _palette(pictures: Iterable[Image.Image]) -> Image.Image:
+    """A picture with the palette of all frames: even greys, and what colours some of the frames have.
+
+    One choice from all pixels would spend nearly all on greys.
+    """
+    pixels = np.concatenate([np.asarray(one).reshape(-1, 3) for one in pictures])
+    colours = np.repeat(np.linspace(0, 255, _GREYS).round().astype(np.uint8)[:, None], 3, axis=1)
+    tinted = pixels[np.ptp(pixels, axis=1) > 8]
+    if len(tinted):
+        chosen = Image.fromarray(tinted[None]).quantize(256 - _GREYS).getpalette()
+        colours = np.concatenate([colours, np.reshape(chosen, (-1, 3)).astype(np.uint8)])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours.tobytes())
+    return palette
+
+
+def _durations(frame_time_ms: float, count: int) -> list[int]:
+    """Time of each frame, ms: multiples of 10 whose sum stays within 5 ms of the clip's."""
+    ends = np.rint(np.arange(count + 1) * max(frame_time_ms, _LEAST_TIME) / 10).astype(int) * 10
+    return np.diff(ends).tolist()
+
+
+def _legend(keyframes: Sequence[int], shown: int, method: str, ring: bool) -> tuple[str, str]:
+    numbers = " ".join(str(frame) for frame in dict.fromkeys(keyframes))
+    mark = "ring: its maximum" if ring else NO_RING
+    return (
+        f"ticks and white border: key frames {numbers}",
+        f"colours: {method} of frame {shown}, fixed over all frames; {mark}",
+    )
+
+
+def _page(
+    picture: np.ndarray, clip_id: str, number: int, total: int, keyframes: Sequence[int], legend: tuple
+) -> Image.Image:
+    """One frame with its head and foot, RGB."""
+    page = Image.new("RGB", (FRAME_SIZE, _HEAD + FRAME_SIZE + _FOOT), PAPER)
+    page.paste(Image.fromarray(picture), (0, _HEAD))
+    draw = ImageDraw.Draw(page)
+    count = f"frame {number} of 0 to {total - 1}"
+    right = FRAME_SIZE - _MARGIN
+    draw.text((right, 7), count, font=font(14), fill=INK, anchor="ra")
+    room = int(right - draw.textlength(count, font=font(14))) - 2 * _MARGIN
+    draw.text((_MARGIN, 7), shorten(clip_id, room, 14), font=font(14), fill=INK)
+    bottom = _HEAD + FRAME_SIZE
+    if number in keyframes:
+        draw.rectangle((0, _HEAD, FRAME_SIZE - 1, bottom - 1), outline=INK, width=3)
+        draw.text(
+            (_MARGIN, _HEAD + 8), "key frame", font=font(14), fill=INK, stroke_width=2, stroke_fill=PAPER
+        )
+    place = lambda frame: round(FRAME_SIZE * frame / total)  # noqa: E731
+    draw.rectangle((0, bottom + 8, FRAME_SIZE, bottom + 11), fill=(50, 52, 58))
+    draw.rectangle((0, bottom + 8, place(number + 1) - 1, bottom + 11), fill=QUIET)
+    for frame in keyframes:
+        draw.rectangle(
+            (place(frame), bottom + 3, max(place(frame) + 1, place(frame + 1) - 2), bottom + 15), fill=INK
+        )
+    for line, text in enumerate(legend):
+        draw.text((_MARGIN, bottom + 21 + 17 * line), text, font=font(12), fill=QUIET)
+    return page
