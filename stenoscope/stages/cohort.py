@@ -1,6 +1,7 @@
 """What step 1, its check and `predict` take a folder for: its layout, key-frame method, labels, lesions."""
 
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -266,6 +267,8 @@ def find_corrections(settings: KeyframeSettings, data: Catalogue) -> dict[str, t
 @functools.cache  # once, not for every arm of a study
 def say_if_labels_changed(keyframes: Path) -> None:
     """Say that the file of labels is no longer the one that step 1 read, where it can be compared."""
+    short = Path(os.path.normpath(keyframes))  # another folder where its parent is a link
+    keyframes = short if short.resolve() == keyframes.resolve() else keyframes
     manifest = provenance.read_manifest(keyframes, "keyframes", again(KeyframeSettings, keyframes))
     noted, path = manifest["inputs"].get("labels"), Path(str(manifest["settings"].get("labels_from")))
     if path.is_file() and provenance.sha256_file(path) != noted:
