@@ -15,7 +15,7 @@ import pandas as pd
 
 _IDS = {"clip_id": str, "patient_id": str}  # text, whatever they look like
 
-_FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]|'*[\t\r\n]")
+_FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]|[ ']*[\t\r\n]")
 
 
 def guard(cell: Any) -> Any:

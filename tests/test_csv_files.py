@@ -13,7 +13,21 @@ pytest.importorskip("hypothesis")
 from hypothesis import given
 from hypothesis import strategies as st
 
-HOSTILE = ["=1+1", "+1", "-1+1", "@SUM(1)", "\tx", "\rx", "\nx", "  =1", "＝1", "'=1", "''\t=1", "\t=1"]
+HOSTILE = [
+    "=1+1",
+    "+1",
+    "-1+1",
+    "@SUM(1)",
+    "\tx",
+    "\rx",
+    "\nx",
+    " \n",
+    "  =1",
+    "＝1",
+    "'=1",
+    "''\t=1",
+    "\t=1",
+]
 HARMLESS = ["P001", "a/b-c", "'", "'quoted'", "", "a;=1", "1e5", "Ä", "a\rb", 'a"b', "NA", "01"]
 
 
