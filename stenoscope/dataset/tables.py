@@ -35,7 +35,10 @@ _BOMS = {  # the longest first: that of UTF-32 begins with that of UTF-16
 }
 _DAMAGES = {
     re.compile("(?s).*[\ud800-\udfff]"): "is not UTF-8 text: save the table as 'CSV UTF-8' or .xlsx",
-    re.compile("="): "is a formula without its value: open the table in a spreadsheet and save it",
+    re.compile(
+        "=$"
+    ): "is a formula without its value: open the table in a spreadsheet and save it; a name that "
+    "begins with = is written with an apostrophe before it",
     re.compile(
         r"#(REF|VALUE|DIV/0|NUM|NULL|BEZUG|WERT|ZAHL|VALEUR|NOMBRE)!|#NAME\?|#N/?[AV]\b"
     ): "is an error of a formula",
@@ -140,14 +143,14 @@ def plain_text(text: str) -> str:
 
 
 def column_key(name: str) -> str:
-    """What names of columns are compared by: case, blanks, dots and hyphens do not count.
+    """What names of columns are compared by: case, blanks, dots, hyphens and `csv_files.guard` do not count.
 
     Examples
     --------
     >>> column_key("Clip ID") == column_key("clip.id") == column_key("#clip_id")
     True
     """
-    text = unicodedata.normalize("NFKC", plain_text(name)).casefold()
+    text = unicodedata.normalize("NFKC", unguard(plain_text(name))).casefold()
     return re.sub(r"[\s._-]+", "_", text.lstrip("#")).strip("_")
 
 
@@ -202,6 +205,11 @@ def _unwrapped(cell: str) -> str:
     return found[1].strip() if found else cell
 
 
+def _named(cell: str) -> str:
+    """A cell without a name's guard; ``=`` for a formula: it has no guard, and its value is not known."""
+    return "=" if cell.startswith("=") else unguard(cell)
+
+
 def _header_at(records: Sequence[Record], keys: set[str]) -> tuple[int, int]:
     """How many of the wanted columns the likeliest header has, and its place; the first record if none."""
     counts = [len(keys & {column_key(cell) for cell in row}) for _, row in records[:_HEAD]]
@@ -231,7 +239,7 @@ def _table(path: Path, records: list[Record], at: int, notes: list[str]) -> Tabl
     filled = [(line, (row + [""] * width)[:width]) for line, row in rows]
     used = [bool(name) or any(row[place] for _, row in filled) for place, name in enumerate(header)]
     kept = [
-        (line, [unguard(cell) for cell, use in zip(row, used, strict=True) if use]) for line, row in filled
+        (line, [_named(cell) for cell, use in zip(row, used, strict=True) if use]) for line, row in filled
     ]
     return Table(path, [name for name, use in zip(header, used, strict=True) if use], kept, notes, faults)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stenoscope.dataset.label_form import LabelForm
-from stenoscope.dataset.labels import LabelsError, labels_from_folders, match_labels, read_labels
+from stenoscope.dataset.labels import LabelsError, labels_from_folders, match_labels, read_labels, template
 from stenoscope.errors import DatasetError, DicomError
 
 
@@ -38,6 +38,17 @@ def test_columns_may_come_in_any_order(tmp_path):
     table = read_labels(write(tmp_path, "lca,label,patient_id,clip_id\n1,0,p,a\n"), form)
     assert (table.clip_ids, table.patient_ids, table.label_names) == (["a"], ["p"], ["label", "lca"])
     np.testing.assert_array_equal(table.labels, [[0, 1]])
+
+
+def test_a_template_with_names_that_a_spreadsheet_would_run_is_read(tmp_path):
+    form = LabelForm(clip="+clip", patient="=who", labels=("=1+1", "@b"))
+    text = template([("-x", "@p", [1.0, 0.0]), ("=1+1", "=p", [0.0, 1.0])], form)
+    assert text == "\ufeff'+clip,'=who,'=1+1,'@b\n'-x,'@p,1,0\n'=1+1,'=p,0,1\n"
+    table = read_labels(write(tmp_path, text), form)
+    assert (table.clip_ids, table.patient_ids) == (["-x", "=1+1"], ["@p", "=p"])
+    assert table.label_names == ["=1+1", "@b"]
+    with pytest.raises(LabelsError, match="line 3: =who '=' is a formula without its value"):
+        read_labels(write(tmp_path, text.replace("'=p", "=A1")), form)
 
 
 def test_all_faults_at_once(tmp_path):
