@@ -36,6 +36,22 @@ def test_a_file_appears_whole(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+def test_the_file_that_appears_was_synced_whole_and_then_renamed(tmp_path, monkeypatch):
+    target, synced, sync = tmp_path / "a.txt", [], os.fsync
+    target.write_text("old")
+    before = target.stat().st_ino
+
+    def spy(descriptor):
+        state = os.fstat(descriptor)
+        synced.append((state.st_ino, state.st_size, target.read_text()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    provenance.write_text(target, "the new content")
+    # The synced file itself has the name now; a copy would have written into the old one, or into a third.
+    assert synced == [(target.stat().st_ino, 15, "old")] and target.stat().st_ino != before
+
+
 @pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt])
 def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path, problem):
     path = tmp_path / "a.txt"

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.arcade import alike, crops, localise, matching, network
+from benchmarks.arcade import task as arcade_task
 from benchmarks.arcade.task import Keeper
 from benchmarks.arcade.vessels import FEATURES, CoronaryFilter, describe, on_mask
 from stenoscope.dataset.arcade import read_grey
@@ -249,6 +251,31 @@ def write_arcade(root):
             "categories": [{"id": 26, "name": "stenosis"}],
         }
         (folder / f"{split}.json").write_text(json.dumps(content))
+
+
+def test_frames_that_look_like_tested_ones_teach_neither_network_nor_filter(tmp_path, monkeypatch):
+    write_arcade(tmp_path)
+    stenosis, syntax = tmp_path / "stenosis", tmp_path / "syntax" / "val"
+    shutil.copy(stenosis / "val" / "images" / "2.png", stenosis / "train" / "images" / "5.png")
+    for part in ("images", "masks"):
+        shutil.copy(stenosis / "val" / part / "3.png", syntax / part / "1.png")
+    described = {}
+
+    def tables_of(keep, name, frames):
+        described[name] = frames
+        return [describe(frame) for frame in frames]
+
+    monkeypatch.setattr(arcade_task, "tables_of", tables_of)
+    task, _, counts = arcade_task.make_task(None, tmp_path, 0)
+    left = {
+        part: counts[f"frames left out of {part}, alike one of val"]
+        for part in ("training", "the crop filter")
+    }
+    assert 1 <= left["training"] < 8 and 1 <= left["the crop filter"] < 4
+    assert len(described["stenosis-train"]) == len(task.train.frames) == 8 - left["training"]
+    assert len(described["syntax-val"]) == 4 - left["the crop filter"] and len(described["stenosis-val"]) == 6
+    learned = np.stack([*described["stenosis-train"], *described["syntax-val"]])
+    assert alike.likeness(learned, np.stack(described["stenosis-val"])).max() < alike.ALIKE
 
 
 def test_a_network_learns_the_same_twice(cohort):

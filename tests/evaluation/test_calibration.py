@@ -53,6 +53,12 @@ def test_temperature_of_a_network_that_is_too_sure():
     assert fit_temperature(logits * 3, labels) == pytest.approx(3 * fit_temperature(logits, labels), rel=1e-4)
 
 
+def test_a_temperature_divides_the_evidence():
+    assert calibrated([-2.0, 0.0, 2.0], 2.0) == pytest.approx(
+        [0.26894, 0.5, 0.73106], abs=1e-5
+    )  # 1 / (1 + e)
+
+
 def test_evidence_that_points_the_wrong_way_counts_for_nothing():
     labels = np.repeat([0, 1], 20)
     found = fit_temperature(np.where(labels == 1, -1.0, 1.0), labels)

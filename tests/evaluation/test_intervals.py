@@ -105,3 +105,12 @@ def test_mean_and_median_of_values():
     median = bootstrap_statistic(values, patients, "median")
     assert median.low < 29.5 < median.high and median.low in values
     assert bootstrap_statistic(np.full(9, 3.0), patients[:9], "median").bounds == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_values_stay_with_their_patients_in_any_order(statistic):
+    values, patients = np.arange(60.0), (np.arange(60) // 3).astype(str)
+    order = np.random.default_rng(0).permutation(60)
+    assert bootstrap_statistic(values[order], patients[order], statistic).bounds == pytest.approx(
+        bootstrap_statistic(values, patients, statistic).bounds
+    )

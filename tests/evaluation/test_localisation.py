@@ -68,6 +68,12 @@ def test_distance_is_to_the_nearest_box():
     assert score_clip(point(5, 5), boxes).distance == 0.0
 
 
+def test_distance_in_the_middle_pixel_of_a_box_is_nothing():
+    heatmap = np.zeros((32, 32))
+    heatmap[11, 21] = 1.0
+    assert score_clip(heatmap, np.array([[20, 10, 23, 13]])).distance == 0  # pixels 20 to 22, rows 10 to 12
+
+
 def test_measures_do_not_depend_on_the_scale_of_a_map():
     heatmap = np.random.default_rng(0).normal(size=(512, 512))
     assert score_clip(heatmap, BOX) == pytest.approx(score_clip(heatmap * 1e-3, BOX))

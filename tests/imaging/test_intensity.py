@@ -131,3 +131,12 @@ def test_a_source_pixel_lands_where_the_docstring_says():
 def test_shrinking_averages():
     checkers = np.indices((1024, 1024)).sum(0) % 2 * 255
     assert set(np.unique(to_frame(checkers.astype(np.uint8)))) <= {127, 128}
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_padding_is_black_whatever_the_polarity_and_out_of_the_range(inverted):
+    rendering = Rendering(12, inverted=inverted, padding=(100, 110))
+    assert rendering.extent(np.array([[100, 105, 110, 300, 700]])) == (300, 700)
+    table = rendering.table((300, 700))
+    assert (table[100:111] == 0).all() and table[500] == 128
+    assert (table[99], table[111]) == ((255, 255) if inverted else (0, 0))  # beside the padding

@@ -78,6 +78,14 @@ def test_interval_by_hand():
     assert interval(curve[5:10], curve[5:10], 2) == (None, None)
 
 
+def test_levels_of_arrival_and_leaving_by_hand():
+    share = np.repeat([0, 0.04, 0.065, 1.0, 0], [10, 10, 10, 60, 30])
+    amount = np.repeat([0, 1.0, 0.42, 0.38, 0], [30, 25, 20, 25, 20])
+    filling = Filling(share, amount, 1.0, np.zeros((8, 8), bool))
+    # 5 % lies between the steps of 4 % and 6.5 %, 40 % between those of 42 % and 38 %
+    assert contrast_interval(filling, share, 45) == (20, 74)
+
+
 def test_a_real_clip(real_data):
     import cv2
 

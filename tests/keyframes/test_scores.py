@@ -31,6 +31,11 @@ def test_a_pan_is_followed():
     assert moving[-1] < 0.3 * moving.max()
 
 
+def test_what_moves_with_the_patient_does_not_count():
+    pan = 4 * np.arange(20)  # ribs and catheter alone, which a background fixed in the image would leave
+    assert measure_filling(filling_clip(np.zeros(20), pan=pan)).share.max() < 0.005
+
+
 def test_time_reversed_clips_give_reversed_shares():
     frames = filling_clip(LEVELS)
     backwards = measure_filling(np.ascontiguousarray(frames[::-1])).share[::-1]
