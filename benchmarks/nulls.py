@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy.ndimage import distance_transform_edt
 from skimage.morphology import skeletonize
 
 from stenoscope.evaluation.intervals import bootstrap_statistic
@@ -37,7 +38,7 @@ def null_hits(frame: np.ndarray, truth: np.ndarray, boxes: np.ndarray) -> dict[s
         name.replace("_", " "): score.hit
         for name, score in score_baselines(vessel_mask(frame), vesselness(frame), boxes).items()
     }
-    width = 2 * cv2.distanceTransform(truth.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    width = 2 * distance_transform_edt(truth)
     told = {
         "any pixel of the true mask": truth,
         f"true centre-lines, {MIN_DIAMETER_PX:g} px and wider": skeletonize(truth)

@@ -10,6 +10,7 @@ from pydicom.uid import MPEG2MPML
 from stenoscope.cli import run
 from stenoscope.settings import KeyframeSettings
 from stenoscope.stages.keyframes import make_keyframes
+from tests.dataset.trees import write_frame
 from tests.imaging.make_dicom import make_dicom, ramp
 from tests.journey import Workspace
 
@@ -101,8 +102,7 @@ def test_every_fault_gets_its_line_and_the_rest_goes_on(cohort, tmp_path, capsys
         (lambda folder: (folder.mkdir(), make_dicom(folder / "a.dcm", ramp())), "--labels none"),
         (
             lambda folder: (
-                folder.mkdir(),
-                make_dicom(folder / "a.dcm", ramp()),
+                [write_frame(folder / "a" / f"f{number}.png", number) for number in range(6)],
                 (folder / "labels.csv").write_text("clip_id,label\na,1\n"),
             ),
             "patient_id",

@@ -146,7 +146,7 @@ def test_a_scheduler_that_ends_is_told(tmp_path):
     own = Cluster(tmp_path)
     try:
         own.work(1)
-        with pytest.raises(ClusterError, match="ended"), executor(dask_scheduler=own.address) as pool:
+        with pytest.raises(ClusterError, match="stopped"), executor(dask_scheduler=own.address) as pool:
             future = pool.submit(time.sleep, SECONDS)
             own.end()
             future.result(SECONDS)

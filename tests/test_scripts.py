@@ -128,7 +128,8 @@ def test_a_check_verifies_without_making_anything_else(cohort):
     assert "step 1 can run" in said and "next: python pickle_generator.py --output data/checked" in said
     files = cohort.files("data/checked")
     assert set(files) == {
-        "check/intake.csv", "check/intake.html", ".check/rows.jsonl", ".check/sources.json"
+        "check/intake.csv", "check/intake.html", "check/labels_template.csv",
+        "check/.labels_template.csv.sha256", ".check/rows.jsonl", ".check/sources.json",
     }  # fmt: skip
     intake = table(cohort, "data/checked/check/intake.csv")
     assert set(intake["status"]) == {"ok"} and set(intake["contrast"]) == {"yes"}

@@ -7,6 +7,7 @@ dark spot. Their geometric mean asks for both.
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 from skimage.filters import threshold_otsu
 from skimage.morphology import skeletonize
 
@@ -90,5 +91,5 @@ def widest_points(mask: np.ndarray, share: float = 0.1) -> np.ndarray:
     lines = skeletonize(mask)
     if not lines.any():
         return lines
-    radius = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    radius = distance_transform_edt(mask)  # OpenCV's depends on the number of threads in its last digit
     return lines & (radius >= np.quantile(radius[lines], 1 - share))

@@ -88,7 +88,7 @@ def test_sites_obey_the_rules(scenes):
             left, top, right, bottom = scene.camera.field
             x, y = scene.positions[apex, sample]
             assert left + 20 < x < right - 20 and top + 20 < y < bottom - 20
-            assert scene.diameter[sample] >= lesions.MIN_DIAMETER_PX
+            assert scene.diameter[sample] >= 9.5  # about 2.5 mm
             assert scene.filled[sample] and scene.tree.solid[sample]
 
 

@@ -61,3 +61,17 @@ def test_the_widest_points_lie_on_the_centre_line_of_the_widest_vessel():
     rows, cols = np.nonzero(widest_points(mask))
     assert len(rows) and (np.abs(rows - 70) <= 1).all() and ((cols >= 80) & (cols < 180)).all()
     assert not widest_points(np.zeros((10, 10), bool)).any()
+
+
+def test_mask_and_widest_points_do_not_depend_on_the_number_of_threads(real_data):
+    path = sorted((real_data / "arcade" / "syntax" / "val" / "images").glob("*.png"))[3]
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    threads, found = cv2.getNumThreads(), []
+    try:
+        for count in (1, 2, 3):
+            cv2.setNumThreads(count)
+            mask = vessel_mask(image)
+            found.append((mask.tobytes(), widest_points(mask).tobytes()))
+    finally:
+        cv2.setNumThreads(threads)
+    assert found[0] == found[1] == found[2]
