@@ -92,6 +92,20 @@ def test_sites_obey_the_rules(scenes):
             assert scene.filled[sample] and scene.tree.solid[sample]
 
 
+def test_no_site_in_vessels_narrower_than_stated(scenes):
+    scene = scenes["RCA"]
+    n, main = len(scene.tree.radius), scene.tree.vessel == 0
+    sites = lesions.eligible_sites(
+        scene.tree,
+        scene.positions[scene.truth.apex],
+        np.where(main, 9.6, 9.4),
+        np.ones(n, bool),
+        np.ones(n),
+        (0, 0, 512, 512),
+    )
+    assert sites.any() and not sites[~main].any()
+
+
 def test_there_is_always_a_site(scenes):
     scene = scenes["RCA"]
     n = len(scene.tree.radius)
