@@ -121,8 +121,8 @@ def same_persons(patient_ids: Iterable[str], told: Iterable[str] = ()) -> list[l
     return sorted(sorted(group) for group in groups.values() if len(group) > 1 and group - told)
 
 
-def person_problems(groups: list[list[str]], draft: Path) -> list[Problem]:
-    """The groups of `same_persons` as a possible leak, with the command that merges them."""
+def person_problems(groups: list[list[str]], draft: Path, command: str) -> list[Problem]:
+    """The groups of `same_persons` as a possible leak, with the command that merges them by the draft."""
     if not groups:
         return []
     return [
@@ -132,7 +132,7 @@ def person_problems(groups: list[list[str]], draft: Path) -> list[Problem]:
             "blanks, marks, zeros or invisible characters: the same person could be in training and test "
             "data.",
             f"look through {draft}, which makes them one (a line ID,ID says that an id is a person of its "
-            f"own), and run step 1 with --same_patients {draft} --overwrite.",
+            f"own), and run `{command}`.",
             [" = ".join(spelled(patient_id) for patient_id in group) for group in groups],
         )
     ]

@@ -95,7 +95,7 @@ def check(settings: KeyframeSettings) -> int:
         problems += _box_problems(settings, layout, data, rows)
     problems += [Problem("note", note) for note in (labels.notes if labels else ())]
     used = [row.patient_id for row in rows if row.status == "ok"]
-    problems += people(used, merged, output / _RESULTS)
+    problems += people(settings, used, merged, output / _RESULTS)
     problems = in_order(problems)
     write_draft(output / _RESULTS / TEMPLATE, _template(rows, labels, LabelForm.of(settings)))
     provenance.write_text(output / TABLE, to_csv(rows, SurveyRow))

@@ -4,13 +4,14 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import asdict
 from pathlib import Path
 
 from stenoscope import provenance
 from stenoscope.access import is_dir, is_file, paths_in
 from stenoscope.cli import say
 from stenoscope.cluster import UnseenError
-from stenoscope.commands import again
+from stenoscope.commands import again, command
 from stenoscope.dataset.catalogue import Catalogue
 from stenoscope.dataset.corrections import read_corrections
 from stenoscope.dataset.identity import (
@@ -209,11 +210,14 @@ def same_patients(settings: KeyframeSettings) -> dict[str, str]:
     return read_same_patients(settings.same_patients) if settings.same_patients else {}
 
 
-def people(patient_ids: list[str], merged: dict[str, str], folder: Path) -> list[Problem]:
+def people(
+    settings: KeyframeSettings, patient_ids: list[str], merged: dict[str, str], folder: Path
+) -> list[Problem]:
     """Patients who may be one person under several ids, with the draft of the table that merges them.
 
     Parameters
     ----------
+    settings : KeyframeSettings
     patient_ids : list of str
         After `merged`.
     merged : dict of str to str
@@ -225,7 +229,8 @@ def people(patient_ids: list[str], merged: dict[str, str], folder: Path) -> list
     draft = folder / SAME_PATIENTS
     if groups:
         write_draft(draft, same_patients_text(groups, merged))
-    return person_problems(groups, draft)
+    flags = {**asdict(settings), "same_patients": draft, "overwrite": True}
+    return person_problems(groups, draft, command(KeyframeSettings, **flags))
 
 
 def write_draft(path: Path, text: str) -> None:
@@ -273,5 +278,5 @@ def say_if_labels_changed(keyframes: Path) -> None:
     noted, path = manifest["inputs"].get("labels"), Path(str(manifest["settings"].get("labels_from")))
     if path.is_file() and provenance.sha256_file(path) != noted:
         say(f"{path} has changed since step 1 read it; {keyframes} still has the old labels.", "yellow")
-        command = again(KeyframeSettings, keyframes, overwrite=True)
-        say(f"To take the new ones, without reading the clips again: {command}")
+        line = again(KeyframeSettings, keyframes, overwrite=True)
+        say(f"To take the new ones, without reading the clips again: {line}")

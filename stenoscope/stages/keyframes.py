@@ -158,7 +158,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         if labels:
             doubled = [row.clip_id for row in found.rows]
             problems = match_problems(labels.clip_ids, [source.clip_id for source in found.sources], doubled)
-            problems += _persons(table, headers, merged, output)
+            problems += _persons(settings, table, headers, merged)
         else:
             blank = [(line["clip_id"], line["patient_id"], ()) for line in table]
             write_draft(output / TEMPLATE, template(blank, LabelForm.of(settings)))
@@ -245,14 +245,15 @@ def _repeats(rows: list[IntakeRow], table: list[dict]) -> list[Problem]:
     return repeat_problems(rows, patients, {line["clip_id"]: str(line["label"]) for line in table})
 
 
-def _persons(table: list[dict], headers: dict, merged: dict, output: Path) -> list[Problem]:
+def _persons(settings: KeyframeSettings, table: list[dict], headers: dict, merged: dict) -> list[Problem]:
     """Who may be one person under several ids, by the ids themselves and by the headers."""
     rows = [
         SurveyRow("", clip_id, "ok", header_patient=headers[clip_id], patient_id=line["patient_id"])
         for line in table
         for clip_id in [line["clip_id"]]
     ]
-    return [*people([row.patient_id for row in rows], merged, output), *patient_problems(rows)]
+    patients = [row.patient_id for row in rows]
+    return [*people(settings, patients, merged, Path(settings.output)), *patient_problems(rows)]
 
 
 def _nothing_usable(folder: str, rows: list[IntakeRow]) -> DatasetError:

@@ -76,13 +76,13 @@ def test_other_patients(two):
 
 def test_the_draft_merges_and_what_was_told_is_asked_no_more(tmp_path):
     groups = same_persons(["P01", "p01", "7", "x"])
-    (problem,) = person_problems(groups, tmp_path / "d.csv")
+    (problem,) = person_problems(groups, tmp_path / "d.csv", "python step_one.py --same_patients d.csv")
     assert problem.severity == "leak" and problem.items == ["'P01' = 'p01'"]
-    assert f"--same_patients {tmp_path / 'd.csv'}" in problem.fix
+    assert str(tmp_path / "d.csv") in problem.fix and "`python step_one.py --same_patients" in problem.fix
     path = tmp_path / "d.csv"
     path.write_text(same_patients_text(groups, {}), encoding="utf-8")
     assert read_same_patients(path) == {"P01": "P01", "p01": "P01"}
-    assert person_problems([], path) == []
+    assert person_problems([], path, "") == []
     told = {"P01": "P01", "p01": "p01"}  # two persons, says the user
     assert same_persons(["P01", "p01"], told) == []
     assert same_persons(["P01", "p01", "P1"], told) == [["P01", "P1", "p01"]]
