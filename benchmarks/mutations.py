@@ -20,7 +20,8 @@ from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}  # before any library is imported
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if __name__ == "__main__":  # not in the processes that tests start: those see the copy
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pytest
 from rich.console import Console
