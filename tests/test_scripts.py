@@ -135,8 +135,8 @@ def test_a_check_verifies_without_making_anything_else(cohort):
     assert set(intake["status"]) == {"ok"} and set(intake["contrast"]) == {"yes"}
     assert intake["pixel_sha256"].is_unique and set(intake["same_pixels_as"]) == {""}
     labels = cohort.folder / "faulty.csv"
-    labels.write_text("clip_id,patient_id,label\np001_c1,,1\n")
-    assert "no patient_id" in cohort.run(*command, "--labels", "faulty.csv", expect=1)
+    labels.write_text("clip_id,patient_id,label\np001_c1,P1,2\n")
+    assert "label is '2'" in cohort.run(*command, "--labels", "faulty.csv", expect=1)
 
 
 def test_augment_draws_its_sheet(prepared):

@@ -1,7 +1,7 @@
 """Apply a finished experiment to new clips: the ensemble of its folds."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -149,7 +149,8 @@ def _discover_all(
             say(f"{path} is laid out as {LAYOUTS[layout].title}.")
         method = choose_method(settings.method, layout, data)
         for source in data.inventory.sources:
-            jobs.append((below(source, name), method, data.keyframes.get(source.clip_id, ())))
+            here = replace(source, path=source.path.absolute())  # workers may have started elsewhere
+            jobs.append((below(here, name), method, data.keyframes.get(source.clip_id, ())))
         rows += [below(row, name) for row in data.inventory.rows]
         layouts.append(layout)
     return distinct(jobs), rows, layouts
