@@ -508,8 +508,8 @@ EDITS = (
          "elif False:",
          "tests/stages/test_check.py::test_a_clip_without_contrast_has_the_status_that_step_one_gives_it"),
     Edit("stenoscope/phantom/clip.py",
-         "draw_scene(seed, patient, clip, artery, size, num_frames)",
-         "draw_scene(seed, patient, clip, artery, size, num_frames or 30 + 4 * label)",
+         "draw_scene(seed, patient, clip, artery, **options)",
+         "draw_scene(seed, patient, clip, artery, **(options or {'num_frames': 30 + 4 * label}))",
          "tests/phantom/test_no_shortcut_in_headers.py::test_nothing_that_the_files_say_tells_the_label "
          "tests/phantom/test_no_shortcut_in_headers.py::test_the_same_test_finds_what_is_planted "
          "tests/phantom/test_no_shortcut_in_headers.py::test_with_the_other_label_a_clip_has_the_same_header"),

@@ -79,7 +79,7 @@ def write_cohort(folder: Path, count: int) -> None:
     simulated = []
     for number in range(SIMULATED):
         artery, label = ("RCA", "LCA")[number % 2], number // 2 % 2
-        clip = simulate_clip(SEED, number, 0, artery, label, SIZE, FRAMES)
+        clip = simulate_clip(SEED, number, 0, artery, label, size=SIZE, num_frames=FRAMES)
         black, white = clip.window
         grey = (clip.frames.astype(np.float32) - black) * (255 / (white - black))
         simulated.append(replace(clip, frames=grey.clip(0, 255).astype(np.uint8), bits=8, window=WINDOWS[8]))

@@ -20,6 +20,8 @@ class PhantomSettings:
     """Number of simulated patients; four in five have a clip of each artery."""
     seed: int = 7
     """Same seed, same bytes."""
+    min_diameter_px: float = 9.5
+    """Narrowest vessel that gets a lesion, in pixels of a 512 x 512 frame; 9.5 are about 2.5 mm."""
     workers: int = 0
     """Processes; 0 = one per available core."""
     overwrite: bool = False
@@ -28,6 +30,7 @@ class PhantomSettings:
     def __post_init__(self):
         _check_range(self, "patients", 1, 100_000)
         _check_range(self, "seed", 0, 2**63)
+        _check_range(self, "min_diameter_px", 1, 30)
 
 
 @dataclass(frozen=True)

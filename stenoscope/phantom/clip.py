@@ -58,9 +58,8 @@ def simulate_clip(
     clip: int,
     artery: str,
     label: int,
-    size: int = 512,
-    num_frames: int | None = None,
     noise: bool = True,
+    **options,
 ) -> Clip:
     """Simulate one clip.
 
@@ -74,17 +73,16 @@ def simulate_clip(
     artery : {"RCA", "LCA"}
     label : int
         1 applies the lesions.
-    size : int
-        Rows and columns; the field of view stays the same.
-    num_frames : int or None
-        None draws 25 to 50.
     noise : bool
         Whether to add quantum noise.
+    options : size, num_frames, min_diameter_px
+        As in `draw_scene`.
     """
-    scene = draw_scene(seed, patient, clip, artery, size, num_frames)
+    scene = draw_scene(seed, patient, clip, artery, **options)
     applied = scene.lesions if label else []
     painter = Painter(scene, *lesions.apply_lesions(scene.tree, applied))
     noise_rng = stream(seed, "noise", patient, clip) if noise else None
+    size = scene.view.size
     black, white = WINDOWS[scene.bits]
     frames = np.empty((len(scene.contrast), size, size), np.uint8 if scene.bits == 8 else np.uint16)
     for i in range(len(frames)):

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -15,10 +15,13 @@ from stenoscope.errors import DatasetError
 from stenoscope.executors import executor, map_ordered
 from stenoscope.phantom.clip import simulate_clip
 from stenoscope.phantom.dicom_writer import clip_dataset, write_clip
+from stenoscope.phantom.lesions import MIN_DIAMETER_PX
 from stenoscope.phantom.streams import stream
 from stenoscope.settings import PhantomSettings
 
 TRUTH_VERSION = 1
+_DECIDING = ("patients", "seed", "min_diameter_px")
+"""Settings that decide the bytes of a cohort."""
 _OWN_FILE = re.compile(
     r"\.?p\d{3,}_c\d.*\.dcm|\.?labels.*\.csv|\.?truth.*\.json|truth_masks|\.(manifest|lock).*\.json"
 )
@@ -99,7 +102,7 @@ def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda
     plans = plan_cohort(settings.patients, settings.seed)
     truths = {}
     with executor(settings.workers) as pool:
-        jobs = [(plan, settings.seed, str(folder)) for plan in plans]
+        jobs = [(plan, settings.seed, str(folder), settings.min_diameter_px) for plan in plans]
         for (plan, *_), future in map_ordered(pool, _simulate_and_write, jobs):
             truths[plan.clip_id] = future.result()
             on_clip()
@@ -120,8 +123,8 @@ def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda
 
 
 def _simulate_and_write(job) -> dict:
-    plan, seed, folder = job
-    clip = simulate_clip(seed, plan.patient, plan.number, plan.artery, plan.label)
+    plan, seed, folder, least = job
+    clip = simulate_clip(seed, plan.patient, plan.number, plan.artery, plan.label, min_diameter_px=least)
     header = stream(seed, "header", plan.patient, plan.number)
     dataset = clip_dataset(clip, seed, plan.patient, plan.number, header)
     write_clip(Path(folder) / f"{plan.clip_id}.dcm", dataset)
@@ -141,12 +144,16 @@ def _simulate_and_write(job) -> dict:
 def _make_way(folder: Path, settings: PhantomSettings) -> None:
     """Clear the cohort that is replaced or was interrupted; refuse to touch anything else."""
     if (folder / provenance.MANIFEST).exists():
-        old = provenance.read_manifest(folder, "phantom", command(PhantomSettings, output=folder))["settings"]
-        same = all(old.get(name) == getattr(settings, name) for name in ("patients", "seed"))
-        if not same and not settings.overwrite:
+        manifest = provenance.read_manifest(folder, "phantom", command(PhantomSettings, output=folder))
+        old = {"min_diameter_px": MIN_DIAMETER_PX, **manifest["settings"]}
+        if not settings.overwrite and any(old.get(name) != getattr(settings, name) for name in _DECIDING):
+            found, wanted = (
+                f"patients={item['patients']} seed={item['seed']} min_diameter_px={item['min_diameter_px']:g}"
+                for item in (old, asdict(settings))
+            )
             raise DatasetError(
-                f"{folder} holds a cohort of {old.get('patients')} patients with seed {old.get('seed')}.",
-                f"{settings.patients} patients with seed {settings.seed}, or an empty folder",
+                f"{folder} holds a cohort of other settings: {found}.",
+                f"{wanted}, or an empty folder",
                 "choose another --output, or add --overwrite true.",
             )
         (folder / provenance.MANIFEST).unlink()

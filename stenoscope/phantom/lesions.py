@@ -19,6 +19,25 @@ MARGIN_PX = 22.0
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Where in an image a lesion may be.
+
+    Attributes
+    ----------
+    field : tuple of float
+        Left, top, right, bottom of the collimated field.
+    zoom : float
+        Size of the image relative to 512 pixels; the other limits are for 512.
+    min_diameter_px : float
+        Narrowest vessel that gets a lesion.
+    """
+
+    field: tuple[float, float, float, float]
+    zoom: float = 1.0
+    min_diameter_px: float = MIN_DIAMETER_PX
+
+
+@dataclass(frozen=True)
 class Lesion:
     """One stenosis.
 
@@ -60,7 +79,7 @@ def narrowing(position: np.ndarray, severity: float, length: float, steepness: f
 
 
 def eligible_sites(
-    tree: Tree, positions: np.ndarray, diameter_px, filled, planar, field, zoom: float = 1.0
+    tree: Tree, positions: np.ndarray, diameter_px, filled, planar, limits: Limits
 ) -> np.ndarray:
     """Which samples may carry a lesion that can be seen at the apex.
 
@@ -76,23 +95,21 @@ def eligible_sites(
         Whether the sample is well opacified at the apex.
     planar : ndarray, shape (n,)
         Length in the image of a unit of centreline: 1 across the beam, 0 along it.
-    field : tuple of float
-        Left, top, right, bottom of the collimated field.
-    zoom : float
-        Size of the image relative to 512 pixels; the limits above are for 512.
+    limits : Limits
 
     Returns
     -------
     ndarray, bool, shape (n,)
         At least one: as long as no sample is left the rules are dropped one by one, the last ones first.
     """
+    field, zoom = limits.field, limits.zoom
     low, high = np.array(field[:2]) + zoom * MARGIN_PX, np.array(field[2:]) - zoom * MARGIN_PX
     inside = np.all((positions > low) & (positions < high), axis=1)
     begin = np.searchsorted(tree.vessel, tree.vessel)
     end = np.searchsorted(tree.vessel, tree.vessel, side="right")
     index = np.arange(len(tree.vessel))
     away_from_ends = np.minimum(index - begin, end - 1 - index) * STEP_MM > 7.0
-    wide = (diameter_px >= zoom * MIN_DIAMETER_PX) & inside & tree.solid
+    wide = (diameter_px >= zoom * limits.min_diameter_px) & inside & tree.solid
     rules = (away_from_ends & filled, planar > 0.6, _uncrossed(tree, positions, diameter_px, zoom))
     for kept in range(len(rules), -1, -1):
         sites = np.logical_and.reduce([wide, *rules[:kept]])

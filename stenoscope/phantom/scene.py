@@ -92,7 +92,13 @@ class Scene:
 
 
 def draw_scene(
-    seed: int, patient: int, clip: int, artery: str, size: int = 512, num_frames: int | None = None
+    seed: int,
+    patient: int,
+    clip: int,
+    artery: str,
+    size: int = 512,
+    num_frames: int | None = None,
+    min_diameter_px: float = lesions.MIN_DIAMETER_PX,
 ) -> Scene:
     """Draw a clip's scene from its random streams.
 
@@ -105,6 +111,8 @@ def draw_scene(
         Rows and columns; the field of view in mm does not change with it.
     num_frames : int or None
         None draws 25 to 50; a number spreads the same seconds over that many frames.
+    min_diameter_px : float
+        Narrowest vessel that gets a lesion, pixels of a 512 x 512 image.
     """
 
     def rng(name):
@@ -151,7 +159,7 @@ def draw_scene(
         truth=truth,
         lesions=[],
     )
-    return replace(scene, lesions=_draw_lesions(rng("lesion"), scene))
+    return replace(scene, lesions=_draw_lesions(rng("lesion"), scene, min_diameter_px))
 
 
 def panned(view: projection.View, moves: motion.Motion, frame: int) -> projection.View:
@@ -210,12 +218,11 @@ def _draw_view(rng, artery, tree, size) -> projection.View:
     return replace(view, centre=(float(centre[0]), float(centre[1])))
 
 
-def _draw_lesions(rng, scene: Scene) -> list[lesions.Lesion]:
+def _draw_lesions(rng, scene: Scene, min_diameter_px: float) -> list[lesions.Lesion]:
     apex = scene.truth.apex
     direction, _ = anatomy.tangents(scene.moves.move(scene.heart, scene.tree.points, apex), scene.tree.vessel)
     planar = np.linalg.norm((direction @ scene.view.axes.T)[:, :2], axis=1)
     positions = scene.positions[apex]
-    sites = lesions.eligible_sites(
-        scene.tree, positions, scene.diameter, scene.filled, planar, scene.camera.field, scene.view.size / 512
-    )
-    return lesions.draw_lesions(rng, scene.tree, sites, positions, scene.diameter, scene.view.size / 512)
+    limits = lesions.Limits(scene.camera.field, scene.view.size / 512, min_diameter_px)
+    sites = lesions.eligible_sites(scene.tree, positions, scene.diameter, scene.filled, planar, limits)
+    return lesions.draw_lesions(rng, scene.tree, sites, positions, scene.diameter, limits.zoom)

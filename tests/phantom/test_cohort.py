@@ -78,6 +78,9 @@ def test_another_cohort_is_not_overwritten_in_silence(cohort):
     with pytest.raises(DatasetError, match="overwrite"):
         write_cohort(settings)
     assert digest(folder) == before
+    with pytest.raises(DatasetError, match=r"min_diameter_px=7\.5"):
+        write_cohort(replace(settings, seed=7, min_diameter_px=7.5))
+    assert digest(folder) == before
 
 
 def test_a_folder_of_other_files_is_left_alone(tmp_path):

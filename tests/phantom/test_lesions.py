@@ -101,9 +101,25 @@ def test_no_site_in_vessels_narrower_than_stated(scenes):
         np.where(main, 9.6, 9.4),
         np.ones(n, bool),
         np.ones(n),
-        (0, 0, 512, 512),
+        lesions.Limits((0, 0, 512, 512)),
     )
     assert sites.any() and not sites[~main].any()
+
+
+def test_the_least_diameter_is_a_setting_that_changes_nothing_but_the_sites(scenes):
+    scene = draw_scene(7, 3, 0, "RCA", num_frames=8, min_diameter_px=7.5)
+    assert np.array_equal(scene.positions, scenes["RCA"].positions)
+    assert np.array_equal(scene.diameter, scenes["RCA"].diameter)
+
+    def narrowest(patients, **options):
+        drawn = [draw_scene(7, patient, 0, "RCA", num_frames=5, **options) for patient in patients]
+        return min(
+            scene.diameter[lesion.samples[np.argmin(lesion.factor)]]
+            for scene in drawn
+            for lesion in scene.lesions
+        )
+
+    assert 7.5 <= narrowest(range(6), min_diameter_px=7.5) < 9.5 <= narrowest(range(6))
 
 
 def test_there_is_always_a_site(scenes):
@@ -111,6 +127,11 @@ def test_there_is_always_a_site(scenes):
     n = len(scene.tree.radius)
     positions = np.full((n, 2), -500.0)  # the tree is nowhere in the field
     sites = lesions.eligible_sites(
-        scene.tree, positions, scene.diameter, np.zeros(n, bool), np.zeros(n), (0, 0, 512, 512)
+        scene.tree,
+        positions,
+        scene.diameter,
+        np.zeros(n, bool),
+        np.zeros(n),
+        lesions.Limits((0, 0, 512, 512)),
     )
     assert sites.sum() == 1
