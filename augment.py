@@ -7,20 +7,20 @@ example:
 
 import sys
 
-from stenoscope import interrupts
+from stenoscope.run import interrupts
 
 if __name__ == "__main__":
     interrupts.install()  # before the imports that take time
 
-from stenoscope.arguments import parse
-from stenoscope.cli import run
+from stenoscope.run.arguments import parse
+from stenoscope.run.cli import run
 from stenoscope.settings import AugmentSettings
 
 
 def main() -> None:
     """Parse the flags and draw the sheet."""
     settings = parse(AugmentSettings, __doc__)
-    from stenoscope.stages.augment import draw_variants
+    from stenoscope.app.augment import draw_variants
 
     draw_variants(settings)
 

@@ -7,20 +7,20 @@ example:
 
 import sys
 
-from stenoscope import interrupts
+from stenoscope.run import interrupts
 
 if __name__ == "__main__":
     interrupts.install()  # before the imports that take time
 
-from stenoscope.arguments import parse
-from stenoscope.cli import run
+from stenoscope.run.arguments import parse
+from stenoscope.run.cli import run
 from stenoscope.settings import FoldSettings
 
 
 def main() -> None:
     """Parse the flags and make the folds."""
     settings = parse(FoldSettings, __doc__)
-    from stenoscope.stages.folds import make_folds
+    from stenoscope.app.folds import make_folds
 
     make_folds(settings)
 

@@ -7,20 +7,20 @@ example:
 
 import sys
 
-from stenoscope import interrupts
+from stenoscope.run import interrupts
 
 if __name__ == "__main__":
     interrupts.install()  # before the imports that take time
 
-from stenoscope.arguments import parse
-from stenoscope.cli import run
+from stenoscope.run.arguments import parse
+from stenoscope.run.cli import run
 from stenoscope.settings import TuningSettings
 
 
 def main() -> None:
     """Parse the flags and print the settings or run the study."""
     settings = parse(TuningSettings, __doc__)
-    from stenoscope.stages.tune import print_settings, tune
+    from stenoscope.app.tune import print_settings, tune
 
     if settings.trials:
         tune(settings)

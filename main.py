@@ -9,13 +9,13 @@ examples:
 
 import sys
 
-from stenoscope import interrupts
+from stenoscope.run import interrupts
 
 if __name__ == "__main__":
     interrupts.install()  # before the imports that take time
 
-from stenoscope.arguments import config_file, parse
-from stenoscope.cli import run
+from stenoscope.run.arguments import config_file, parse
+from stenoscope.run.cli import run
 from stenoscope.settings import ExportSettings, PredictSettings, TrainingSettings
 
 PREDICT = """Apply a finished experiment to new clips.
@@ -53,7 +53,7 @@ def main() -> None:
             positional=("paths", "Clips, or folders of clips, in any layout that step 1 takes."),
             prog="main.py predict",
         )
-        from stenoscope.stages.predict import predict
+        from stenoscope.app.predict import predict
 
         predict(paths, settings)
         return
@@ -64,21 +64,21 @@ def main() -> None:
             sys.argv[2:],
             prog="main.py export",
         )
-        from stenoscope.stages.export import export
+        from stenoscope.app.export import export
 
         export(settings)
         return
     settings, mode = parse(TrainingSettings, __doc__, modes=MODES, commands=("predict", "export"))
     if mode == "study":
-        from stenoscope.stages.study import study
+        from stenoscope.app.study import study
 
         study(settings)
     elif mode == "audit":
-        from stenoscope.stages.audit import audit
+        from stenoscope.app.audit import audit
 
         audit(settings)
     else:
-        from stenoscope.stages.train import train
+        from stenoscope.app.train import train
 
         train(settings, config_file())
 

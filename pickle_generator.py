@@ -8,13 +8,13 @@ examples:
 
 import sys
 
-from stenoscope import interrupts
+from stenoscope.run import interrupts
 
 if __name__ == "__main__":
     interrupts.install()  # before the imports that take time
 
-from stenoscope.arguments import parse
-from stenoscope.cli import run
+from stenoscope.run.arguments import parse
+from stenoscope.run.cli import run
 from stenoscope.settings import KeyframeSettings
 
 INPUT = ("input", "Folder of clips, or one clip; the same as --input.")
@@ -32,10 +32,10 @@ def main() -> int | None:
     """Parse the flags and make the key frames, or check what they would be made of."""
     settings, mode = parse(KeyframeSettings, __doc__, positional=INPUT, modes=MODES)
     if mode == "check":
-        from stenoscope.stages.check import check
+        from stenoscope.app.check import check
 
         return check(settings)
-    from stenoscope.stages.keyframes import make_keyframes
+    from stenoscope.app.keyframes import make_keyframes
 
     return make_keyframes(settings)
 

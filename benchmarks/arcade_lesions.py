@@ -40,7 +40,7 @@ from rich.table import Table
 from benchmarks.arcade.crops import make_cohort
 from benchmarks.arcade.matching import Matcher
 from benchmarks.arcade.task import SEED, Keeper, covariate_table, make_task, simulated_sources, tables_of
-from stenoscope import cli, csv_files, provenance
+from stenoscope.run import cli, csv_files, provenance
 
 ARMS = ("frozen", "real", "simulated", "both")
 

@@ -33,9 +33,8 @@ from rich.table import Table
 
 from benchmarks import refit
 from benchmarks.annotations import Reference, read_annotated
-from stenoscope.dataset.cadica import read_cadica as cadica_catalogue
+from stenoscope.data.cadica import read_cadica as cadica_catalogue
 from stenoscope.evaluation.intervals import patient_draws, percentile_interval
-from stenoscope.executors import executor, map_ordered
 from stenoscope.imaging.dicom import read_dicom
 from stenoscope.imaging.intake import admit
 from stenoscope.keyframes.moon2021 import choose_from_counts, vessel_pixels
@@ -44,6 +43,7 @@ from stenoscope.keyframes.registry import METHODS, choose
 from stenoscope.keyframes.scores import measure_filling
 from stenoscope.keyframes.selection import smooth
 from stenoscope.records import KeyframeChoice
+from stenoscope.run.executors import executor, map_ordered
 
 RESAMPLES = 2000
 LEAST_FRAMES = 5

@@ -21,19 +21,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 from rich.progress import track
 
-from stenoscope.dataset.clipset import ClipSet
-from stenoscope.errors import DatasetError
-from stenoscope.evaluation.localisation import score_baselines, score_clip, summarise_localisation
-from stenoscope.report.tables import localisation_table
-from stenoscope.settings import TrainingSettings
-from stenoscope.stages.ensemble import (
+from stenoscope.app.ensemble import (
     ensemble_maps,
     ensemble_probabilities,
     load_models,
     network_input,
     read_experiment,
 )
-from stenoscope.stages.explain import drawn_methods, lesion_boxes
+from stenoscope.app.explain import drawn_methods, lesion_boxes
+from stenoscope.data.clipset import ClipSet
+from stenoscope.errors import DatasetError
+from stenoscope.evaluation.localisation import score_baselines, score_clip, summarise_localisation
+from stenoscope.report.tables import localisation_table
+from stenoscope.settings import TrainingSettings
 from stenoscope.vesselness.combined import vessel_mask
 from stenoscope.vesselness.hessian import vesselness
 from stenoscope.vesselness.overlays import clear_field

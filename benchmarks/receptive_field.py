@@ -21,7 +21,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from stenoscope.augmentation.grid import CROP_SIZE
-from stenoscope.dataset.clipset import ClipSet
+from stenoscope.data.clipset import ClipSet
 from stenoscope.settings import TrainingSettings
 from stenoscope.training.machine import prepare
 

@@ -3,12 +3,12 @@
     python benchmarks/temporal.py --arms results/temporal_arms --annotated ../shared/data/angiodata
 
 Simulated clips: 100 of a cohort with another seed than the training's. Metrics as published (see
-`stenoscope/keyframes/temporal/metrics.py`). Real clips: the visual reading of AngioData, as they are and
+`stenoscope/temporal/metrics.py`). Real clips: the visual reading of AngioData, as they are and
 changed in time in the five ways of `benchmarks/keyframes.py`; `fine-tuned` trains on for a few passes over
 the clips of all patients but the one measured. `--arms` names a folder with weights by arm
 (`full/weights.npz`, `no conv_lstm/weights.npz`, ...), each made by
 
-    python -m stenoscope.keyframes.temporal train --output DIR [--conv_lstm false] [--contrast false]
+    python -m stenoscope.temporal train --output DIR [--conv_lstm false] [--contrast false]
         [--features backbone]
 
 Each arm gets the features that its weights were trained on. Without it, the weights that ship are measured
@@ -33,13 +33,13 @@ from rich.table import Table
 from benchmarks.annotations import Reference, read_annotated
 from benchmarks.keyframes import changes, moved, read_phantom
 from stenoscope.keyframes.opacification import choose_opacification
-from stenoscope.keyframes.temporal import evaluate, inference, train
-from stenoscope.keyframes.temporal.batches import Example
-from stenoscope.keyframes.temporal.decode import Detections
-from stenoscope.keyframes.temporal.features import extract
-from stenoscope.keyframes.temporal.labels import actions_of, keyframes_of
-from stenoscope.keyframes.temporal.network import Parts, features_of
 from stenoscope.records import KeyframeChoice
+from stenoscope.temporal import evaluate, inference, train
+from stenoscope.temporal.batches import Example
+from stenoscope.temporal.decode import Detections
+from stenoscope.temporal.features import extract
+from stenoscope.temporal.labels import actions_of, keyframes_of
+from stenoscope.temporal.network import Parts, features_of
 from stenoscope.training.machine import prepare
 
 TUNING_EPOCHS, TUNING_RATE, TUNING_REPEATS = 6, 3e-4, 8

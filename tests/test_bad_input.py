@@ -7,10 +7,10 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML
 
-from stenoscope.cli import run
+from stenoscope.app.keyframes import make_keyframes
+from stenoscope.run.cli import run
 from stenoscope.settings import KeyframeSettings
-from stenoscope.stages.keyframes import make_keyframes
-from tests.dataset.trees import write_frame
+from tests.data.trees import write_frame
 from tests.imaging.make_dicom import make_dicom, ramp
 from tests.journey import Workspace
 

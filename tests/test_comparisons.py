@@ -7,7 +7,7 @@ import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
-from stenoscope.stages import audit, study
+from stenoscope.app import audit, study
 
 SMALL = (
     "--preset", "smoke", "--threads", "1", "--workers", "1", "--input", "data/halves",

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stenoscope import provenance
+from stenoscope.app import ensemble, keyframe_worker
+from stenoscope.app.folds import make_folds
+from stenoscope.app.keyframes import make_keyframes
+from stenoscope.app.train import open_folds, train
 from stenoscope.errors import DatasetError
 from stenoscope.presets import training_settings
 from stenoscope.report.results import read_experiment as read_results
+from stenoscope.run import provenance
 from stenoscope.settings import FoldSettings, KeyframeSettings
-from stenoscope.stages import ensemble, keyframe_worker
-from stenoscope.stages.folds import make_folds
-from stenoscope.stages.keyframes import make_keyframes
-from stenoscope.stages.train import open_folds, train
 
 
 def flip(path: Path) -> None:

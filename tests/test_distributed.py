@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from stenoscope import cluster, locks
-from stenoscope.cluster import Run, UnseenError, about_this_process, await_file, connect
+from stenoscope.app.keyframes import make_keyframes
 from stenoscope.errors import ClusterError, SettingsError
-from stenoscope.executors import concurrency, executor
+from stenoscope.run import cluster, locks
+from stenoscope.run.cluster import Run, UnseenError, about_this_process, await_file, connect
+from stenoscope.run.executors import concurrency, executor
 from stenoscope.settings import KeyframeSettings
-from stenoscope.stages.keyframes import make_keyframes
 from tests.imaging.make_dicom import write_repeats
 from tests.journey import ROOT, Workspace
 

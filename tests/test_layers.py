@@ -12,23 +12,13 @@ LEVELS = {
     "records": 0,
     "settings": 0.5,
     "presets": 0.6,
-    "commands": 0.6,
-    "interrupts": 0.6,
-    "cli": 0.7,
-    "arguments": 0.75,
-    "access": 0.8,
-    "csv_files": 0.8,
-    "locks": 0.8,
-    "provenance": 1,
-    "claims": 1.1,
-    "cluster": 1.1,
-    "executors": 1.2,
+    "run": 1,
     "imaging": 2,
     "vesselness": 2,
     "augmentation": 2,
     "phantom": 3,
     "keyframes": 3,
-    "dataset": 4,
+    "data": 4,
     "folds": 4.5,
     "models": 5,
     "training": 6,
@@ -38,11 +28,9 @@ LEVELS = {
     "report": 7,
     "tuning": 7,
     "export": 7.5,
-    "stages": 8,
+    "app": 8,
 }
-INNER_ROOMS = ("temporal",)
-"""Folders that have a level of their own within a room: `keyframes.temporal` trains a network."""
-DOORS = {("keyframes/registry.py", "stenoscope.keyframes.temporal.method.choose_temporal")}
+DOORS = {("keyframes/registry.py", "stenoscope.temporal.method.choose_temporal")}
 """Imports from a higher room that are meant: the method loads the network only when it is called."""
 FREE_OF_KERAS = (
     "imaging",
@@ -50,7 +38,7 @@ FREE_OF_KERAS = (
     "augmentation",
     "phantom",
     "keyframes",
-    "dataset",
+    "data",
     "folds",
     "evaluation",
 )
@@ -69,17 +57,14 @@ def imports_of(path: Path) -> set[str]:
 
 
 def room_of(module: str) -> str | None:
-    """First folder or module below the package, or the inner room; None outside the package."""
+    """First folder or module below the package; None outside the package."""
     parts = module.split(".")
-    if parts[0] != "stenoscope" or len(parts) < 2 or parts[1] not in LEVELS:
-        return None
-    return parts[2] if len(parts) > 2 and parts[2] in INNER_ROOMS else parts[1]
+    return parts[1] if parts[0] == "stenoscope" and len(parts) > 1 and parts[1] in LEVELS else None
 
 
 def room_with(path: Path, root: Path) -> str:
     """Room of a file of the package."""
-    parts = path.relative_to(root / "stenoscope").parts
-    return parts[1] if len(parts) > 2 and parts[1] in INNER_ROOMS else parts[0].removesuffix(".py")
+    return path.relative_to(root / "stenoscope").parts[0].removesuffix(".py")
 
 
 def modules(root: Path) -> list[Path]:
@@ -114,9 +99,9 @@ def test_the_package_imports_nothing(root):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_scripts_import_only_the_command_line_settings_and_stages(root, script):
+def test_scripts_import_only_the_command_line_settings_and_app(root, script):
     rooms = {room_of(name) for name in imports_of(root / f"{script}.py")}
-    assert rooms - {None} <= {"interrupts", "arguments", "cli", "settings", "stages"}
+    assert rooms - {None} <= {"run", "settings", "app"}
 
 
 def test_no_module_is_longer_than_a_sitting(root):
@@ -126,7 +111,7 @@ def test_no_module_is_longer_than_a_sitting(root):
 
 def test_steps_one_and_two_load_no_tensor_library(root):
     code = (
-        "import sys, stenoscope.stages.keyframes, stenoscope.stages.folds, stenoscope.stages.augment\n"
+        "import sys, stenoscope.app.keyframes, stenoscope.app.folds, stenoscope.app.augment\n"
         "found = {'tensorflow', 'keras', 'jax', 'torch', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'loaded {found}' if found else 0)"
     )
@@ -147,7 +132,7 @@ def test_rooms_without_models_never_import_keras(root):
 
 def test_every_csv_file_is_written_and_read_in_one_place(root):
     """Only `csv_files` keeps formulas out."""
-    meant = {"csv_files.py"}
+    meant = {"run/csv_files.py"}
     found = []
     for path in modules(root):
         name = path.relative_to(root / "stenoscope").as_posix()

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stenoscope.dataset.clipset import ClipSet
+from stenoscope.app import tune_worker
+from stenoscope.app.train_worker import open_folds, shuffled_labels
+from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.files import read_fold, read_part
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows, mean_image
 from stenoscope.presets import training_settings
-from stenoscope.stages import tune_worker
-from stenoscope.stages.train_worker import open_folds, shuffled_labels
 from stenoscope.training.fold import Trainer
 from stenoscope.tuning.fits import OUTER, Job
 

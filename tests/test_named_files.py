@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stenoscope import provenance
 from stenoscope.evaluation.localisation import summarise_localisation
+from stenoscope.run import provenance
 
 FILE = re.compile(r"[\w*./-]*[\w*]\.(?:csv|json|md|html|yaml|keras|npy|npz|png|gif|svg|pdf|pickle|cff|txt)")
 ELSEWHERE = ("data/keyframes", "data/phantom")  # what an experiment was made from

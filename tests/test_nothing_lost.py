@@ -8,10 +8,12 @@ from contextlib import ExitStack
 import pytest
 
 from benchmarks.kill_test import contents, small_disk
-from stenoscope import locks
-from stenoscope.cli import run
+from stenoscope.app.folds import make_folds
+from stenoscope.app.keyframes import make_keyframes
 from stenoscope.phantom.cohort import write_cohort
 from stenoscope.presets import training_settings
+from stenoscope.run import locks
+from stenoscope.run.cli import run
 from stenoscope.settings import (
     FoldSettings,
     KeyframeSettings,
@@ -19,8 +21,6 @@ from stenoscope.settings import (
     PredictSettings,
     TuningSettings,
 )
-from stenoscope.stages.folds import make_folds
-from stenoscope.stages.keyframes import make_keyframes
 
 
 @pytest.fixture
@@ -84,10 +84,10 @@ def test_step_one_on_a_full_disk(cohort, disk, tmp_path, monkeypatch, capsys, si
 
 def stages(workspace):
     """Every stage that writes a folder, by that folder."""
-    from stenoscope.stages.predict import predict
-    from stenoscope.stages.study import study
-    from stenoscope.stages.train import train
-    from stenoscope.stages.tune import tune
+    from stenoscope.app.predict import predict
+    from stenoscope.app.study import study
+    from stenoscope.app.train import train
+    from stenoscope.app.tune import tune
 
     clip = str(workspace.folder / "data/phantom/p001_c1.dcm")
     return {

@@ -15,8 +15,13 @@ import pydicom
 import pytest
 from PIL import Image, PngImagePlugin
 
-from stenoscope.cli import run
+from stenoscope.app.augment import draw_variants
+from stenoscope.app.check import check
+from stenoscope.app.folds import make_folds
+from stenoscope.app.keyframes import make_keyframes
+from stenoscope.app.train import to_repeat
 from stenoscope.presets import training_settings
+from stenoscope.run.cli import run
 from stenoscope.settings import (
     AugmentSettings,
     ExportSettings,
@@ -25,13 +30,8 @@ from stenoscope.settings import (
     PredictSettings,
     TuningSettings,
 )
-from stenoscope.stages.augment import draw_variants
-from stenoscope.stages.check import check
-from stenoscope.stages.folds import make_folds
-from stenoscope.stages.keyframes import make_keyframes
-from stenoscope.stages.train import to_repeat
+from tests.app.fakes import hurry
 from tests.sentinels import found_in, like, plant, search, spoil
-from tests.stages.fakes import hurry
 
 TEXT = b"ZQ00000001 "
 BROKEN = {
@@ -129,7 +129,7 @@ def copied(settings, *_):
 @pytest.fixture
 def few_trainings(monkeypatch):
     """Honest arms are copies of the experiment; of the leaking ones one fold is trained."""
-    from stenoscope.stages import audit, study
+    from stenoscope.app import audit, study
 
     hurry(monkeypatch)
     undone = audit.undone
@@ -143,8 +143,8 @@ def few_trainings(monkeypatch):
 @pytest.fixture
 def no_conversion(monkeypatch):
     """An ONNX file of what it would say of itself, in seconds less; its results are taken for the models'."""
+    from stenoscope.app import export
     from stenoscope.export import onnx_file
-    from stenoscope.stages import export
 
     def write(network, path, properties):
         path.write_text(json.dumps([properties, [layer.name for layer in network.layers]]))
@@ -159,12 +159,12 @@ def test_the_whole_pipeline_lets_no_header_text_out(
     cohort, broken, tmp_path, monkeypatch, capfd, few_trainings, no_conversion
 ):
     """Ten patients in the folders N/ and A/, whose ids are known from their headers alone."""
-    from stenoscope.stages.audit import audit
-    from stenoscope.stages.export import export
-    from stenoscope.stages.predict import predict
-    from stenoscope.stages.study import study
-    from stenoscope.stages.train import train
-    from stenoscope.stages.tune import tune
+    from stenoscope.app.audit import audit
+    from stenoscope.app.export import export
+    from stenoscope.app.predict import predict
+    from stenoscope.app.study import study
+    from stenoscope.app.train import train
+    from stenoscope.app.tune import tune
 
     monkeypatch.chdir(tmp_path)
     lines = (cohort.folder / "data/phantom/labels.csv").read_text().split()[1:]

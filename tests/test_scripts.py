@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from stenoscope.dataset import plain_pickle
+from stenoscope.data import plain_pickle
 from stenoscope.presets import training_settings
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.fits import settings_key

@@ -4,12 +4,12 @@ import csv
 import shutil
 from dataclasses import replace
 
-from stenoscope.cli import run
-from stenoscope.csv_files import read_csv, to_csv
+from stenoscope.app.folds import make_folds
+from stenoscope.app.keyframes import make_keyframes
 from stenoscope.presets import training_settings
+from stenoscope.run.cli import run
+from stenoscope.run.csv_files import read_csv, to_csv
 from stenoscope.settings import FoldSettings, KeyframeSettings, PredictSettings
-from stenoscope.stages.folds import make_folds
-from stenoscope.stages.keyframes import make_keyframes
 
 NAMES = ("=1+1", "-x", "+x", "@x", "\tx", "-2+3")
 LABELS = ("=1+1", "@second")
@@ -38,8 +38,8 @@ def formulas(folder):
 def test_no_csv_file_of_any_step_holds_a_formula_and_every_step_finds_its_clips(
     cohort, tmp_path, monkeypatch, capfd
 ):
-    from stenoscope.stages.predict import predict
-    from stenoscope.stages.train import train
+    from stenoscope.app.predict import predict
+    from stenoscope.app.train import train
 
     monkeypatch.chdir(tmp_path)
     source = cohort.folder / "data/phantom"

@@ -13,10 +13,10 @@ from benchmarks.arcade.alike import ALIKE, groups, likeness
 from benchmarks.arcade.crops import Cohort, Source, make_cohort, middle_of
 from benchmarks.arcade.matching import Matcher, covariate_auc
 from benchmarks.arcade.vessels import CoronaryFilter, describe, on_mask
-from stenoscope import provenance
-from stenoscope.dataset import plain_pickle
-from stenoscope.dataset.arcade import LesionImage, fill, read_grey, read_lesions, read_vessels
-from stenoscope.dataset.clipset import ClipSet
+from stenoscope.data import plain_pickle
+from stenoscope.data.arcade import LesionImage, fill, read_grey, read_lesions, read_vessels
+from stenoscope.data.clipset import ClipSet
+from stenoscope.run import provenance
 
 SEED = 7
 SIMULATED_KEYFRAMES = (1, 3)

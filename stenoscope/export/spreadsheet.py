@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stenoscope.csv_files import to_csv
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.evaluation.localisation import peak_pixels
 from stenoscope.report.panels import CLASS_NAMES
+from stenoscope.run.csv_files import to_csv
 
 CLIPS = "clips.csv"
 

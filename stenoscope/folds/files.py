@@ -3,7 +3,7 @@
 ``fold_K_train.pickle`` and ``fold_K_valid.pickle`` hold indices into `clips.pickle`, labels and ids, not
 frames; ``fold_K_mean.pickle`` the mean image of the training part. "valid" is the file name of the test
 part, which no training sees. All are plain pickles (see
-`stenoscope.dataset.plain_pickle`) and name the SHA-256 of the `clips.pickle` they belong to.
+`stenoscope.data.plain_pickle`) and name the SHA-256 of the `clips.pickle` they belong to.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,14 +16,14 @@ import pandas as pd
 
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import CROP_SIZE, VARIANTS
-from stenoscope.commands import again
-from stenoscope.csv_files import to_csv
-from stenoscope.dataset import plain_pickle
+from stenoscope.data import plain_pickle
 from stenoscope.errors import DatasetError
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows
 from stenoscope.folds.split import binary_labels
-from stenoscope.provenance import atomic_path, read_manifest, write_text
 from stenoscope.records import Fold
+from stenoscope.run.commands import again
+from stenoscope.run.csv_files import to_csv
+from stenoscope.run.provenance import atomic_path, read_manifest, write_text
 from stenoscope.settings import FoldSettings
 
 SCHEMA, VERSION = "stenoscope/fold", 1
@@ -101,7 +101,7 @@ def write_folds(folder: str | PathLike, clip_set, folds: Sequence[Fold], seed: i
     Parameters
     ----------
     folder : path
-    clip_set : stenoscope.dataset.clipset.ClipSet
+    clip_set : stenoscope.data.clipset.ClipSet
     folds : sequence of Fold
         From `split.make_folds` on the clip set's labels and patients.
     seed : int

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope.csv_files import read_csv
 from stenoscope.errors import DatasetError
 from stenoscope.folds.files import FOLDS_CSV
 from stenoscope.folds.split import binary_labels
 from stenoscope.records import Fold
+from stenoscope.run.csv_files import read_csv
 
 _ANEW = "draw the folds anew: leave --keep_folds out and add --overwrite."
 

@@ -15,7 +15,6 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
-from stenoscope import provenance
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity
 from stenoscope.imaging.dicom_header import (
@@ -29,6 +28,7 @@ from stenoscope.imaging.jpeg import check_segments
 from stenoscope.imaging.pixel_data import EMPTY_TABLE, VIDEO_SYNTAXES, wrong_count
 from stenoscope.imaging.video import iter_video, known_container
 from stenoscope.records import FRAME_SIZE, Clip
+from stenoscope.run import provenance
 
 PLUGINS = {
     "1.2.840.10008.1.2.4.50": ("pillow", "gdcm"),  # JPEG Baseline: 0.8 ms a 512 x 512 frame

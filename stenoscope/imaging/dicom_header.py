@@ -22,7 +22,6 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from stenoscope.access import check_file, is_file
 from stenoscope.errors import DicomError
 from stenoscope.imaging import display, functional_groups, pixel_data
 from stenoscope.imaging.bounded import BoundedReader
@@ -32,6 +31,7 @@ from stenoscope.imaging.intensity import Rendering, RenderingError
 from stenoscope.imaging.pixel_data import VIDEO_SYNTAXES, PixelData, check_pixels, find_pixels
 from stenoscope.imaging.quiet import quiet
 from stenoscope.records import FRAME_SIZE
+from stenoscope.run.access import check_file, is_file
 
 MODALITIES = frozenset({
     "CR", "CT", "DX", "ECG", "ES", "HD", "IVOCT", "IVUS", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "PX",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from stenoscope.access import is_dir, is_there
 from stenoscope.errors import DicomError
 from stenoscope.imaging.dicom_header import open_dicom, reporting
+from stenoscope.run.access import is_dir, is_there
 
 NAME = "DICOMDIR"
 """Name of the index in the root of its disc (PS3.10 8.6); file systems differ in its case."""

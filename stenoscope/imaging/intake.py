@@ -9,8 +9,6 @@ from unicodedata import normalize
 
 import numpy as np
 
-from stenoscope import csv_files
-from stenoscope.access import FIX, UNREADABLE, check_file, is_dir, is_file, is_there, paths_in
 from stenoscope.errors import DatasetError, DicomError, printable
 from stenoscope.imaging.dicomdir import is_dicomdir
 from stenoscope.imaging.facts import Facts
@@ -18,6 +16,8 @@ from stenoscope.imaging.inventory import SAME_ID, IntakeRow, Inventory, Source, 
 from stenoscope.imaging.readers import READERS
 from stenoscope.imaging.walk import file_reader, file_source, folder_reader, indexed, walk
 from stenoscope.records import Clip
+from stenoscope.run import csv_files
+from stenoscope.run.access import FIX, UNREADABLE, check_file, is_dir, is_file, is_there, paths_in
 
 _FACTS = tuple({field.name for field in fields(Facts)} & {field.name for field in fields(IntakeRow)})
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stenoscope.access import FIX, UNLISTED
 from stenoscope.errors import printable
+from stenoscope.run.access import FIX, UNLISTED
 
 NOT_UTF8 = "The bytes of its name are not UTF-8, so that no output could name it. To fix: rename it."
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from stenoscope import access
 from stenoscope.errors import DicomError
 from stenoscope.imaging.facts import MAX_SIDE
+from stenoscope.run import access
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF")
 

@@ -125,7 +125,7 @@ READERS: dict[str, Reader] = {
         patient=_no_patient,
         takes=sequences.is_stack,
     ),
-    # The next two are never found by a walk: a layout (stenoscope/dataset/layouts.py) names them.
+    # The next two are never found by a walk: a layout (stenoscope/data/layouts.py) names them.
     "series": Reader(
         suffixes=(),
         is_folder=False,

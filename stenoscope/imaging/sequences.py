@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope import access, provenance
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity, pictures
 from stenoscope.imaging.dicom_header import has_magic
 from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, Facts, too_many_pixels
 from stenoscope.imaging.video import VIDEO_SUFFIXES
 from stenoscope.records import FRAME_SIZE, Clip
+from stenoscope.run import access, provenance
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
 STACK_SUFFIXES = (".tif", ".tiff", ".gif")

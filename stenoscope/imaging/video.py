@@ -19,12 +19,12 @@ from typing import BinaryIO
 import imageio_ffmpeg
 import numpy as np
 
-from stenoscope import access, provenance
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity
 from stenoscope.imaging.containers import Container, read_container
 from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
 from stenoscope.records import FRAME_SIZE, Clip
+from stenoscope.run import access, provenance
 
 KINDS = {
     ".avi": "avi", ".mp4": "mov", ".mov": "mov", ".m4v": "mov", ".mkv": "matroska", ".webm": "matroska",

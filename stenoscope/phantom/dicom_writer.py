@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian, XRayAngiographicImageStorage
 from stenoscope.imaging.facts import SIMULATOR
 from stenoscope.phantom.clip import Clip
 from stenoscope.phantom.projection import SOURCE_TO_ISOCENTRE_MM
-from stenoscope.provenance import atomic_path
+from stenoscope.run.provenance import atomic_path
 
 _IMPLEMENTATION = "2.25.302141557862415672390746912635470119842"
 

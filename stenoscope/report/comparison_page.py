@@ -5,7 +5,6 @@ from collections.abc import Container
 from os import PathLike
 from pathlib import Path
 
-from stenoscope.provenance import write_text
 from stenoscope.report import figures
 from stenoscope.report.page import REPORT, Drawing, render, write_figures
 from stenoscope.report.results import provenance_rows, read_json, read_manifest_if_any
@@ -17,6 +16,7 @@ from stenoscope.report.tables import (
     number_text,
     signed_text,
 )
+from stenoscope.run.provenance import write_text
 
 STUDY, AUDIT = "study.json", "audit.json"
 

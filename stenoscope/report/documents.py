@@ -5,11 +5,11 @@ They hold counts, settings and metrics; no ids, no paths and nothing of any pati
 
 from pathlib import Path
 
-from stenoscope.provenance import write_text
 from stenoscope.report.page import render
 from stenoscope.report.results import Experiment, input_rows
 from stenoscope.report.sections import TILES, decision_rows, localisation_rows, metric_row
 from stenoscope.report.tables import FIGURE_NAMES, interval_text, number_text
+from stenoscope.run.provenance import write_text
 
 MODEL_CARD, CHECKLIST = "model_card.md", "checklist.md"
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from stenoscope.evaluation.summary import evaluation_levels
-from stenoscope.provenance import write_text
 from stenoscope.report import figures
 from stenoscope.report.documents import write_documents
 from stenoscope.report.page import REPORT, Drawing, Images, render, write_figures
@@ -28,6 +27,7 @@ from stenoscope.report.sections import (
     tile,
 )
 from stenoscope.report.tables import FIGURE_GROUPS, interval_text, percent_text, summary_warnings
+from stenoscope.run.provenance import write_text
 
 _OPEN_PER_GROUP = 4
 _GROUPS = (

@@ -8,16 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from stenoscope.dataset.problems import BLOCKING, Problem
-from stenoscope.dataset.survey import (
+from stenoscope.data.problems import BLOCKING, Problem
+from stenoscope.data.survey import (
     NAMED_TRAITS,
     SurveyRow,
     excluded_by_reason,
     note_counts,
 )
-from stenoscope.provenance import write_text
 from stenoscope.report.page import Drawing, render
 from stenoscope.report.plots import ABNORMAL, NORMAL, Plot, render_plot
+from stenoscope.run.provenance import write_text
 
 _MAX_FILES = 400  # lines of the page's table; all of them are in intake.csv
 _MAX_ITEMS = 200  # of one problem or reason

@@ -12,12 +12,12 @@ import cv2
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stenoscope import __version__
-from stenoscope.commands import train_again
 from stenoscope.errors import DatasetError
-from stenoscope.provenance import write_bytes
 from stenoscope.report.panels import panel_name, panel_parts
 from stenoscope.report.plots import VECTOR_KINDS, Plot
 from stenoscope.report.results import HEATMAPS
+from stenoscope.run.commands import train_again
+from stenoscope.run.provenance import write_bytes
 
 REPORT = "report.html"
 

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from stenoscope.evaluation.localisation import peak_pixels
-from stenoscope.provenance import file_name
 from stenoscope.records import FRAME_SIZE
 from stenoscope.report.colours import colour_map, overlay, signed_colours
+from stenoscope.run.provenance import file_name
 
 CLASS_NAMES = ("normal", "abnormal")
 

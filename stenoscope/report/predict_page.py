@@ -6,10 +6,9 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from stenoscope.dataset.problems import count_of
+from stenoscope.data.problems import count_of
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.evaluation.metrics import THRESHOLD
-from stenoscope.provenance import write_text
 from stenoscope.report.page import REPORT, Images, render, simulated_text
 from stenoscope.report.panels import panel_name
 from stenoscope.report.results import (
@@ -25,6 +24,7 @@ from stenoscope.report.results import (
     refused_inputs,
 )
 from stenoscope.report.sections import call_of
+from stenoscope.run.provenance import write_text
 
 _NAMED = 10
 """Most clips that a sentence names; the table has all."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from stenoscope.commands import train_again
-from stenoscope.csv_files import from_csv, read_csv
 from stenoscope.errors import DatasetError
-from stenoscope.provenance import MANIFEST, check_outputs, parse_manifest
+from stenoscope.run.commands import train_again
+from stenoscope.run.csv_files import from_csv, read_csv
+from stenoscope.run.provenance import MANIFEST, check_outputs, parse_manifest
 
 HEATMAPS = "heatmaps"
 """Folder of the panels in a results folder."""

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
-from stenoscope.csv_files import read_csv
-from stenoscope.provenance import write_text
 from stenoscope.report.page import REPORT, Drawing, render, write_figures
 from stenoscope.report.plots import CLIP, FRAME, Plot, render_plot
 from stenoscope.report.results import provenance_rows, read_manifest_if_any
 from stenoscope.report.tables import _table, interval_text, number_text
+from stenoscope.run.csv_files import read_csv
+from stenoscope.run.provenance import write_text
 
 _NOT_SEARCHED = ("fold", "trial", "state", "score", "inner_folds", "seconds", "problem")
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from stenoscope.errors import DatasetError
-from stenoscope.provenance import atomic_path
+from stenoscope.run.provenance import atomic_path
 
 # What NumPy and zipfile raise where any byte of the file is another (found by changing each).
 _DAMAGED = (

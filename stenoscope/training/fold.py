@@ -14,12 +14,12 @@ import keras
 import numpy as np
 
 from stenoscope.errors import SettingsError
-from stenoscope.executors import available_cores
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.models.classifier import build_classifier, computing_in, reset_weights, set_mean_image
 from stenoscope.models.folded import fold_batch_norm
 from stenoscope.models.mirrors import predict_probabilities
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
+from stenoscope.run.executors import available_cores
 from stenoscope.settings import TrainingSettings
 from stenoscope.training import checkpoint as checkpoints
 from stenoscope.training.batches import (

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from stenoscope.executors import available_cores
+from stenoscope.run.executors import available_cores
 
 
 def prepare(threads: int, seed: int, deterministic: bool = True) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stenoscope.csv_files import read_csv, to_csv
 from stenoscope.errors import SettingsError
-from stenoscope.executors import WorkerPool, crashed
-from stenoscope.provenance import sha256_json, write_text
+from stenoscope.run.csv_files import read_csv, to_csv
+from stenoscope.run.executors import WorkerPool, crashed
+from stenoscope.run.provenance import sha256_json, write_text
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.space import scored
 

@@ -17,7 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from stenoscope.errors import DatasetError, SettingsError
-from stenoscope.provenance import sha256_json
+from stenoscope.run.provenance import sha256_json
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.space import Space, parameters_of, scored, space_yaml, with_parameters
 

@@ -7,7 +7,7 @@ from benchmarks.annotations import Reference, read_annotated, read_annotations
 from benchmarks.keyframes import changes, read_cadica, score, with_interval
 from stenoscope.errors import DatasetError
 from stenoscope.records import KeyframeChoice
-from tests.dataset.trees import write_cadica, write_frame
+from tests.data.trees import write_cadica, write_frame
 
 REFERENCE = Reference("c", "p", apex=13, accepted=(11, 14), start=4, end=17, full_end=15)
 

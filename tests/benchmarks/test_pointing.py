@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from benchmarks import pointing
-from stenoscope.dataset.clipset import ClipSet
+from stenoscope.app.keyframes import make_keyframes
+from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import DatasetError
 from stenoscope.settings import KeyframeSettings, TrainingSettings
-from stenoscope.stages.keyframes import make_keyframes
-from tests.dataset.trees import write_cadica
+from tests.data.trees import write_cadica
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import VARIANTS
-from stenoscope.dataset import plain_pickle
+from stenoscope.data import plain_pickle
 from stenoscope.errors import DatasetError
 from stenoscope.folds.files import (
     fold_path,

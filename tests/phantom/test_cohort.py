@@ -6,10 +6,10 @@ import cv2
 import pydicom
 import pytest
 
-from stenoscope import provenance
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.phantom.__main__ import main
 from stenoscope.phantom.cohort import plan_cohort, write_cohort
+from stenoscope.run import provenance
 from stenoscope.settings import PhantomSettings
 
 

@@ -1,6 +1,5 @@
 import pytest
 
-from stenoscope import provenance
 from stenoscope.evaluation.comparison import AUDIT_FIGURES, compare_arms
 from stenoscope.presets import training_settings
 from stenoscope.report.comparison_page import (
@@ -10,6 +9,7 @@ from stenoscope.report.comparison_page import (
     write_audit_report,
     write_study_report,
 )
+from stenoscope.run import provenance
 from tests.evaluation.helpers import make_predictions
 from tests.report.test_html import Page
 

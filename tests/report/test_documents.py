@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from stenoscope import provenance
 from stenoscope.evaluation.decisions import decide_all, summarise_decisions
 from stenoscope.report.documents import AUTHOR, write_documents
 from stenoscope.report.results import read_experiment, read_json
+from stenoscope.run import provenance
 from tests.evaluation.helpers import make_inner, make_predictions
 from tests.report.test_html import write_experiment
 

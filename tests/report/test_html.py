@@ -12,7 +12,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from stenoscope import provenance
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.summary import evaluation_levels, summarise
 from stenoscope.presets import training_settings
@@ -21,6 +20,7 @@ from stenoscope.report.html import write_report
 from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
 from stenoscope.report.predict_page import write_predict_report
 from stenoscope.report.results import read_experiment
+from stenoscope.run import provenance
 from tests.evaluation.helpers import make_predictions
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from stenoscope.dataset.problems import Problem
-from stenoscope.dataset.survey import SurveyRow
+from stenoscope.data.problems import Problem
+from stenoscope.data.survey import SurveyRow
 from stenoscope.report import intake_page
 from stenoscope.report.intake_page import write_intake_page
 

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from stenoscope import provenance
 from stenoscope.report.tuning import print_tuning, write_tuning_report
+from stenoscope.run import provenance
 from stenoscope.tuning.nested import summarise_nested
 from tests.report.test_html import Page
 from tests.tuning.test_nested import outcome

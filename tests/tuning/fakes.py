@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stenoscope.app import tune, tune_worker
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.split import make_folds
-from stenoscope.provenance import sha256_json
-from stenoscope.stages import tune, tune_worker
+from stenoscope.run.provenance import sha256_json
 from stenoscope.tuning.fits import OUTER, Job
 from stenoscope.tuning.space import parse_space
 
@@ -61,7 +61,7 @@ class Clips:
 
 @functools.cache
 def open_folds(folder=""):
-    """Stands for `stages.train_worker.open_folds`."""
+    """Stands for `app.train_worker.open_folds`."""
     clips = Clips()
     folds = make_folds(clips.labels, clips.patient_ids, seed=7)
     mean = np.zeros((500, 500), np.float32)

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from stenoscope.errors import DatasetError, SettingsError
-from stenoscope.executors import SerialExecutor, WorkerPool
+from stenoscope.run.executors import SerialExecutor, WorkerPool
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.fits import Fits, Job
 from stenoscope.tuning.search import search

@@ -2,8 +2,8 @@ from dataclasses import asdict
 
 import yaml
 
-from stenoscope.arguments import parse
 from stenoscope.presets import training_settings
+from stenoscope.run.arguments import parse
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.template import field_reasons, settings_yaml
 

@@ -1,0 +1,335 @@
+"""``pickle_generator.py --check``: verify a whole cohort before any work, and say everything that is wrong.
+
+Sources are read and measured in worker processes (`check_worker`). The row of each good clip is kept in
+`.check/` of the output folder as soon as it is known. A run that was stopped, or is run again after a fault
+was fixed, therefore reads only what is new, has changed, or failed. No key frames are written.
+"""
+
+import json
+import shlex
+from contextlib import suppress
+from dataclasses import asdict, fields, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from stenoscope import __version__
+from stenoscope.app.check_worker import survey
+from stenoscope.app.cohort import (
+    CHECK,
+    UNLABELLED,
+    USUAL,
+    check_method,
+    choose_method,
+    find_corrections,
+    find_labels,
+    find_truth,
+    open_cohort,
+    people,
+    result_of,
+    same_patients,
+    write_draft,
+)
+from stenoscope.app.sources import Fingerprints
+from stenoscope.data.catalogue import Catalogue
+from stenoscope.data.label_form import LabelForm
+from stenoscope.data.labels import TEMPLATE, LabelsError, LabelTable, template
+from stenoscope.data.problems import BLOCKING, Problem, count_of, in_order
+from stenoscope.data.repeats import mark_repeats, repeat_problems
+from stenoscope.data.survey import (
+    SurveyRow,
+    content_problems,
+    match_problems,
+    patient_problems,
+    shortcut_problems,
+)
+from stenoscope.data.truth import boxes_text, fit_boxes, unknown_ids
+from stenoscope.errors import DatasetError, writing
+from stenoscope.folds.split import make_folds
+from stenoscope.imaging.intake import discover, missing_clip, to_csv
+from stenoscope.imaging.pseudonyms import Pseudonymizer
+from stenoscope.report.intake_page import write_intake_page
+from stenoscope.run import locks, provenance
+from stenoscope.run.cli import finish, progress, say
+from stenoscope.run.executors import executor, map_ordered
+from stenoscope.settings import FoldSettings, KeyframeSettings
+
+_WORK, _RESULTS = CHECK
+TABLE, PAGE = f"{_RESULTS}/intake.csv", f"{_RESULTS}/intake.html"
+_JOURNAL = "rows.jsonl"
+_DAMAGED = "damaged"  # a published data set whose own tables can't be read: labels are not looked for
+
+
+@locks.released()
+def check(settings: KeyframeSettings) -> int:
+    """Write `intake.csv`, `intake.html` and tables to fill in to `OUTPUT/check/`; step 1 leaves them alone.
+
+    Returns
+    -------
+    int
+        Exit status: 1 if something would stop step 1 or void the test of a model, else 0.
+
+    Raises
+    ------
+    DatasetError
+        If there is no clip at all, or another check of the same output is under way.
+    SettingsError
+        If there is no such key-frame method or layout.
+    """
+    check_method(settings.method)
+    problems: list[Problem] = []
+    layout, data = _open(settings, problems)
+    pseudonym = Pseudonymizer(settings.pseudonym_key)
+    method = USUAL if layout == _DAMAGED else choose_method(settings.method, layout, data)
+    labels = None if layout == _DAMAGED else _labels(settings, layout, data, pseudonym, problems)
+    merged = same_patients(settings)
+    corrected = _corrections(settings, data, problems)
+    rows = _rows(settings, data, pseudonym, method, corrected)
+    rows = _with_cohort(rows, data, labels, merged)
+    if labels is None and not problems:
+        title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
+        problems.append(Problem("note", title, "give labels with --labels to train."))
+    output = Path(settings.output)
+    problems += _problems(rows, data, labels)
+    if layout != _DAMAGED:
+        problems += _box_problems(settings, layout, data, rows)
+    problems += [Problem("note", note) for note in (labels.notes if labels else ())]
+    used = [row.patient_id for row in rows if row.status == "ok"]
+    problems += people(settings, used, merged, output / _RESULTS)
+    problems = in_order(problems)
+    write_draft(output / _RESULTS / TEMPLATE, _template(rows, labels, LabelForm.of(settings)))
+    provenance.write_text(output / TABLE, to_csv(rows, SurveyRow))
+    blocked = any(problem.severity in BLOCKING for problem in problems)
+    command = _next_command(settings, blocked)
+    write_intake_page(output / PAGE, Path(settings.input).resolve().name, rows, problems, command)
+    _show(output, rows, problems, command)
+    return int(blocked)
+
+
+def _open(settings: KeyframeSettings, problems: list[Problem]) -> tuple[str, Catalogue]:
+    """The cohort; where a published data set's own tables are damaged, its clips without them."""
+    try:
+        return open_cohort(settings.input, settings.layout)
+    except DatasetError as problem:
+        with suppress(DatasetError):
+            data = Catalogue(discover(settings.input))
+            problems.append(Problem("stop", problem.received, problem.fix))
+            return _DAMAGED, data
+        raise
+
+
+def _labels(
+    settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym, problems: list[Problem]
+) -> LabelTable | None:
+    """The labels as step 1 finds them; with faults, what can be read of them."""
+    try:
+        return find_labels(settings, layout, data, pseudonym)[0]
+    except LabelsError as problem:
+        title = f"{len(problem.faults)} fault{'' if len(problem.faults) == 1 else 's'} in the labels."
+        problems.append(Problem("stop", title, problem.fix, problem.faults))
+        return problem.table
+    except DatasetError as problem:
+        problems.append(Problem("stop", problem.received, problem.fix))
+        return None
+
+
+def _corrections(
+    settings: KeyframeSettings, data: Catalogue, problems: list[Problem]
+) -> dict[str, tuple[int, ...]]:
+    """The key frames corrected by hand as step 1 finds them."""
+    try:
+        return find_corrections(settings, data)
+    except DatasetError as problem:
+        problems.append(Problem("stop", problem.received, problem.fix))
+        return {}
+
+
+def _rows(
+    settings: KeyframeSettings, data: Catalogue, pseudonym, method: str, corrected: dict
+) -> list[SurveyRow]:
+    """One row a source, and the rows of what is no source, in the order of their paths."""
+    rows = [SurveyRow(**asdict(row)) for row in data.inventory.rows]
+    work = Path(settings.output) / _WORK
+    locks.hold(work)
+    content = Fingerprints(data.inventory.sources, settings.output)
+    content.keep()
+    how = [method, pseudonym.fingerprint, __version__, [field.name for field in fields(SurveyRow)]]
+    keys = {
+        source.clip_id: provenance.sha256_json(
+            [
+                source.clip_id,
+                source.relative,
+                content.hashes[source.clip_id],
+                data.keyframes.get(source.clip_id),
+                *how,
+                *([True] if source.clip_id in corrected else []),
+            ]
+        )
+        for source in data.inventory.sources
+    }
+    known = _read_journal(work / _JOURNAL, set(keys.values()))
+    missing = [source for source in data.inventory.sources if keys[source.clip_id] not in known]
+    if len(missing) < len(keys):
+        say(f"{len(keys) - len(missing)} of {len(keys)} clips are unchanged; {len(missing)} to read.")
+    jobs = (  # a worker may have been started in another folder
+        (
+            replace(source, path=source.path.absolute()),
+            data.keyframes.get(source.clip_id, ()),
+            source.clip_id in corrected,
+        )
+        for source in missing
+    )
+    with (
+        writing(work / _JOURNAL, only_full=True),
+        (work / _JOURNAL).open("a", encoding="utf-8") as journal,
+        executor(settings.workers, settings.dask_scheduler, isolated=True, kind=settings.executor) as pool,
+        progress("intake", len(missing)) as step,
+    ):
+        for (source, *_), future in map_ordered(
+            pool, partial(survey, pseudonym=pseudonym, method=method), jobs
+        ):
+            row = result_of(source, future)
+            if not isinstance(row, SurveyRow):
+                row = SurveyRow(**asdict(row))
+            known[keys[source.clip_id]] = row
+            # What failed is tried again: permissions and crashes leave files as they are.
+            if row.status == "ok":
+                journal.write(_line(keys[source.clip_id], row))
+                journal.flush()
+            step()
+    return sorted([*rows, *known.values()], key=lambda row: (row.path, row.clip_id))
+
+
+def _line(key: str, row: SurveyRow) -> str:
+    return json.dumps({"key": key, "row": asdict(row)}) + "\n"
+
+
+def _read_journal(path: Path, wanted: set[str]) -> dict[str, SurveyRow]:
+    """Rows of earlier runs that still hold, by key; the journal is written anew without the others.
+
+    A line that a killed run left half-written is dropped.
+    """
+    known = {}
+    if path.exists():
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                with suppress(ValueError, TypeError, KeyError):
+                    entry = json.loads(line)
+                    if entry["key"] in wanted:
+                        known[entry["key"]] = SurveyRow(**entry["row"])
+    with provenance.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as journal:
+        journal.writelines(_line(key, row) for key, row in known.items())
+    return known
+
+
+def _template(rows: list[SurveyRow], labels: LabelTable | None, form: LabelForm) -> str:
+    """The clips that can be used once they have a label, with what is known of them."""
+    values = dict(zip(labels.clip_ids, labels.labels, strict=True)) if labels else {}
+    return template(
+        (
+            (row.clip_id, row.patient_id, values.get(row.clip_id, ()))
+            for row in sorted(rows, key=lambda row: row.clip_id)
+            if row.status == "ok" or row.reason == UNLABELLED
+        ),
+        form,
+    )
+
+
+def _with_cohort(
+    rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None, merged: dict[str, str]
+) -> list[SurveyRow]:
+    """The rows with their labels and patients; as in step 1, a clip without a label can't be used."""
+    row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)} if labels else {}
+    result = []
+    for row in mark_repeats(rows):
+        patient = data.patients.get(row.clip_id) or row.header_patient
+        label = ""
+        if row.clip_id in row_of:
+            patient = labels.patient_ids[row_of[row.clip_id]]
+            value = labels.labels[row_of[row.clip_id], 0]
+            label = "" if np.isnan(value) else str(int(value))
+        elif labels and row.status == "ok":
+            row = replace(row, status="quarantined", reason=UNLABELLED)
+        result.append(replace(row, patient_id=merged.get(patient, patient), label=label))
+    if labels:
+        found = {row.clip_id for row in rows}
+        result += [SurveyRow(**asdict(missing_clip(name))) for name in labels.clip_ids if name not in found]
+    return sorted(result, key=lambda row: (row.path, row.clip_id))
+
+
+def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None) -> list[Problem]:
+    """Everything that the rows show, in the order in which a reader wants it."""
+    problems = []
+    usable = [row for row in rows if row.status == "ok"]
+    if labels:
+        sources = [source.clip_id for source in data.inventory.sources]
+        problems += match_problems(labels.clip_ids, sources, [row.clip_id for row in data.inventory.rows])
+    if not usable:
+        problems.append(Problem("stop", "No clip can be used.", "see what is excluded, and why."))
+    elif labels:
+        try:
+            values = [float(row.label) if row.label else np.nan for row in usable]
+            usual = FoldSettings()
+            make_folds(np.array(values), [row.patient_id for row in usable], usual.seed, usual.folds)
+        except DatasetError as problem:
+            problems.append(Problem("warning", f"Step 2 would stop. {problem.received}", problem.fix))
+    patients = {row.clip_id: row.patient_id for row in rows}
+    return [
+        *problems,
+        *repeat_problems(rows, patients, {row.clip_id: row.label for row in rows}),
+        *patient_problems(rows),
+        *shortcut_problems(rows),
+        *content_problems(rows),
+    ]
+
+
+def _box_problems(
+    settings: KeyframeSettings, layout: str, data: Catalogue, rows: list[SurveyRow]
+) -> list[Problem]:
+    """Lesion boxes that fit no clip."""
+    try:
+        truth, _ = find_truth(settings, layout, data)
+    except DatasetError as problem:
+        return [Problem("stop", problem.received, problem.fix or problem.expected)]
+    used = [row for row in rows if row.status == "ok" and row.clip_id in truth and row.num_frames]
+    found = [fit_boxes(row.clip_id, truth[row.clip_id], row.num_frames, (row.rows, row.cols)) for row in used]
+    faults = [*unknown_ids(truth, [row.clip_id for row in rows]), *(one for _, own in found for one in own)]
+    if not faults:
+        return []
+    items = [f"{one.clip_id}{one.frame and f' frame {one.frame}'}: {one.what}" for one in faults]
+    title = f"{boxes_text(sum(bool(lesions) for lesions, _ in found), faults)}."
+    return [Problem("warning", title, "correct the file of boxes.", items)]
+
+
+def _next_command(settings: KeyframeSettings, blocked: bool) -> str:
+    """The command to run next, with the flags of this run."""
+    changed = []
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if value != item.default and item.name != "overwrite":
+            changed += [f"--{item.name}", str(value)]
+    return shlex.join(["python", "pickle_generator.py", *(["--check"] if blocked else []), *changed])
+
+
+def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command: str) -> None:
+    usable = [row for row in rows if row.status == "ok"]
+    excluded, ignored = (sum(row.status == status for row in rows) for status in ("quarantined", "ignored"))
+    normal, abnormal = (sum(row.label == value for row in usable) for value in "01")
+    patients = {row.patient_id for row in usable} - {""}
+    shown = [
+        ("can be used", f"{count_of(len(usable), 'clip')} of {count_of(len(patients), 'patient')}"),
+        ("labels", f"{normal} normal, {abnormal} abnormal, {len(usable) - normal - abnormal} without"),
+        ("excluded", f"{count_of(excluded, 'clip')}; {count_of(ignored, 'other file')}"),
+    ]
+    for problem in problems:
+        if problem.severity != "note":
+            fix = f" To fix: {problem.fix}" if problem.fix else ""
+            shown.append((problem.severity.upper(), problem.told + fix))
+    shown += [("table", str(output / TABLE)), ("look at", str(output / PAGE))]
+    shown.append(
+        ("to fill in", f"{output / _RESULTS / TEMPLATE} (clips and patients; then give it with --labels)")
+    )
+    blocked = any(problem.severity in BLOCKING for problem in problems)
+    title = "Check: fix what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
+    finish(title, shown, command)

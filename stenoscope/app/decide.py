@@ -1,0 +1,61 @@
+"""Calibrated decisions of an experiment, where patients were held out of training to calibrate on."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from stenoscope.evaluation.decisions import decide_all, decide_new, summarise_decisions
+from stenoscope.report.results import DECISIONS, INNER, read_json, read_predictions
+from stenoscope.run import csv_files, provenance
+from stenoscope.settings import TrainingSettings
+
+
+def decide(experiment: Path, settings: TrainingSettings) -> dict | None:
+    """Write `decisions.csv`: every test clip as normal, abnormal or uncertain.
+
+    Parameters
+    ----------
+    experiment : Path
+        With `predictions.csv` and `fold_K/inner.csv`.
+    settings : TrainingSettings
+        `sensitivity` is the target of the second threshold.
+
+    Returns
+    -------
+    dict or None
+        ``decisions`` of `summary.json` (see `evaluation.decisions.summarise_decisions`); None, and no file,
+        where no patients were held out.
+    """
+    if settings.inner_share == 0:
+        return None
+    predictions = read_predictions(experiment)
+    inner = {
+        int(fold): read_predictions(experiment / f"fold_{fold}", INNER)
+        for fold in sorted(predictions["fold"].unique())
+    }
+    decisions, calibrations = decide_all(predictions, inner, settings.sensitivity)
+    provenance.write_text(experiment / DECISIONS, csv_files.to_csv(decisions))
+    return summarise_decisions(decisions, calibrations, settings.sensitivity, seed=settings.seed)
+
+
+def decide_new_clips(experiment: Path, output: Path, predictions: pd.DataFrame) -> pd.DataFrame | None:
+    """Write `output/decisions.csv` on new clips, with the typical calibration of an experiment's folds.
+
+    Parameters
+    ----------
+    experiment, output : Path
+    predictions : DataFrame
+        As `evaluation.decisions.decide_new` takes it.
+
+    Returns
+    -------
+    DataFrame or None
+        The decisions; None, and no file, where the experiment has no calibration.
+    """
+    decisions = read_json(experiment / "summary.json").get("decisions")
+    if decisions is None:
+        (output / DECISIONS).unlink(missing_ok=True)  # of an earlier run with another experiment
+        return None
+    table = decide_new(predictions, decisions["typical"])
+    provenance.write_text(output / DECISIONS, csv_files.to_csv(table))
+    return table

@@ -1,0 +1,157 @@
+"""Write a finished experiment's ensemble as one ONNX file, checked against the models it was made from."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from stenoscope import __version__
+from stenoscope.app.ensemble import (
+    ensemble_maps,
+    ensemble_probabilities,
+    load_models,
+    network_input,
+    read_experiment,
+)
+from stenoscope.app.explain import in_frame
+from stenoscope.errors import SettingsError
+from stenoscope.export.extras import extra
+from stenoscope.phantom.clip import simulate_clip
+from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
+from stenoscope.report.results import read_json
+from stenoscope.run import locks, provenance
+from stenoscope.run.cli import finish, progress, say
+from stenoscope.settings import ExportSettings, TrainingSettings
+
+FILE = "model.onnx"
+
+_OWN_PATHS = ("input", "experiment")  # nobody's business where the file goes
+_PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
+_CHECKED_CLIPS = (("LCA", 1), ("RCA", 0))  # artery and label of the simulated clips
+
+
+@locks.released()
+def export(settings: ExportSettings) -> None:
+    """Write `model.onnx`: from key frames, uint8 (n, 512, 512), to probability and heatmap.
+
+    The file does what `predict` does with key frames: centre crop, resampling, all models, the mean over
+    mirror images if the experiment has it, the class activation map in the frame's coordinates. Both are run
+    on simulated key frames, and a file that differs by more than the tolerance is not kept. tf2onnx joins
+    equal nodes in an order of its own, so the file's bytes, unlike its results, can differ from run to run.
+
+    Raises
+    ------
+    DatasetError
+        If the experiment is not finished.
+    SettingsError
+        If a package is missing, or the file disagrees with the models.
+    """
+    experiment = Path(settings.experiment)
+    manifest, trained = read_experiment(experiment)
+    output = Path(settings.output) if settings.output else experiment / "export"
+    locks.hold(output)
+    models = load_models(experiment, trained, settings.threads)
+    for package in _PACKAGES:  # after TensorFlow was imported quietly, which tf2onnx would do aloud
+        extra(package)
+    from stenoscope.export.ensemble import ensemble_network
+    from stenoscope.export.onnx_file import run_onnx, write_onnx
+    from stenoscope.training.on_device import area_weights
+
+    cells = models[0].get_layer("pooling").input.shape[1]
+    # The crops of `area_weights` start at the left, the centre and the right.
+    crop = area_weights(trained.image_size)[1]
+    path = output / FILE
+    say("Writing the ONNX file, then checking it against the models ...")
+    with provenance.atomic_path(path) as temporary, progress("export", 4) as step:
+        network = ensemble_network(models, crop, _place(cells, trained.image_size), trained.mirrored_test)
+        step()
+        write_onnx(network, temporary, _properties(experiment, manifest, trained, cells))
+        step()
+        frames = _frames_to_check(trained.seed)
+        found = run_onnx(temporary, frames)
+        step()
+        differences = _differences(found, models, frames, trained)
+        step()
+        if max(differences.values()) > settings.tolerance:
+            raise SettingsError(
+                f"{path} would differ from the models: {_said(differences)}.",
+                f"at most {settings.tolerance:g}",
+                "use the versions of requirements.lock; raise --tolerance if the difference does not matter.",
+            )
+    provenance.write_manifest(
+        output,
+        "export",
+        asdict(settings),
+        {"experiment": provenance.sha256_json(manifest["outputs"])},
+        {"models": len(models), "frames checked": len(frames)},
+        outputs={FILE: provenance.sha256_file(path)},
+        differences=differences,
+    )
+    rows = [
+        ("model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
+        ("takes", f"frames: uint8 (n, {FRAME_SIZE}, {FRAME_SIZE}), key frames with dark vessels"),
+        ("gives", f"probability (n,), fold_probability (n, {len(models)}), heatmap (n, 512, 512) in logits"),
+        ("checked", f"{len(frames)} simulated frames, onnxruntime against Keras: {_said(differences)}"),
+    ]
+    finish(f"The {len(models)} models of {experiment} in one file", rows, None)
+
+
+def _place(cells: int, size: int) -> np.ndarray:
+    """From rows of a class map to rows of the frame, float32 (512, cells): maps are stretched linearly."""
+    from stenoscope.heatmaps.registry import stretch
+
+    rows = np.repeat(np.eye(cells, dtype=np.float32)[..., None], cells, axis=2)  # one row of ones in each map
+    return np.stack([in_frame(one)[:, 0] for one in stretch(rows, (size, size))], axis=1)
+
+
+def _frames_to_check(seed: int) -> np.ndarray:
+    """Frames of simulated clips around their fullest opacification, uint8 (n, 512, 512)."""
+    found = []
+    for patient, (artery, label) in enumerate(_CHECKED_CLIPS):
+        clip = simulate_clip(seed, patient, 0, artery, label, num_frames=25)
+        first = min(max(clip.truth.apex - 2, 0), len(clip.frames) - KEYFRAMES_PER_CLIP)
+        frames = clip.frames[first : first + KEYFRAMES_PER_CLIP]
+        found.append((frames >> (clip.bits - 8)).astype(np.uint8))
+    return np.concatenate(found)
+
+
+def _differences(
+    found: dict, models: list, frames: np.ndarray, trained: TrainingSettings
+) -> dict[str, float]:
+    """Largest difference of each output to what `predict` computes; heatmaps in parts of their maximum."""
+    clips = frames.reshape(-1, KEYFRAMES_PER_CLIP, FRAME_SIZE, FRAME_SIZE)
+    images = np.concatenate([network_input(clip, trained) for clip in clips])
+    of_folds = ensemble_probabilities(models, images, trained)
+    maps = ensemble_maps(models, images, "cam", trained)
+    return {
+        "probability": float(np.abs(found["probability"] - of_folds.mean(axis=0)).max()),
+        "fold_probability": float(np.abs(found["fold_probability"] - of_folds.T).max()),
+        "heatmap": float(np.abs(found["heatmap"] - maps).max() / np.abs(maps).max()),
+    }
+
+
+def _said(differences: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+
+
+def _properties(experiment: Path, manifest: dict, trained: TrainingSettings, cells: int) -> dict[str, str]:
+    """What the file says of itself."""
+    settings = {name: value for name, value in asdict(trained).items() if name not in _OWN_PATHS}
+    decisions = read_json(experiment / "summary.json").get("decisions")
+    properties = {
+        "name": f"Stenoscope, experiment {experiment.name}",
+        "use": "For research only. Not a medical device; not for clinical use.",
+        "frames": "key frames, uint8, 512 x 512, grey levels after modality and VOI LUT, vessels dark",
+        "probability": "of 'abnormal', mean of the folds' models"
+        + (" and of four mirror images" if trained.mirrored_test else ""),
+        "heatmap": f"class activation map, {cells} x {cells} cells stretched to the frame, logits, signed",
+        "heatmap_scale": f"{manifest['heatmap_scales']['cam']:.6g}",
+        "stenoscope_version": __version__,
+        "experiment_sha256": provenance.sha256_json(manifest["outputs"]),
+        "settings": json.dumps(settings, sort_keys=True),
+        "versions": json.dumps(manifest["versions"], sort_keys=True),
+    }
+    if decisions is not None:
+        properties["calibration"] = json.dumps(decisions["typical"], sort_keys=True)
+    return properties

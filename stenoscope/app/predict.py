@@ -1,0 +1,243 @@
+"""Apply a finished experiment to new clips: the ensemble of its folds."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stenoscope.app.cohort import AUTO, CRASHED, check_method, choose_method
+from stenoscope.app.decide import decide_new_clips
+from stenoscope.app.dicom_objects import DicomFolder
+from stenoscope.app.ensemble import (
+    ensemble_maps,
+    ensemble_probabilities,
+    load_models,
+    network_input,
+    read_experiment,
+)
+from stenoscope.app.explain import drawn_methods
+from stenoscope.app.named_paths import below, common_names, distinct
+from stenoscope.app.predict_worker import Job, read_clip
+from stenoscope.app.trained_on import TrainedOn
+from stenoscope.data.layouts import LAYOUTS, PLAIN, open_layout
+from stenoscope.data.repeats import mark_repeats
+from stenoscope.errors import DatasetError
+from stenoscope.evaluation.clip_vote import vote
+from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
+from stenoscope.imaging.intake import refuse, simulated_count, to_csv
+from stenoscope.imaging.inventory import IntakeRow
+from stenoscope.imaging.pseudonyms import Pseudonymizer
+from stenoscope.keyframes.sheet import draw_sheet
+from stenoscope.records import Clip, KeyframeChoice
+from stenoscope.report.animation import encode_gif
+from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
+from stenoscope.report.predict_page import training_note, write_predict_report
+from stenoscope.run import claims, csv_files, locks, provenance
+from stenoscope.run.cli import finish, progress, say
+from stenoscope.run.executors import crashed, executor, map_ordered
+from stenoscope.settings import PredictSettings, TrainingSettings
+from stenoscope.vesselness.overlays import clear_field
+
+_MADE = (
+    provenance.MANIFEST, "intake.csv", "predictions.csv", "decisions.csv", CLIPS, "report.html", "heatmaps",
+    "sheets", "dicom",
+)  # fmt: skip
+"""What a prediction writes, and what the next one in the same folder replaces."""
+
+
+@locks.released()
+def predict(paths: Sequence[str], settings: PredictSettings) -> None:
+    """Predict, explain and report new clips.
+
+    Each clip's probability is the mean over the folds' models, its heatmap the mean of their maps on the
+    key frame of the highest mean probability. Where the experiment held patients out to calibrate on, each
+    clip is also called normal, abnormal or uncertain (`decisions.csv`). Clips that the models were trained on
+    are named. Clips that can't be read are listed
+    in `intake.csv`.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Clips, or folders of clips, in any layout that step 1 knows.
+    settings : PredictSettings
+
+    Raises
+    ------
+    DatasetError
+        If the experiment is not finished, a folder's layout is damaged, or no clip can be read.
+    SettingsError
+        If there is no such key-frame method or layout, or nothing is published where that is asked for.
+    """
+    check_method(settings.method)
+    experiment = Path(settings.experiment)
+    manifest, trained = read_experiment(experiment)
+    output = Path(settings.output) if settings.output else experiment / "predict"
+    claims.renew(output, "prediction", _MADE)  # names in dicom/ must not lie beside another run's report
+    dicom = DicomFolder(output / "dicom", experiment.name) if settings.dicom else None
+    pseudonym = Pseudonymizer(settings.pseudonym_key)
+    jobs, rows, layouts = _discover_all(paths, settings)
+    trained_on = TrainedOn(experiment)
+    models = load_models(experiment, trained, settings.threads)
+    tables, peaks = [], []
+    work = partial(read_clip, pseudonym=pseudonym)
+    with (
+        executor(1, isolated=True) as pool,  # which reads the next clip meanwhile
+        progress("predict", len(jobs)) as step,
+    ):
+        for job, future in map_ordered(pool, work, jobs, ahead=2):
+            source = job[0]
+            clip, choice, row = (None, None, refuse(source, CRASHED)) if crashed(future) else future.result()
+            rows.append(row)
+            if clip is not None:
+                probabilities, keyframe, maps, shown = _apply(models, clip, choice, trained, settings.dicom)
+                seen = trained_on.find(clip.frames, clip.patient_id)
+                tables.append(_table(clip.clip_id, choice, probabilities).assign(**seen))
+                inside = clear_field(clip.frames[list(choice.keyframes)])
+                frame = {"shown_frame": choice.keyframes[keyframe], "heatmap": trained.heatmap}
+                peaks.append({"clip_id": clip.clip_id, **frame, **map_peak(maps[trained.heatmap], inside)})
+                scales = manifest["heatmap_scales"]
+                _draw(output, clip, choice, keyframe, maps, tables[-1], scales)
+                if dicom is not None:
+                    mean, method = probabilities.mean(axis=0), trained.heatmap
+                    dicom.write(source, clip, choice, mean, shown, scales[method], method)
+            step()
+    provenance.write_text(output / "intake.csv", to_csv(mark_repeats(rows)))
+    if not tables:
+        reasons = "\n  ".join(f"{row.path}: {row.reason}" for row in rows[:10])
+        raise DatasetError(f"None of the clips can be used:\n  {reasons}", "at least one readable clip")
+    predictions = pd.concat(tables)
+    provenance.write_text(output / "predictions.csv", csv_files.to_csv(predictions))
+    decisions = decide_new_clips(experiment, output, predictions)
+    provenance.write_text(output / CLIPS, clips_csv(predictions, peaks, decisions))
+    counts = {
+        status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
+    }
+    inputs = {"experiment": provenance.sha256_json(manifest["outputs"])}
+    methods = sorted({method for _, method, _ in jobs})
+    provenance.write_manifest(
+        output,
+        "prediction",
+        asdict(settings),
+        inputs,
+        counts,
+        created=provenance.today(),
+        simulated=simulated_count(rows),
+        trained_on_simulated=manifest.get("simulated"),
+        layouts=layouts,
+        methods=methods,
+    )
+    write_predict_report(output, experiment.name, trained.heatmap)
+    _show(output, experiment, predictions, decisions, counts["quarantined"], dicom)
+
+
+def _discover_all(
+    paths: Sequence[str], settings: PredictSettings
+) -> tuple[list[Job], list[IntakeRow], list[str]]:
+    """Clips of all paths, rows of what is none, and each path's layout.
+
+    Clip ids and paths are those below the folder that all paths have in common.
+    """
+    jobs: list[Job] = []
+    rows, layouts = [], []
+    names = common_names(paths)
+    for path, name in zip(map(Path, paths), names, strict=True):
+        layout, data = open_layout(path, settings.layout)
+        if settings.layout == AUTO and layout != PLAIN:
+            say(f"{path} is laid out as {LAYOUTS[layout].title}.")
+        method = choose_method(settings.method, layout, data)
+        for source in data.inventory.sources:
+            here = replace(source, path=source.path.absolute())  # workers may have started elsewhere
+            jobs.append((below(here, name), method, data.keyframes.get(source.clip_id, ())))
+        rows += [below(row, name) for row in data.inventory.rows]
+        layouts.append(layout)
+    return distinct(jobs), rows, layouts
+
+
+def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSettings, all_maps: bool):
+    """What the models say of a clip.
+
+    Returns
+    -------
+    probabilities : ndarray, float32, shape (num_models, 5)
+    keyframe : int
+        Which of the five is shown: the one of the highest mean probability.
+    maps : dict of str to ndarray, float32, shape (512, 512)
+        The models' mean map of that key frame, by method.
+    shown : ndarray, float32, shape (5, 512, 512), or None
+        With `all_maps`, those of all key frames by the experiment's own method.
+    """
+    images = network_input(clip.frames[list(choice.keyframes)], trained)
+    probabilities = ensemble_probabilities(models, images, trained)
+    keyframe = int(probabilities.mean(axis=0).argmax())
+    of_one = images[keyframe : keyframe + 1]
+    maps = {method: ensemble_maps(models, of_one, method, trained)[0] for method in drawn_methods(trained)}
+    shown = ensemble_maps(models, images, trained.heatmap, trained) if all_maps else None
+    return probabilities, keyframe, maps, shown
+
+
+def _table(clip_id: str, choice: KeyframeChoice, probabilities: np.ndarray) -> pd.DataFrame:
+    """One row per key frame: clip_id, frame_index, probability (mean of the models), fold_1, fold_2, ..."""
+    rounded = probabilities.astype(float).round(6)
+    columns = {f"fold_{number}": rounded[number - 1] for number in range(1, len(rounded) + 1)}
+    table = {
+        "clip_id": clip_id,
+        "frame_index": choice.keyframes,
+        "probability": rounded.mean(axis=0).round(6),
+    }
+    return pd.DataFrame({**table, **columns})
+
+
+def _draw(
+    output: Path, clip: Clip, choice: KeyframeChoice, keyframe: int, maps: dict, table, scales: dict
+) -> None:
+    """The sheet, and a heatmap PNG and GIF per method, on the experiment's scale.
+
+    In the GIF the map of the shown key frame lies over all frames.
+    """
+    sheet = draw_sheet(clip.frames, choice, clip.clip_id)
+    provenance.write_image(output / "sheets" / f"{provenance.file_name(clip.clip_id)}.png", sheet)
+    call = vote(table.assign(fold=0, patient_id="", label=0)).iloc[0]
+    folder, shown = output / "heatmaps", choice.keyframes[keyframe]
+    inside = clear_field(clip.frames[list(choice.keyframes)])
+    frames, time = clip.frames, clip.frame_time_ms
+    for method, heatmap in maps.items():
+        called = float(call.probability), int(call.decision)
+        case = Case(clip.clip_id, frames[shown], heatmap, *called, inside=inside)
+        panel = encode_png(draw_panel(case, scales[method], method))
+        gif = encode_gif(frames, case, scales[method], method, choice.keyframes, shown, time)
+        provenance.write_bytes(folder / panel_name(clip.clip_id, method), panel)
+        provenance.write_bytes(folder / panel_name(clip.clip_id, method, "gif"), gif)
+
+
+def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, refused: int, dicom) -> None:
+    calls = vote(predictions.assign(fold=0, patient_id="", label=0))
+    verdicts = (
+        {}
+        if decisions is None
+        else {
+            row.clip_id: f", calibrated {row.calibrated:.3f}: {row.decision}"
+            for row in decisions.itertuples()
+        }
+    )
+    rows = [
+        (call.clip_id, f"probability of abnormal {call.probability:.3f}" + verdicts.get(call.clip_id, ""))
+        for call in calls.head(30).itertuples()
+    ]
+    if len(calls) > 30:
+        rows.append(("...", f"{len(calls) - 30} more in {output / 'predictions.csv'}"))
+    if note := training_note(predictions):
+        rows.append(("training data", note))
+    rows += [
+        ("report", str(output / "report.html")),
+        ("heatmaps", f"{output / 'heatmaps'}/ (PNG and GIF per clip; the GIF lays one frame's map over all)"),
+        ("spreadsheet", str(output / CLIPS)),
+        ("intake", f"{output / 'intake.csv'} ({refused} quarantined)"),
+    ]
+    if dicom is not None:
+        rows.append(("DICOM", dicom.finish()))
+    clips = "1 clip" if len(calls) == 1 else f"{len(calls)} clips"
+    finish(f"{clips} by the models of {experiment}", rows, None)
+    say("  For research only: not a diagnosis.", "dim")

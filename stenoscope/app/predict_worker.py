@@ -1,0 +1,43 @@
+"""What a worker process does with a clip for a prediction: decode it and choose its key frames.
+
+It runs in a process of its own because native decoders can crash on damaged files; it imports only what this
+takes.
+"""
+
+import cv2
+
+from stenoscope.app.keyframe_worker import NO_CONTRAST
+from stenoscope.errors import DicomError
+from stenoscope.imaging.intake import admit, quarantine
+from stenoscope.imaging.inventory import IntakeRow, Source
+from stenoscope.keyframes.published import PUBLISHED, choose_published
+from stenoscope.keyframes.registry import choose
+from stenoscope.records import Clip, KeyframeChoice
+
+Job = tuple[Source, str, tuple[int, ...]]
+"""A clip, its key-frame method, and the key frames that its data set publishes."""
+
+
+def read_clip(job: Job, pseudonym) -> tuple[Clip | None, KeyframeChoice | None, IntakeRow]:
+    """A clip with its key frames, or the reason why it can't be used; never raises for a bad file.
+
+    Parameters
+    ----------
+    job : Job
+    pseudonym : callable, str to str
+    """
+    source, method, published = job
+    cv2.setNumThreads(1)
+    clip, row = admit(source, pseudonym)
+    if clip is None:
+        return None, None, row
+    try:
+        if method == PUBLISHED:
+            choice = choose_published(published, len(clip.frames))
+        else:
+            choice = choose(clip.frames, method)
+    except DicomError as problem:
+        return None, None, quarantine(row, problem.one_line)
+    if not choice.contrast:
+        return None, None, quarantine(row, NO_CONTRAST)
+    return clip, choice, row

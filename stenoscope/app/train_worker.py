@@ -1,0 +1,400 @@
+"""What a worker does with a fold of step 3: train, test, explain, and write `fold_K`.
+
+Only paths and settings travel to it. It opens clips and folds itself and keeps them, with the network that it
+has traced, for the next fold. A fold's files are made in `.work/` and get their place by one rename, so that
+`fold_K` is there whole or not at all. Its checkpoint lies in `.work/`, too, below a name for the settings,
+where the next worker goes on from it if this one dies.
+"""
+
+import functools
+import json
+import platform
+import shutil
+import threading
+import uuid
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stenoscope.app.leaks import PATIENT, leaking_fold
+from stenoscope.data.clipset import ClipSet
+from stenoscope.errors import ClusterError, DatasetError, SettingsError
+from stenoscope.export.tensorboard import FOLDER as TENSORBOARD
+from stenoscope.export.tensorboard import tensorboard_log
+from stenoscope.folds.files import FoldData, fold_numbers, read_fold
+from stenoscope.folds.mean_image import frame_rows, mean_image
+from stenoscope.folds.split import inner_split
+from stenoscope.records import KEYFRAMES_PER_CLIP
+from stenoscope.run import csv_files, provenance
+from stenoscope.run.cluster import Run, await_file
+from stenoscope.run.commands import again
+from stenoscope.settings import FoldSettings, TrainingSettings
+
+WORK = ".work"
+CHECKPOINT = "checkpoint.npz"
+"""A fold's training after its last whole epoch."""
+
+ONE_AT_A_TIME = threading.Lock()
+"""A Dask worker may have several threads; the tensor library has one state."""
+
+_trainers: dict[str, tuple] = {}
+_SAME_NETWORK = {  # settings that a traced network does not depend on
+    "experiment", "input", "shuffle_labels", "overwrite", "inner_share", "sensitivity", "threads",
+    "tensorboard", "executor", "workers", "dask_scheduler",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """One fold to train.
+
+    Attributes
+    ----------
+    settings : TrainingSettings
+        With absolute paths, and the threads that this fold may use.
+    number : int
+        From 1.
+    inputs : tuple of (str, str)
+        Hashes that name clips and folds, as of `open_folds`.
+    run : Run
+        Whose result it is.
+    split : {"patient", "clip", "frame"}
+        The folds of step 2, or those of the leakage audit.
+    maps : bool
+        Compute heatmaps of the test clips.
+    """
+
+    settings: TrainingSettings
+    number: int
+    inputs: tuple[tuple[str, str], ...]
+    run: Run
+    split: str = PATIENT
+    maps: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """Where the fold's files will be."""
+        return Path(self.settings.experiment) / f"fold_{self.number}"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the training under way; other settings or clips have another."""
+        what = {name: value for name, value in asdict(self.settings).items() if name not in _SAME_NETWORK}
+        shares = [self.settings.shuffle_labels, self.settings.inner_share]
+        key = provenance.sha256_json([what, shares, self.inputs, self.split])[:12]
+        return Path(self.settings.experiment) / WORK / key / self.folder.name / CHECKPOINT
+
+
+def run_fold(
+    job: FoldJob, on_epoch: Callable[[], None] = lambda: None, tell: Callable[[str], None] = lambda text: None
+) -> dict:
+    """Train and test one fold and write its folder, on whatever machine.
+
+    Parameters
+    ----------
+    job : FoldJob
+    on_epoch : callable
+        Called after each epoch.
+    tell : callable
+        Called with a line for the user when a network is built.
+
+    Returns
+    -------
+    dict
+        fold, trained (what on, for the user), epochs, loss, seconds, host.
+
+    Raises
+    ------
+    ClusterError
+        If this machine sees other folders than the run, or the run has ended.
+    """
+    with ONE_AT_A_TIME:
+        job.run.check()
+        settings = job.settings
+        clips, folds = opened(settings.input, job.inputs)
+        labels = clips.labels
+        if settings.shuffle_labels:
+            labels = shuffled_labels(labels, folds, settings.seed)
+        fold = folds[job.number - 1]
+        if job.split != PATIENT:
+            fold = leaking_fold(clips, folds, job.split, job.number, settings.seed)
+
+        def after(row: dict) -> None:
+            job.run.check()
+            on_epoch()
+
+        staging = job.checkpoint.parent / uuid.uuid4().hex  # a worker that was given up may still be at it
+        staging.mkdir(parents=True)
+        try:
+            row = train_fold(fold, clips, labels, settings, staging, job.checkpoint, job.maps, after, tell)
+            job.run.check()
+            _move(staging, job.folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return {**row, "host": platform.node()}
+
+
+def _move(staging: Path, folder: Path) -> None:
+    """Give a finished fold its place; one that is there already is as good."""
+    if folder.exists() and not (folder / provenance.SUMS).exists():
+        shutil.rmtree(folder)  # of an earlier release
+    try:
+        staging.rename(folder)
+    except OSError:
+        if not provenance.check_seal(folder):
+            raise
+
+
+def train_fold(
+    fold: FoldData,
+    clips: ClipSet,
+    labels: np.ndarray,
+    settings: TrainingSettings,
+    folder: Path,
+    checkpoint: Path,
+    maps: bool = True,
+    on_epoch: Callable[[dict], None] = lambda row: None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict:
+    """Train and test one fold and write its files; `SHA256SUMS` is the last.
+
+    Parameters
+    ----------
+    fold : FoldData
+    clips : ClipSet
+    labels : ndarray, float32, shape (num_clips, num_labels)
+        To train and to test on.
+    settings : TrainingSettings
+    folder : Path
+        To write to; exists.
+    checkpoint : Path
+        Written after each epoch, and gone on from.
+    maps : bool
+        Compute heatmaps of the test clips (never for frame-wise folds).
+    on_epoch, tell : callable
+        As in `run_fold`; `on_epoch` takes the epoch's row of the history.
+
+    Returns
+    -------
+    dict
+        As of `run_fold`, without host.
+
+    Raises
+    ------
+    SettingsError
+        If patients are to be held out of frame-wise folds.
+    """
+    from stenoscope.training.machine import prepare
+
+    prepare(settings.threads, settings.seed, settings.deterministic)  # before the tensor library is loaded
+    from stenoscope.app.explain import write_maps
+    from stenoscope.heatmaps.registry import check_method
+
+    check_method(settings)  # a wrong name should fail now, not after the training
+    if fold.frame_wise and settings.inner_share:
+        raise SettingsError(
+            f"inner_share is {settings.inner_share} for frame-wise folds, which split a patient's frames.",
+            "0: no patient can be held out of training there",
+            "set inner_share to 0.",
+        )
+    fold, inner = hold_out(fold, clips, labels, settings)
+    trainer = trainer_of(settings, labels.shape[1], settings.threads, tell)
+    log_folder = None
+    if settings.tensorboard:
+        log_folder = Path(settings.experiment) / TENSORBOARD / f"fold_{fold.number}"
+    with tensorboard_log(log_folder) as log:
+        history = trainer.fit(
+            clips.frames,
+            fold.train,
+            labels,
+            fold.mean_image,
+            fold.number,
+            on_epoch=lambda row: (log(row), on_epoch(row)),
+            frame_wise=fold.frame_wise,
+            checkpoint=checkpoint,
+        )
+    probabilities = trainer.predict(clips.frames, fold.valid, fold.frame_wise)
+    write_table(folder / "history.csv", pd.DataFrame(history))
+    with provenance.atomic_path(folder / "model.keras") as temporary:
+        trainer.model.save(temporary)
+    if maps and not fold.frame_wise:
+        write_maps(folder, trainer.model, clips, fold, probabilities[..., 0], settings)
+    if len(inner):
+        found = trainer.predict(clips.frames, inner)[..., 0]
+        write_table(folder / "inner.csv", predictions_table(replace(fold, valid=inner), clips, labels, found))
+    for label, name in enumerate(table_names(clips.label_names)):
+        table = predictions_table(fold, clips, labels, probabilities[..., label], label)
+        write_table(folder / name, table)
+    provenance.seal(folder, read_again(folder))
+    return {
+        "fold": fold.number,
+        "trained": f"{len(fold.train)} training {'frames' if fold.frame_wise else 'clips'}",
+        "epochs": len(history),
+        "loss": history[-1]["loss"],
+        "seconds": sum(row["seconds"] for row in history),
+    }
+
+
+def hold_out(
+    fold: FoldData, clips: ClipSet, labels: np.ndarray, settings: TrainingSettings
+) -> tuple[FoldData, np.ndarray]:
+    """Take `inner_share` of a fold's training patients out of its training part and out of its mean image.
+
+    Parameters
+    ----------
+    fold : FoldData
+    clips : ClipSet
+    labels : ndarray, float32, shape (num_clips, num_labels)
+        To stratify by.
+    settings : TrainingSettings
+
+    Returns
+    -------
+    fold : FoldData
+    inner : ndarray, int64
+        Indices of the clips that were taken out; none if `inner_share` is 0, and of frame-wise folds.
+    """
+    if fold.frame_wise or not settings.inner_share:
+        return fold, fold.train[:0]
+    seed = settings.seed * 1000 + fold.number
+    part, inner = inner_split(fold.train, labels, clips.patient_ids, settings.inner_share, seed)
+    mean = mean_image(clips.frames[row] for row in frame_rows(part))
+    return replace(fold, train=part, mean_image=mean), inner
+
+
+def trainer_of(
+    settings: TrainingSettings, num_labels: int, threads: int, tell: Callable[[str], None] = lambda text: None
+):
+    """The `training.fold.Trainer` of some settings; the last one is kept, because tracing takes long."""
+    from stenoscope.training.machine import prepare
+
+    where = prepare(threads, settings.seed, settings.deterministic)
+    import keras
+
+    from stenoscope.training.fold import Trainer
+
+    same = {name: value for name, value in asdict(settings).items() if name not in _SAME_NETWORK}
+    key = provenance.sha256_json([same, num_labels])
+    if key not in _trainers:
+        tell(f"Building {settings.backbone} with {settings.weights} weights ({where}) ...")
+        _trainers.clear()
+        keras.utils.clear_session()  # frees the network before
+        _trainers[key] = Trainer(settings, num_labels)
+    return _trainers[key]
+
+
+def epochs_done(job: FoldJob) -> int:
+    """How many epochs of a fold are behind it, for a progress bar."""
+    if job.folder.exists():
+        return job.settings.epochs
+    try:
+        with np.load(job.checkpoint, allow_pickle=False) as stored:
+            return len(json.loads(str(stored["history"])))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return 0  # not there yet, or being replaced
+
+
+@functools.lru_cache(maxsize=1)
+def opened(folder: str, inputs: tuple[tuple[str, str], ...]) -> tuple[ClipSet, list[FoldData]]:
+    """Clips and folds in `folder`, which must be those that `inputs` names.
+
+    Raises
+    ------
+    ClusterError
+        If this machine does not see the folder, or sees another.
+    """
+    await_file(Path(folder) / provenance.MANIFEST)
+    clips, folds, found = open_folds(folder)
+    if tuple(sorted(found.items())) != inputs:
+        raise ClusterError(
+            f"{platform.node()} sees other clips or folds in {folder}, or has another Keras backend, "
+            "than the run began with.",
+            "one file system and environment that all machines share, and input that stays as it is",
+            "run the same command again.",
+        )
+    return clips, folds
+
+
+def open_folds(folder: str | Path) -> tuple[ClipSet, list[FoldData], dict[str, str]]:
+    """Open what step 2 wrote: the clips, the folds, and what names them and the library that learns."""
+    folder = Path(folder)
+    manifest = provenance.read_manifest(folder, "folds", again(FoldSettings, folder))
+    provenance.check_outputs(folder, manifest, [n for n in manifest["outputs"] if n.endswith(".pickle")])
+    clips = ClipSet.open(folder / manifest["clips_folder"])
+    if clips.sha256 != manifest["inputs"]["clips.pickle"]:
+        raise DatasetError(
+            f"{folder} was split from other key frames than {folder / manifest['clips_folder']} holds now.",
+            "folds of the present clips.pickle",
+            f"run `{again(FoldSettings, folder, overwrite=True)}`.",
+        )
+    folds = [read_fold(folder, number, clips.sha256) for number in fold_numbers(folder)]
+    named = {
+        "clips.pickle": clips.sha256,
+        "folds": provenance.sha256_json(manifest["outputs"]),
+        "seed of the folds": str(manifest["seed"]),  # to draw them again
+        "Keras backend": provenance.keras_backend(),  # an experiment has one
+    }
+    return clips, folds, named
+
+
+def shuffled_labels(labels: np.ndarray, folds, seed: int) -> np.ndarray:
+    """Labels permuted among the clips of each test fold.
+
+    Shuffling inside the folds keeps every fold's prevalence: shuffling across them would couple the training
+    part's prevalence to the test part's and push the pooled AUC of a blind classifier below 0.5.
+    """
+    rng = np.random.default_rng([seed, 0x5F])
+    result = labels.copy()
+    for fold in folds:
+        result[fold.valid] = labels[rng.permutation(fold.valid)]
+    return result
+
+
+def read_again(folder: Path) -> list[str]:
+    """Files of an experiment, or of one of its folds, that later runs read, by their path in it."""
+    kinds = ("*.csv", "*.json", "*.yaml", "model.keras", "maps/*.npy")
+    found = [path for kind in (*kinds, *(f"fold_*/{kind}" for kind in kinds)) for path in folder.glob(kind)]
+    found = [path for path in found if path.name != provenance.MANIFEST and not path.name.startswith(".")]
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def table_names(label_names: Sequence[str]) -> list[str]:
+    """Names of the tables of predictions: `predictions.csv`, and `predictions_NAME.csv` of further labels."""
+    return ["predictions.csv"] + [f"predictions_{provenance.file_name(name)}.csv" for name in label_names[1:]]
+
+
+def predictions_table(
+    fold: FoldData, clips: ClipSet, labels: np.ndarray, probabilities: np.ndarray, label: int = 0
+) -> pd.DataFrame:
+    """One row per test frame: fold, patient_id, clip_id, frame_index, label, probability (rounded to 1e-6).
+
+    Parameters
+    ----------
+    fold : FoldData
+        Its `valid` are the clips (or frames) of the table.
+    labels : ndarray, float32, shape (num_clips, num_labels)
+    probabilities : ndarray, float32, shape (num_test_clips, 5), frame-wise (num_test_frames,)
+    label : int
+        Column of `labels`; where it is unknown, the table's label is empty.
+    """
+    rows = fold.valid if fold.frame_wise else frame_rows(fold.valid)
+    clip, keyframe = np.divmod(rows, KEYFRAMES_PER_CLIP)
+    return pd.DataFrame(
+        {
+            "fold": fold.number,
+            "patient_id": [clips.patient_ids[i] for i in clip],
+            "clip_id": [clips.clip_ids[i] for i in clip],
+            "frame_index": clips.keyframes[clip, keyframe],
+            "label": pd.array(labels[clip, label], dtype=pd.Int64Dtype()),
+            "probability": probabilities.ravel().astype(float).round(6),
+        }
+    )
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, atomically."""
+    provenance.write_text(path, csv_files.to_csv(table))

@@ -1,0 +1,256 @@
+"""Lesion boxes as annotation programs write them: COCO JSON, CVAT XML, and a CSV table.
+
+Boxes of COCO and CVAT are pixels of the image whose size the file states, and are brought into the 512 x 512
+frame. The name of an image says which clip and frame it is; see `ClipNames`. Every box counts as a lesion.
+"""
+
+import csv
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+from stenoscope.data.catalogue import in_frame
+from stenoscope.errors import DatasetError
+from stenoscope.imaging.inventory import Source
+from stenoscope.imaging.sequences import frame_files
+from stenoscope.run.provenance import file_name
+
+CSV_COLUMNS = ("clip_id", "frame", "x0", "y0", "x1", "y1")
+_CSV = f"columns {','.join(CSV_COLUMNS)} and, if you like, kind and pixels (frame or source)"
+_COCO = "COCO: images with file_name, width and height; annotations with image_id and bbox"
+_CVAT = "CVAT for images or CVAT for video: <image> or <track> elements with boxes"
+_NUMBER = re.compile(r"[_\-. ]*(?:frame|img|image|f)?[_\-. ]*(\d+)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One box: its clip and frame (None: all frames), what it is, and the track that it belongs to."""
+
+    clip_id: str
+    frame: int | None
+    kind: str
+    box: list[float]
+    track: str | None = None
+    pixels: str = "frame"
+
+
+class ClipNames:
+    """Finds the clip and the frame that a file name in an annotation means.
+
+    ``CLIP.png`` is the clip itself, all of its frames. ``CLIP/0012.png``, ``CLIP_0012.png`` and
+    ``CLIP_frame_0012.png`` are its frame 12, counted from 0; if the clip is a folder of images, its image of
+    that name. Folders in front do not count, and ``/`` in a clip's id may be written as ``_`` or ``__``.
+    """
+
+    def __init__(self, sources: Iterable[Source]):
+        self._sources = {source.clip_id: source for source in sources}
+        self._ids: dict[str, str] = {}
+        for clip_id in self._sources:
+            for form in (clip_id.replace("/", "_"), file_name(clip_id), clip_id):
+                self._ids[_normal(form)] = clip_id
+        self._positions: dict[str, dict[str, int]] = {}
+
+    def find(self, name: str) -> tuple[str | None, int | None]:
+        """Clip id and frame; (None, None) for the name of no clip."""
+        path = PurePosixPath(_normal(name))
+        forms = [path.with_suffix("").as_posix()] if path.suffix else []
+        for whole in (path.as_posix(), *forms):
+            if clip_id := self._tail(whole):
+                return clip_id, None
+        if clip_id := self._tail(path.parent.as_posix()):
+            return clip_id, self._position(clip_id, path)
+        stem = (forms or [path.as_posix()])[0]
+        number = _NUMBER.search(stem)
+        clip_id = self._tail(stem[: number.start()]) if number else None
+        return (clip_id, int(number[1])) if clip_id else (None, None)
+
+    def _tail(self, name: str) -> str | None:
+        parts = name.split("/")
+        return next(
+            (self._ids[key] for k in range(len(parts)) if (key := "/".join(parts[k:])) in self._ids), None
+        )
+
+    def _position(self, clip_id: str, path: PurePosixPath) -> int:
+        """Frame of an image below a clip's name; -1, which no clip has, if it can't be told."""
+        source = self._sources[clip_id]
+        if source.reader == "images":
+            if clip_id not in self._positions:
+                files = frame_files(source.path)
+                self._positions[clip_id] = {_normal(file.stem): index for index, file in enumerate(files)}
+            return self._positions[clip_id].get(path.stem, -1)
+        number = _NUMBER.search(path.stem)
+        return int(number[1]) if number else -1
+
+
+def entries_of(marks: Iterable[Mark]) -> dict[str, dict]:
+    """Entries of a `truth.json` by clip id.
+
+    Boxes of one track are one lesion. Others are numbered through no clip: the k-th of a kind in one frame is
+    taken with the k-th in the others.
+    """
+    entries: dict[str, dict] = {}
+    found: dict[tuple, dict] = {}
+    ranks: dict[tuple, int] = {}
+    for mark in marks:
+        place = (mark.clip_id, mark.frame, mark.kind)
+        rank = mark.track
+        if rank is None:
+            rank = ranks[place] = ranks.get(place, -1) + 1
+        key = (mark.clip_id, mark.frame is None, mark.kind, rank)
+        entry = entries.setdefault(mark.clip_id, {"lesions": [], "pixels": mark.pixels})
+        if key not in found:
+            found[key] = {"kind": mark.kind}
+            entry["lesions"].append(found[key])
+        if mark.frame is None:
+            found[key]["box"] = mark.box
+        else:
+            found[key].setdefault("boxes", {})[str(mark.frame)] = mark.box
+    return entries
+
+
+def coco_marks(content: Mapping, path: Path, names: ClipNames) -> Iterator[Mark]:
+    """Boxes of a COCO file; clip and frame by `clip_id` and `frame`, by the video, or by `file_name`.
+
+    Raises
+    ------
+    DatasetError
+        If a part of it is not as COCO says.
+    """
+    try:
+        kinds = {item["id"]: str(item["name"]) for item in content.get("categories", [])}
+        videos = {item["id"]: str(item["name"]) for item in content.get("videos", [])}
+        images = {item["id"]: item for item in content["images"]}
+        for item in content["annotations"]:
+            image = images[item["image_id"]]
+            frame = next((image[key] for key in ("frame", "frame_id", "frame_index") if key in image), None)
+            name = image.get("clip_id") or videos.get(image.get("video_id")) or image["file_name"]
+            clip_id, found = names.find(str(name))
+            left, top, width, height = (float(value) for value in item["bbox"])
+            box = in_frame(
+                (left, top, left + width, top + height), (int(image["height"]), int(image["width"]))
+            )
+            kind = kinds.get(item.get("category_id"), "")
+            track = item.get("track_id", item.get("instance_id"))
+            frame = found if frame is None else int(frame)
+            yield Mark(clip_id or str(name), frame, kind, box, None if track is None else str(track))
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise DatasetError(f"{path} can't be read as COCO ({problem!r}).", _COCO) from problem
+
+
+def cvat_marks(path: Path, names: ClipNames) -> Iterator[Mark]:
+    """Boxes (and the boxes around polygons) of a CVAT XML file, for images or for video.
+
+    Raises
+    ------
+    DatasetError
+        If it is no such XML.
+    """
+    data = path.read_bytes()
+    if b"<!" in data.replace(b"<!--", b""):  # entities can be made to grow without bound
+        raise DatasetError(f"{path} has a document type.", _CVAT, "export it again.")
+    try:
+        root = ElementTree.fromstring(data)
+        tasks = {task.findtext("id", ""): task for task in (*root.iter("task"), *root.iter("job"))}
+        for image in root.iter("image"):
+            size = (int(image.get("height", "")), int(image.get("width", "")))
+            clip_id, frame = names.find(image.get("name", ""))
+            for shape in image:
+                if (box := _cvat_box(shape)) is not None:
+                    kind = shape.get("label", "")
+                    yield Mark(clip_id or image.get("name", ""), frame, kind, in_frame(box, size))
+        for number, track in enumerate(root.iter("track")):
+            task = tasks.get(track.get("task_id", "")) if track.get("task_id") else next(iter(tasks.values()))
+            size = (
+                int(task.findtext("original_size/height", "")),
+                int(task.findtext("original_size/width", "")),
+            )
+            called = [
+                text
+                for key in ("source", "name")
+                if (text := task.findtext(key) or root.findtext(f"meta/{key}"))
+            ]
+            clip_id = next((found for name in called if (found := names.find(name)[0])), (called or [""])[0])
+            step = re.search(r"step=(\d+)", task.findtext("frame_filter", "") or "")
+            first, every = int(task.findtext("start_frame") or 0), int(step[1]) if step else 1
+            for shape in track:
+                box = _cvat_box(shape)
+                if box is not None and shape.get("outside") != "1":
+                    frame = first + every * int(shape.get("frame", ""))
+                    yield Mark(clip_id, frame, track.get("label", ""), in_frame(box, size), f"track {number}")
+    except (ElementTree.ParseError, ValueError, AttributeError, StopIteration) as problem:
+        raise DatasetError(f"{path} can't be read as CVAT XML ({problem!r}).", _CVAT) from problem
+
+
+def _cvat_box(shape: ElementTree.Element) -> tuple[float, ...] | None:
+    if shape.tag == "box":
+        return tuple(float(shape.get(key, "")) for key in ("xtl", "ytl", "xbr", "ybr"))
+    if shape.tag == "polygon":
+        points = [tuple(map(float, point.split(","))) for point in shape.get("points", "").split(";")]
+        (xs, ys) = zip(*points, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+    return None
+
+
+def csv_marks(path: Path) -> Iterator[Mark]:
+    """Boxes of a table, a line each; an empty frame means all frames of the clip.
+
+    Raises
+    ------
+    DatasetError
+        With all faulty lines at once.
+    """
+    faults, marks = [], []
+    for line, row in read_rows(path, CSV_COLUMNS, _CSV):
+        try:
+            box = [float(row[key]) for key in CSV_COLUMNS[2:]]
+            frame = int(row["frame"]) if row["frame"] else None
+            pixels = row.get("pixels") or "frame"
+            if pixels not in ("frame", "source") or not (box[0] < box[2] and box[1] < box[3]):
+                raise ValueError
+        except ValueError:
+            faults.append(f"line {line}: {','.join(row[key] for key in CSV_COLUMNS[1:])}")
+        else:
+            marks.append(Mark(_normal(row["clip_id"]), frame, row.get("kind", ""), box, pixels=pixels))
+    if faults:
+        raise DatasetError(
+            f"{path} has {len(faults)} faulty lines: {'; '.join(faults[:20])}.",
+            f"{_CSV}; whole frames from 0, and x0 < x1, y0 < y1",
+            "correct these lines.",
+        )
+    yield from marks
+
+
+def read_rows(path: Path, needed: Iterable[str], expected: str) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a small table by their number in the file; cells stripped, names of columns lower-case.
+
+    Raises
+    ------
+    DatasetError
+        If it can't be read or lacks a column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as problem:
+        raise DatasetError(
+            f"{path} can't be read: {problem}.", expected, "save it as 'CSV UTF-8'."
+        ) from problem
+    header = text.split("\n", 1)[0]
+    reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header.count))
+    names = [name.strip().lower() for name in next(reader, [])]
+    missing = [name for name in needed if name not in names]
+    if missing:
+        lacking = ", ".join(missing)
+        raise DatasetError(f"{path} has no column {lacking}.", expected, "correct its first line.")
+    rows = []
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            padded = [*(cell.strip() for cell in cells), *[""] * len(names)]
+            rows.append((reader.line_num, dict(zip(names, padded, strict=False))))
+    return rows
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip()).replace("\\", "/").removeprefix("./")

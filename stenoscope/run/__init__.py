@@ -1,0 +1,1 @@
+"""How a run works: its files, folders, processes and terminal."""

@@ -1,0 +1,56 @@
+import pytest
+
+from stenoscope.app.cohort import check_method, choose_method, find_labels, find_truth, open_cohort
+from stenoscope.errors import DatasetError, SettingsError
+from stenoscope.settings import KeyframeSettings
+from tests.data.trees import TREES
+
+METHODS = {
+    "cadica": "opacification", "arcade": "published", "kemerovo": "published", "angiodata": "opacification",
+    "folders": "opacification",
+}  # fmt: skip
+LABELS = {
+    "cadica": "cadica",
+    "arcade": "arcade",
+    "kemerovo": "kemerovo",
+    "angiodata": "none",
+    "folders": "folders",
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_what_auto_chooses_for_each_layout(tmp_path, capsys, name):
+    root = TREES[name](tmp_path / "in")
+    layout, data = open_cohort(root, "auto")
+    settings = KeyframeSettings(input=str(root))
+    assert layout == name and choose_method("auto", layout, data) == METHODS[name]
+    assert find_labels(settings, layout, data, str)[1] == LABELS[name]
+    boxes = name in ("cadica", "arcade", "kemerovo")
+    assert find_truth(settings, layout, data)[1] == (name if boxes else "none")
+    said = capsys.readouterr().out
+    assert "laid out as" in said and ("published" in said) == (METHODS[name] == "published")
+
+
+def test_a_layout_that_is_named_is_not_announced(tmp_path, capsys):
+    assert open_cohort(TREES["angiodata"](tmp_path / "in"), "angiodata")[0] == "angiodata"
+    assert capsys.readouterr().out == ""
+
+
+def test_clips_without_labels_are_one_error(tmp_path):
+    root = TREES["angiodata"](tmp_path / "in")
+    layout, data = open_cohort(root, "clips")
+    with pytest.raises(DatasetError, match="--labels none"):
+        find_labels(KeyframeSettings(input=str(root)), layout, data, str)
+
+
+@pytest.mark.parametrize("name", ["auto", "published", "opacification", "moon2021"])
+def test_known_methods_pass(name):
+    check_method(name)
+
+
+def test_unknown_and_unpublished_methods_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="moon2022"):
+        check_method("moon2022")
+    layout, data = open_cohort(TREES["angiodata"](tmp_path / "in"), "auto")
+    with pytest.raises(SettingsError, match="ships no key frames"):
+        choose_method("published", layout, data)

@@ -1,0 +1,368 @@
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stenoscope.errors import DatasetError, StorageError
+from stenoscope.run import claims, locks, provenance
+
+pytest.importorskip("hypothesis")
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@dataclass(frozen=True)
+class Some:
+    seed: int = 7
+    output: str = "here"
+    workers: int = 0
+
+
+def everything(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_whole(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    provenance.write_text(path, "one\n")
+    assert path.read_bytes() == b"one\n" and everything(path.parent) == ["a.txt"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_the_file_that_appears_was_synced_whole_and_then_renamed(tmp_path, monkeypatch):
+    target, synced, sync = tmp_path / "a.txt", [], os.fsync
+    target.write_text("old")
+    before = target.stat().st_ino
+
+    def spy(descriptor):
+        state = os.fstat(descriptor)
+        synced.append((state.st_ino, state.st_size, target.read_text()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    provenance.write_text(target, "the new content")
+    # The synced file itself has the name now; a copy would have written into the old one, or into a third.
+    assert synced == [(target.stat().st_ino, 15, "old")] and target.stat().st_ino != before
+
+
+@pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt])
+def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path, problem):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with pytest.raises(problem), provenance.atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise problem
+    assert path.read_text() == "before" and everything(tmp_path) == ["a.txt"]
+
+
+def test_json_holds_plain_values(tmp_path):
+    value = {
+        "a": np.float32(0.5),
+        "b": np.arange(3),
+        "c": float("nan"),
+        "d": tmp_path,
+        "e": Some(),
+        "f": (1, {2}),
+    }
+    provenance.write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text()) == {
+        "a": 0.5, "b": [0, 1, 2], "c": None, "d": str(tmp_path),
+        "e": {"seed": 7, "output": "here", "workers": 0}, "f": [1, [2]],
+    }  # fmt: skip
+
+
+def test_hashes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert provenance.sha256_file(tmp_path / "a").startswith("ba7816bf8f01cfea")  # FIPS 180-2, B.1
+    assert provenance.sha256_json({"a": 1, "b": [2]}) == provenance.sha256_json({"b": (2,), "a": 1})
+    assert provenance.sha256_json({"a": 1}) != provenance.sha256_json({"a": 2})
+
+
+def test_file_names_are_readable():
+    assert provenance.file_name("Patient_1/Coro_2") == "Patient_1__Coro_2"
+    assert len(provenance.file_name("é" * 300).encode()) <= 200
+
+
+@given(st.text("ab_/%~", max_size=8), st.text("ab_/%~", max_size=8))
+def test_two_clips_never_share_a_file_name(one, other):
+    assert (provenance.file_name(one) == provenance.file_name(other)) == (one == other)
+    assert "/" not in provenance.file_name(one)
+
+
+def test_long_ids_that_differ_at_the_end_do_not_share_a_name():
+    assert provenance.file_name("a" * 300 + "1") != provenance.file_name("a" * 300 + "2")
+
+
+def test_a_manifest_says_where_the_artifact_comes_from(tmp_path):
+    provenance.write_manifest(tmp_path, "folds", Some(), {"clips.pickle": "ab"}, {"clips": 3}, seed=7)
+    manifest = provenance.read_manifest(tmp_path, "folds", "python x.py")
+    assert manifest["schema"] == "stenoscope/folds" and manifest["settings"]["seed"] == 7 == manifest["seed"]
+    assert manifest["inputs"] == {"clips.pickle": "ab"} and manifest["counts"] == {"clips": 3}
+    assert manifest["versions"]["numpy"] == np.__version__ and "command" in manifest
+
+
+@pytest.mark.parametrize(
+    "content, found",
+    [
+        (None, "missing"),
+        ("{", "can't be read"),
+        ("[]", "schema None"),
+        ('{"schema": "stenoscope/phantom"}', "stenoscope/phantom"),
+        ('{"schema": "stenoscope/folds", "version": 99}', "99"),
+    ],
+)
+def test_another_manifest_is_refused_with_the_command_that_mends_it(tmp_path, content, found):
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(DatasetError, match=found) as caught:
+        provenance.read_manifest(tmp_path, "folds", "python x.py")
+    assert "python x.py" in caught.value.fix
+
+
+def claim(folder, settings=None, inputs=None, **more):
+    return claims.claim(folder, "folds", settings or Some(), inputs or {"clips": "ab"}, **more)
+
+
+def finish(folder):
+    provenance.write_manifest(folder, "folds", Some(), {"clips": "ab"}, {})
+
+
+def test_a_folder_is_fresh_then_resumed_then_finished(tmp_path):
+    folder = tmp_path / "a"
+    assert claim(folder) is False and (folder / ".unfinished.json").exists()
+    (folder / "part").write_text("kept")
+    assert claim(folder) is False and (folder / "part").exists()
+    finish(folder)
+    assert everything(folder) == ["manifest.json", "part"]
+    assert claim(folder) is True
+    assert claim(folder, Some(output="there", workers=5)) is True
+
+
+def test_resuming_removes_what_a_killed_run_was_writing(tmp_path):
+    folder = tmp_path / "a"
+    claim(folder)
+    (folder / "sheets").mkdir()
+    for name in (".clips.ab3_9xyz.pickle", "sheets/.p1.abcdefgh.png", ".key", "part.csv"):
+        (folder / name).write_text("")
+    claim(folder)
+    assert everything(folder) == [".key", ".lock.json", ".unfinished.json", "part.csv", "sheets"]
+    assert everything(folder / "sheets") == []
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("change", [{"settings": Some(seed=8)}, {"inputs": {"clips": "cd"}}])
+def test_another_run_is_refused_or_replaced(tmp_path, finished, change):
+    folder = tmp_path / "a"
+    claim(folder)
+    (folder / "old").write_text("old")
+    if finished:
+        finish(folder)
+    with pytest.raises(DatasetError, match=r"seed|clips") as caught:
+        claim(folder, **change)
+    assert "--overwrite" in caught.value.fix and (folder / "old").exists()
+    assert claim(folder, **change, overwrite=True) is False
+    assert everything(folder) == [".lock.json", ".unfinished.json"]
+
+
+def test_runs_inside_a_folder_that_is_replaced_are_named(tmp_path, capsys):
+    claim(tmp_path)
+    for name in ("audit", "heatmaps", "elsewhere"):
+        (tmp_path / name).mkdir()
+    elsewhere = (tmp_path / "elsewhere").rename(tmp_path.with_name("elsewhere"))
+    provenance.write_manifest(elsewhere, "export", Some(), {}, {})
+    (tmp_path / "export").symlink_to(elsewhere)
+    claims.claim(tmp_path / "predict", "prediction", Some(), {})
+    locks.release(tmp_path / "predict")
+    provenance.write_manifest(tmp_path / "audit", "audit", Some(), {}, {})
+    finish(tmp_path)
+    capsys.readouterr()
+    claim(tmp_path, Some(seed=8), overwrite=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{tmp_path}/audit/ (audit), {tmp_path}/predict/ (prediction)." in said and "heatmaps" not in said
+    assert "export" not in said and everything(elsewhere) == ["manifest.json"], "only the link goes"
+    assert everything(tmp_path) == [".lock.json", ".unfinished.json"]
+    (tmp_path / "audit").mkdir()
+    assert locks.owner(tmp_path / "audit") is None, "nothing is held that is gone"
+    capsys.readouterr()
+    claim(tmp_path, Some(seed=8))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_under_way_inside_a_folder_keeps_it_from_being_replaced(tmp_path):
+    claim(tmp_path)
+    (tmp_path / "old").write_text("old")
+    finish(tmp_path)
+    claims.claim(tmp_path / "audit", "audit", Some(), {})
+    lock = tmp_path / "audit" / locks.LOCK
+    lock.write_text(json.dumps({**json.loads(lock.read_text()), "host": "elsewhere"}))
+    with pytest.raises(DatasetError, match=r"elsewhere is writing to .*audit"):
+        claim(tmp_path, Some(seed=8), overwrite=True)
+    assert (tmp_path / "old").exists() and lock.exists()
+    assert not (tmp_path / ".unfinished.json").exists() and not (tmp_path / locks.LOCK).exists()
+
+
+def test_what_is_spared_stays_when_a_run_is_replaced(tmp_path):
+    claim(tmp_path)
+    for name in ("old", "mine.csv"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "mine").mkdir()
+    claim(tmp_path, Some(seed=8), overwrite=True, spare=("mine", "mine.csv", "not there"))
+    assert everything(tmp_path) == [".lock.json", ".unfinished.json", "mine", "mine.csv"]
+
+
+def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
+    provenance.write_manifest(tmp_path, "phantom", Some(), {}, {})
+    with pytest.raises(DatasetError, match="phantom"):
+        claim(tmp_path, overwrite=True)
+    assert everything(tmp_path) == ["manifest.json"]
+
+
+@pytest.fixture(autouse=True)
+def let_go(tmp_path):
+    """Tests take folders in this process, which a run does once."""
+    yield
+    for folder in (tmp_path, tmp_path / "a"):
+        locks.release(folder)
+
+
+def test_another_process_is_refused_until_the_run_is_finished(tmp_path):
+    claim(tmp_path)
+    owner = json.loads((tmp_path / locks.LOCK).read_text())
+    (tmp_path / locks.LOCK).write_text(json.dumps({**owner, "host": "elsewhere"}))
+    with pytest.raises(DatasetError, match="elsewhere"):
+        claim(tmp_path, overwrite=True)
+    (tmp_path / locks.LOCK).write_text(json.dumps(owner))
+    finish(tmp_path)
+    assert everything(tmp_path) == ["manifest.json"]
+
+
+def test_a_finished_folder_is_read_where_nothing_may_be_written(tmp_path, monkeypatch):
+    claim(tmp_path)
+    finish(tmp_path)
+    monkeypatch.setattr(locks, "hold", None)
+    assert claim(tmp_path) is True
+
+
+def test_a_kill_while_the_old_run_is_removed_leaves_nothing_of_it_to_resume(tmp_path, monkeypatch):
+    claim(tmp_path)
+    (tmp_path / "kept").mkdir()
+    finish(tmp_path)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        claim(tmp_path, Some(seed=8), overwrite=True)
+    monkeypatch.undo()
+    assert (tmp_path / "kept").exists()
+    assert claim(tmp_path, Some(seed=8)) is False and not (tmp_path / "kept").exists()
+
+
+def made(folder, **files):
+    """A finished folder with files that its manifest has the hashes of."""
+    claim(folder)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    outputs = provenance.hash_files(folder, files)
+    provenance.write_manifest(folder, "folds", Some(), {"clips": "ab"}, {}, outputs=outputs)
+
+
+@pytest.mark.parametrize("damage", [b"", b"thre", b"thref", None])
+def test_a_damaged_file_of_a_finished_folder_is_named_or_made_again(tmp_path, damage):
+    made(tmp_path, one="one", three="three")
+    if damage is None:
+        (tmp_path / "three").unlink()
+    else:
+        (tmp_path / "three").write_bytes(damage)
+    manifest = provenance.read_manifest(tmp_path, "folds", "x")
+    provenance.check_outputs(tmp_path, manifest, ["one", "not in the manifest"])
+    for check in (lambda: provenance.check_outputs(tmp_path, manifest), lambda: claim(tmp_path)):
+        with pytest.raises(DatasetError, match=f"{tmp_path}/three is damaged") as caught:
+            check()
+        assert "--overwrite" in caught.value.fix
+    assert claim(tmp_path, overwrite=True) is False
+    assert everything(tmp_path) == [".lock.json", ".unfinished.json"]
+
+
+def test_any_bit_of_a_manifest_that_flips_is_noticed(tmp_path):
+    made(tmp_path, one="one")
+    path = tmp_path / "manifest.json"
+    whole = path.read_bytes()
+    before = json.loads(whole)
+    for position in range(0, len(whole), 5):
+        path.write_bytes(
+            whole[:position] + bytes([whole[position] ^ 1 << position % 7]) + whole[position + 1 :]
+        )
+        try:
+            found = provenance.read_manifest(tmp_path, "folds", "x")
+        except DatasetError as problem:
+            assert str(path) in problem.received
+        else:  # blanks between the entries, or the name of the hash
+            found = {name: found.get(name) for name in before if name != "sha256"}
+            assert found == {name: value for name, value in before.items() if name != "sha256"}
+
+
+def test_a_part_that_is_done_is_sealed(tmp_path):
+    assert provenance.check_seal(tmp_path) == {}
+    (tmp_path / "maps").mkdir()
+    for name in ("a.csv", "maps/b.npy"):
+        (tmp_path / name).write_text(name)
+    provenance.seal(tmp_path, ["maps/b.npy", "a.csv"])
+    assert list(provenance.check_seal(tmp_path)) == ["a.csv", "maps/b.npy"]
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "maps" / "b.npy").write_text("maps/b.np")
+    with pytest.raises(DatasetError, match=r"maps/b\.npy"):
+        provenance.check_seal(tmp_path)
+    sums = (tmp_path / "SHA256SUMS").read_bytes()
+    for damage in (b"", sums[:30], sums[:-20], b"x" + sums[1:]):
+        (tmp_path / "SHA256SUMS").write_bytes(damage)
+        with pytest.raises(DatasetError, match=str(tmp_path)):
+            provenance.check_seal(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a file that is always full")
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path):
+    full = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+    with (
+        full,
+        pytest.raises(StorageError, match=f"{tmp_path}/a.txt can't be written: No space") as caught,
+        provenance.atomic_path(tmp_path / "a.txt"),
+    ):
+        full.write(b"a")
+    assert "run the same command again" in caught.value.fix and everything(tmp_path) == []
+
+
+def test_a_folder_that_may_not_be_written_to_is_one_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="can't be written") as caught:
+        provenance.write_text(tmp_path / "file" / "a.txt", "a")
+    assert "another folder" in caught.value.fix
+
+
+def test_an_error_of_something_else_keeps_its_name(tmp_path):
+    with pytest.raises(PermissionError), provenance.atomic_path(tmp_path / "a"):
+        raise PermissionError(13, "not of the file that is being written")
+
+
+def test_git_commit_names_the_checkout():
+    commit = provenance.git_commit()
+    assert commit is None or len(commit.removesuffix("-dirty")) == 40
+
+
+def test_the_keras_backend_is_known_without_keras(tmp_path, monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert provenance.keras_backend() == "tensorflow", "Keras' own default"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert provenance.keras_backend() == "jax"
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert provenance.keras_backend() == "torch", "the variable comes first"
