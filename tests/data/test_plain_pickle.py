@@ -128,7 +128,7 @@ def foreign() -> dict[str, tuple[bytes, str]]:
         "truncated": (good[:-20], "damaged: it stops making sense too early"),
         "truncated in its frame": (good[:15], "damaged"),
         "longer": (good + b"x", "continues for 1 bytes"),
-        "another program's class": (pickle.dumps(Foreign()), r"names tests\.dataset\.\w+\.Foreign"),
+        "another program's class": (pickle.dumps(Foreign()), r"names tests\.data\.\w+\.Foreign"),
         "a data frame": (pickle.dumps(pd.DataFrame({"a": [1]})), r"names pandas\."),
         "Python 2": (b"\x80\x02}q\x00U\x01aq\x01K\x01s.", "written by Python 2"),
         "a set": (pickle.dumps({1, 2}, 4), "holds a set"),
