@@ -69,11 +69,8 @@ def audit(settings: TrainingSettings) -> None:
                     gather(folder / arm, clips.label_names)
                     provenance.seal(folder / arm, ["predictions.csv"])
 
-        from stenoscope.evaluation.comparison import AUDIT_FIGURES
-
         folders = {arm: folder / arm for arm in ARMS}
-        how = {"figures": AUDIT_FIGURES, "mixed": ("frame",), "unpaired": ("shuffled",)}
-        compare(folder, "audit", folders, settings, inputs, **how)
+        compare(folder, "audit", folders, settings, inputs, mixed=("frame",), unpaired=("shuffled",))
 
     from stenoscope.report.comparison_page import AUDIT, AUDIT_ARMS, audit_finding, write_audit_report
     from stenoscope.report.results import read_json

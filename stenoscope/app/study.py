@@ -123,7 +123,7 @@ def compare(
 
     provenance.write_text(folder / "config.yaml", to_repeat(settings))
     predictions = {arm: read_predictions(path) for arm, path in arms.items()}
-    compared = compare_arms(predictions, seed=settings.seed, **how)
+    compared = compare_arms(predictions, name, seed=settings.seed, **how)
     table = csv_files.to_csv(comparison_table(compared["arms"]))
     provenance.write_text(folder / f"{name}.csv", table)
     provenance.write_json(folder / f"{name}.json", {"schema": f"stenoscope/{name}", "version": 1, **compared})

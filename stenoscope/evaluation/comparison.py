@@ -1,24 +1,19 @@
 """Several experiments beside each other: the arms of a study, and the arms of a leakage audit."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
 from stenoscope.evaluation.intervals import RESAMPLES, SEED
+from stenoscope.evaluation.metrics import shown_in
 from stenoscope.evaluation.summary import paired_difference, summarise
-
-STUDY_FIGURES = ("clip_auc", "frame_auc", "clip_accuracy", "frame_accuracy")
-"""What a study compares: AUC, clip-wise and frame-wise accuracy, as Moon et al. 2021 report them."""
-
-AUDIT_FIGURES = (*STUDY_FIGURES, "frame_balanced_accuracy")
-"""What an audit compares."""
 
 _KEPT = ("mean", "std", "pooled", "ci95", "per_fold", "reason")
 
 
 def compare_arms(
     arms: Mapping[str, pd.DataFrame],
-    figures: Sequence[str] = STUDY_FIGURES,
+    kind: str = "study",
     mixed: Collection[str] = (),
     unpaired: Collection[str] = (),
     resamples: int = RESAMPLES,
@@ -30,8 +25,9 @@ def compare_arms(
     ----------
     arms : mapping of str to DataFrame
         Predictions by arm, as predictions.csv, of the same clips.
-    figures : sequence of str
-        Names in `summary.SUMMARY_KEYS`.
+    kind : {'study', 'audit'}
+        Which figures are compared: those that `metrics.shown_in` gives. Of a study these are AUC and accuracy
+        of clips and frames, as Moon et al. 2021 report them.
     mixed : collection of str
         Arms whose folds split clips, so that one clip has frames in several folds: figures of single folds
         would not be of clips, and are left out.
@@ -56,7 +52,7 @@ def compare_arms(
         if arm == first:
             result |= {"counts": summary["counts"], "bootstrap": summary["bootstrap"]}
         rows = result["arms"][arm] = {}
-        for name in figures:
+        for name in shown_in(kind):
             rows[name] = {key: summary[name][key] for key in _KEPT if key in summary[name]}
             if not whole:
                 rows[name] |= {"mean": None, "std": None, "per_fold": []}

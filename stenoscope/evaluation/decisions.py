@@ -121,8 +121,8 @@ def summarise_decisions(
         what = labels[rows], np.asarray(probabilities)[rows], np.asarray(called)[rows]
         if not len(what[0]):
             return {name: _figure(None, None) for name in names}
-        values = score(*what)
-        intervals = bootstrap_patients(*what, patients[rows], resamples, seed)
+        values = score(*what, names)
+        intervals = bootstrap_patients(*what, patients[rows], resamples, seed, names)
         return {name: _figure(values[name], intervals[name].bounds) for name in names}
 
     def mean(values) -> dict:

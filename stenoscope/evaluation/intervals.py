@@ -2,16 +2,15 @@
 
 Frames of a clip and clips of a patient resemble each other, so patients are what is drawn with replacement
 (the cluster bootstrap; Efron & Tibshirani 1993, chapters 8 and 13). A resample is a row of multiplicities,
-one per patient, and every metric is computed for all resamples at once: those that are ratios of sums by one
-matrix product, the AUC by weighted ranks.
+one per patient, and every figure is computed for all resamples at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from stenoscope.evaluation.metrics import ECE_BINS, NEEDS_CLASSES, calibration_bins
+from stenoscope.evaluation.metrics import Sample, values_of
 
 RESAMPLES = 2000
 """Resamples of every interval."""
@@ -87,8 +86,9 @@ def bootstrap_patients(
     patient_ids: Sequence[str],
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    names: Collection[str] | None = None,
 ) -> dict[str, Interval]:
-    """Interval of every metric.
+    """Interval of every figure.
 
     Parameters
     ----------
@@ -96,13 +96,15 @@ def bootstrap_patients(
         As in `metrics.score`.
     patient_ids : sequence of str, length n
     resamples, seed : int
+    names : collection of str, optional
+        In `metrics.FIGURES`; all where left out.
 
     Returns
     -------
     dict of str to Interval
-        By the names of `metrics.score`.
+        By name.
     """
-    values = resampled_scores(labels, probabilities, decisions, patient_ids, resamples, seed)
+    values = resampled_scores(labels, probabilities, decisions, patient_ids, resamples, seed, names)
     return {name: percentile_interval(value) for name, value in values.items()}
 
 
@@ -113,21 +115,20 @@ def resampled_scores(
     patient_ids: Sequence[str],
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    names: Collection[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Every metric of every resample, float64 (resamples,), NaN where it is undefined.
+    """Every figure of every resample, float64 (resamples,), NaN where it is undefined.
 
     The parameters are those of `bootstrap_patients`. Two calls with the same patients and seed use the same
     resamples, so differences between their results are paired.
     """
-    labels, probabilities = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
-    decisions = np.asarray(decisions, np.float64)
+    arrays = [np.asarray(values, np.float64) for values in (labels, probabilities, decisions)]
     patients, owner = np.unique(np.asarray(patient_ids), return_inverse=True)
-    tables = _patient_sums(labels, probabilities, decisions, owner, len(patients))
-    auc_of = _weighted_auc(labels, probabilities)
-    blocks = []
-    for draws in patient_draws(len(patients), resamples, seed, per_draw=len(labels)):
-        blocks.append({**_ratios(draws @ tables), "auc": auc_of(draws[:, owner])})
-    return {name: np.concatenate([block[name] for block in blocks]) for name in NEEDS_CLASSES}
+    blocks = [
+        values_of(Sample(*arrays, owner, draws), names)
+        for draws in patient_draws(len(patients), resamples, seed, per_draw=len(owner))
+    ]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def bootstrap_statistic(
@@ -160,65 +161,3 @@ def bootstrap_statistic(
             middle = (cumulative < cumulative[:, -1:] / 2).sum(axis=1)
             found.append(values[order][middle])
     return percentile_interval(np.concatenate(found))
-
-
-def _patient_sums(labels, probabilities, decisions, owner, num_patients) -> np.ndarray:
-    """Per patient: true and false positives, true and false negatives, squared errors, gap of each bin."""
-    columns = np.column_stack(
-        [
-            labels * decisions,
-            (1 - labels) * decisions,
-            (1 - labels) * (1 - decisions),
-            labels * (1 - decisions),
-            (labels - probabilities) ** 2,
-            (labels - probabilities)[:, None]
-            * (calibration_bins(probabilities)[:, None] == np.arange(ECE_BINS)),
-        ]
-    )
-    sums = np.zeros((num_patients, columns.shape[1]))
-    np.add.at(sums, owner, columns)
-    return sums
-
-
-def _ratios(sums: np.ndarray) -> dict[str, np.ndarray]:
-    true_pos, false_pos, true_neg, false_neg, squares = sums[:, :5].T
-    total = true_pos + false_pos + true_neg + false_neg
-    with np.errstate(invalid="ignore", divide="ignore"):  # a class that does not occur: 0 / 0 = NaN
-        sensitivity = true_pos / (true_pos + false_neg)
-        specificity = true_neg / (true_neg + false_pos)
-        f1 = 2 * true_pos / (2 * true_pos + false_pos + false_neg)
-        ppv = true_pos / (true_pos + false_pos)  # 0 / 0 where nothing was called so
-        npv = true_neg / (true_neg + false_neg)
-    f1[true_pos + false_neg == 0] = np.nan
-    return {
-        "accuracy": (true_pos + true_neg) / total,
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "f1": f1,
-        "balanced_accuracy": (sensitivity + specificity) / 2,
-        "ppv": ppv,
-        "npv": npv,
-        "brier": squares / total,
-        "ece": np.abs(sums[:, 5:]).sum(axis=1) / total,
-    }
-
-
-def _weighted_auc(labels: np.ndarray, probabilities: np.ndarray):
-    """Function from weights (block, n) to AUC (block,): the chance that a positive outranks a negative.
-
-    ``sum_u pos_u (neg_below_u + neg_u / 2) / (pos neg)`` over the distinct probabilities ``u``: the
-    Mann-Whitney statistic with ties counted half.
-    """
-    order = np.argsort(probabilities, kind="stable")
-    ranked, positive = probabilities[order], labels[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-
-    def auc(weights: np.ndarray) -> np.ndarray:
-        weights = weights[:, order]
-        pos = np.add.reduceat(weights * positive, starts, axis=1)
-        neg = np.add.reduceat(weights * (1 - positive), starts, axis=1)
-        below = neg.cumsum(axis=1) - neg / 2
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (pos * below).sum(axis=1) / (pos.sum(axis=1) * neg.sum(axis=1))
-
-    return auc

@@ -1,4 +1,6 @@
-"""All metrics of an experiment from its predictions, and the difference between two experiments."""
+"""All figures of an experiment from its predictions, and the difference between two experiments."""
+
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -13,29 +15,34 @@ from stenoscope.evaluation.intervals import (
     resampled_scores,
 )
 from stenoscope.evaluation.localisation import summarise_localisation
-from stenoscope.evaluation.metrics import NEEDS_CLASSES, THRESHOLD, score, why_undefined
+from stenoscope.evaluation.metrics import FIGURES, THRESHOLD, Figure, key_of, score, why_undefined
 
 SCHEMA, VERSION = "stenoscope/summary", 1
 
-_NAMED_BY_LEVEL = ("accuracy", "auc")
-_OF_MEAN = ("auc", "brier", "ece")  # of a patient's mean probability, whatever the call is made by
+_FIRST = ("accuracy", "auc", "sensitivity", "specificity", "f1", "balanced_accuracy")
+"""Order of version 1; figures that are not named here come after these, in the order of `FIGURES`."""
 
-SUMMARY_KEYS: dict[str, tuple[str, str]] = {
-    **{f"{level}_{metric}": (level, metric) for metric in _NAMED_BY_LEVEL for level in ("frame", "clip")},
-    **{metric: ("clip", metric) for metric in NEEDS_CLASSES if metric not in _NAMED_BY_LEVEL},
-    **{f"frame_{metric}": ("frame", metric) for metric in NEEDS_CLASSES if metric not in _NAMED_BY_LEVEL},
-    **{f"patient_{metric}": ("patient", metric) for metric in NEEDS_CLASSES},
-    **{
-        f"patient_mean_{metric}": ("patient_mean", metric)
-        for metric in NEEDS_CLASSES
-        if metric not in _OF_MEAN
-    },
-}
-"""Names in the summary, and what they mean: of frames, clips or patients, and which metric.
 
-A name without ``frame_``, ``clip_`` or ``patient_`` is clip-wise: `sensitivity` is that of clips. Patients
-are called by the vote of their clips, or under ``patient_mean_`` by the mean of the clips' probabilities.
-"""
+def summary_keys() -> dict[str, tuple[str, str]]:
+    """Names in the summary, and what they mean: of frames, clips or patients, and which figure.
+
+    A name without ``frame_``, ``clip_`` or ``patient_`` is clip-wise: `sensitivity` is that of clips.
+    Patients are called by the vote of their clips, or under ``patient_mean_`` by the mean of the clips'
+    probabilities: another call, but the same probability.
+    """
+    names = sorted(FIGURES, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    pairs = [
+        *((level, name) for name in names[:2] for level in ("frame", "clip")),
+        *((level, name) for level in ("clip", "frame") for name in names[2:]),
+        *((level, name) for level in ("patient", "patient_mean") for name in names),
+    ]
+    return {key_of(name, level): (level, name) for level, name in pairs if _is_given(FIGURES[name], level)}
+
+
+def _is_given(figure: Figure, level: str) -> bool:
+    if level == "patient_mean":
+        return "patient" in figure.levels and figure.needs == "decisions"
+    return level in figure.levels
 
 
 def summarise(
@@ -64,7 +71,7 @@ def summarise(
     Returns
     -------
     dict
-        For every name in `SUMMARY_KEYS` ``{mean, std, pooled, ci95, per_fold, skipped}``: mean and standard
+        For every name in `summary_keys` ``{mean, std, pooled, ci95, per_fold, skipped}``: mean and standard
         deviation (n - 1) over the folds where it is defined, the value of all test predictions pooled, its
         95 % interval ``[low, high]``, and the resamples the interval had to skip; None with a ``reason``
         where undefined. Beside them ``counts``, ``confusion``, ``threshold``, ``bootstrap`` and
@@ -91,7 +98,8 @@ def summarise(
         for level, table in levels.items()
     }
     figures = {
-        name: _figure(metric, scored[level], levels[level]) for name, (level, metric) in SUMMARY_KEYS.items()
+        name: _figure(metric, scored[level], levels[level])
+        for name, (level, metric) in summary_keys().items()
     }
     return {
         "schema": SCHEMA,
@@ -142,7 +150,7 @@ def paired_difference(
     predictions_a, predictions_b : DataFrame
         As in `summarise`; of the same clips, patients and labels.
     metric : str
-        A name in `SUMMARY_KEYS`.
+        A name in `summary_keys`.
     threshold : float
     resamples, seed : int
     whole_clips : bool
@@ -159,9 +167,10 @@ def paired_difference(
     DatasetError
         If the two do not cover the same clips with the same labels and patients.
     """
-    if metric not in SUMMARY_KEYS:
-        raise unknown_name("metric", metric, SUMMARY_KEYS)
-    level, name = SUMMARY_KEYS[metric]
+    keys_known = summary_keys()
+    if metric not in keys_known:
+        raise unknown_name("metric", metric, keys_known)
+    level, name = keys_known[metric]
     tables, keys = [], ["clip_id", "patient_id", "label"][level.startswith("patient") :]
     for predictions in (predictions_a, predictions_b):
         check_predictions(predictions, whole_clips)
@@ -181,13 +190,14 @@ def paired_difference(
             table["patient_id"].to_numpy(dtype=str),
             resamples,
             seed,
+            [name],
         )[name]
         for table in tables
     ]
     gaps = values[1] - values[0]
     interval = percentile_interval(gaps)
     finite = gaps[np.isfinite(gaps)]
-    first, second = (_score(table)[name] for table in tables)
+    first, second = (_score(table, [name])[name] for table in tables)
     return {
         "metric": metric,
         "a": first,
@@ -199,8 +209,8 @@ def paired_difference(
     }
 
 
-def _score(table: pd.DataFrame) -> dict[str, float | None]:
-    return score(*(table[name].to_numpy() for name in ("label", "probability", "decision")))
+def _score(table: pd.DataFrame, names: Collection[str] | None = None) -> dict[str, float | None]:
+    return score(*(table[name].to_numpy() for name in ("label", "probability", "decision")), names)
 
 
 def _figure(metric: str, scored: dict, table: pd.DataFrame) -> dict:

@@ -10,8 +10,8 @@ from stenoscope.report.page import REPORT, Drawing, render, write_figures
 from stenoscope.report.results import provenance_rows, read_json, read_manifest_if_any
 from stenoscope.report.sections import changed_settings, settings_note
 from stenoscope.report.tables import (
-    FIGURE_NAMES,
     comparison_rows,
+    figure_names,
     interval_text,
     number_text,
     signed_text,
@@ -68,7 +68,7 @@ def write_study_report(folder: str | PathLike) -> Path:
     drawing = Drawing.of(
         "The arms",
         "Left: pooled metrics with 95 % intervals over patients. Right: paired differences to the first arm.",
-        figures.forest_figure, _named(study["arms"], STUDY_ARMS), FIGURE_NAMES, False, True,
+        figures.forest_figure, _named(study["arms"], STUDY_ARMS), figure_names(), False, True,
         shape="broad",
     )  # fmt: skip
     write_figures(folder, {"study": drawing})
@@ -117,7 +117,7 @@ def write_audit_report(folder: str | PathLike) -> Path:
     drawing = Drawing.of(
         "Leakage audit",
         "Pooled AUC with 95 % intervals over patients. Dotted line: 0.5, nothing learnt.",
-        figures.forest_figure, _named(audit["arms"], AUDIT_ARMS, _LEAKY), FIGURE_NAMES, True,
+        figures.forest_figure, _named(audit["arms"], AUDIT_ARMS, _LEAKY), figure_names(), True,
         shape="broad",
     )  # fmt: skip
     write_figures(folder, {"audit": drawing})
@@ -177,9 +177,9 @@ def _command(mode: str, folder: Path) -> str:
     return f"python main.py --{mode} --config {shlex.quote((folder / 'config.yaml').as_posix())}"
 
 
-def _named(compared: dict, names: dict[str, str], only: Container[str] = FIGURE_NAMES) -> dict:
+def _named(compared: dict, names: dict[str, str], only: Container[str] | None = None) -> dict:
     return {
-        names[arm]: {name: value for name, value in figures_of_arm.items() if name in only}
+        names[arm]: {name: value for name, value in figures_of_arm.items() if not only or name in only}
         for arm, figures_of_arm in compared.items()
     }
 

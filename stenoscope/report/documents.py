@@ -5,10 +5,11 @@ They hold counts, settings and metrics; no ids, no paths and nothing of any pati
 
 from pathlib import Path
 
+from stenoscope.evaluation.metrics import FIGURES, shown_in
 from stenoscope.report.page import render
 from stenoscope.report.results import Experiment, input_rows
-from stenoscope.report.sections import TILES, decision_rows, localisation_rows, metric_row
-from stenoscope.report.tables import FIGURE_NAMES, interval_text, number_text
+from stenoscope.report.sections import decision_rows, localisation_rows, metric_row
+from stenoscope.report.tables import figure_names, interval_text, number_text
 from stenoscope.run.provenance import write_text
 
 MODEL_CARD, CHECKLIST = "model_card.md", "checklist.md"
@@ -30,6 +31,7 @@ def write_documents(data: Experiment) -> list[Path]:
 def _facts(data: Experiment) -> dict:
     """All that the two templates say of a run."""
     summary, settings, manifest = data.summary, data.settings, data.manifest
+    names = figure_names()
     counts, decisions = summary["counts"], decision_rows(summary.get("decisions"), settings)
     weights = {"imagenet": "ImageNet weights", "none": "random weights"}.get(
         settings["weights"], "weights from a file"
@@ -51,7 +53,7 @@ def _facts(data: Experiment) -> dict:
         "counts": counts,
         "bootstrap": summary["bootstrap"],
         "threshold": summary["threshold"],
-        "metrics": [metric_row(name, summary[name]) for name in FIGURE_NAMES if name in summary],
+        "metrics": [metric_row(name, key, summary[key]) for key, name in names.items() if key in summary],
         "decisions": decisions,
         "localisation": localisation_rows(summary["localisation"]),
         "inputs": input_rows(manifest),
@@ -75,7 +77,10 @@ def _facts(data: Experiment) -> dict:
             if settings["class_weights"]
             else "nothing was done about it"
         ),
-        "performance": ", ".join(f"{FIGURE_NAMES[name]} {_with_interval(summary[name])}" for name in TILES),
+        "performance": ", ".join(
+            f"{names[key]} {_with_interval(summary[key])}" for key in shown_in("tile", by_level=True)
+        ),
+        "figures": ", ".join(figure.name for figure in FIGURES.values()),
         "sensitivity": _with_interval(summary["sensitivity"]),
         "specificity": _with_interval(summary["specificity"]),
         "calibration": (

@@ -331,9 +331,10 @@ def forest_figure(
                     colour = CLIP if name.startswith("clip") else FRAME
                     hollow = theme["paper"] if "accuracy" in name else colour
                     axes.plot(shown["ci95"], (y, y), color=colour, lw=2, solid_capstyle="butt", zorder=2)
+                    marker = "o" if name.endswith(("auc", "accuracy")) else "D"
                     axes.plot(
-                        shown["pooled" if part == "figure" else "value"], y, "o", ms=7, mec=colour, mew=1.6,
-                        mfc=hollow, zorder=3, label=names[name] if block == len(arms) - 1 else None,
+                        shown["pooled" if part == "figure" else "value"], y, marker, ms=7, mec=colour,
+                        mew=1.6, mfc=hollow, zorder=3, label=names[name] if block == len(arms) - 1 else None,
                     )  # fmt: skip
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=0)

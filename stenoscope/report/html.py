@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from stenoscope.evaluation.metrics import shown_in
 from stenoscope.evaluation.summary import evaluation_levels
 from stenoscope.report import figures
 from stenoscope.report.documents import write_documents
 from stenoscope.report.page import REPORT, Drawing, Images, render, write_figures
 from stenoscope.report.results import HEATMAPS, Experiment, provenance_rows, read_experiment
 from stenoscope.report.sections import (
-    TILES,
     call_of,
     changed_settings,
     decision_rows,
@@ -26,7 +26,7 @@ from stenoscope.report.sections import (
     settings_note,
     tile,
 )
-from stenoscope.report.tables import FIGURE_GROUPS, interval_text, percent_text, summary_warnings
+from stenoscope.report.tables import figure_groups, interval_text, percent_text, summary_warnings
 from stenoscope.run.provenance import write_text
 
 _OPEN_PER_GROUP = 4
@@ -67,6 +67,7 @@ def render_report(data: Experiment, clips: pd.DataFrame, drawings: dict[str, Dra
     images = Images(data.folder)
     groups = _groups(data, clips, images)
     changed = changed_settings(data.settings)
+    heads = shown_in("tile", by_level=True)
     total = summary["counts"]
     pages = {name: drawing.page for name, drawing in drawings.items()}
     beside_text = {name: pages.pop(name, None) for name in ("localisation", "reliability")}
@@ -78,16 +79,21 @@ def render_report(data: Experiment, clips: pd.DataFrame, drawings: dict[str, Dra
         lead=_lead(summary),
         warnings=summary_warnings(summary),
         shuffled=bool(data.settings.get("shuffle_labels")),
-        tiles=[tile(name, summary[name]) for name in TILES],
+        tiles=[tile(key, summary[key]) for key in heads],
         bootstrap=summary["bootstrap"],
         threshold=summary["threshold"],
         fold_numbers=[row["fold"] for row in total["folds"]],
         metrics=[
-            {"name": group, "rows": [metric_row(name, summary[name]) for name in names if name in summary]}
-            for group, names in FIGURE_GROUPS.items()
+            {
+                "name": group,
+                "rows": [
+                    metric_row(name, key, summary[key]) for key, name in names.items() if key in summary
+                ],
+            }
+            for group, names in figure_groups().items()
         ],
         prevalence=_prevalence(summary),
-        reasons=sorted({f"Not defined in {summary[n]['reason']}." for n in TILES if "reason" in summary[n]}),
+        reasons=sorted({f"Not defined in {summary[n]['reason']}." for n in heads if "reason" in summary[n]}),
         figures=list(pages.values()),
         decisions=decision_rows(summary.get("decisions"), data.settings),
         reliability_figure=beside_text["reliability"],

@@ -5,11 +5,8 @@ from dataclasses import asdict
 
 from stenoscope.evaluation.metrics import THRESHOLD
 from stenoscope.report.panels import CLASS_NAMES
-from stenoscope.report.tables import FIGURE_NAMES, interval_text, mean_text, number_text, percent_text
+from stenoscope.report.tables import figure_names, interval_text, mean_text, number_text, percent_text
 from stenoscope.settings import TrainingSettings
-
-TILES = ("clip_auc", "clip_accuracy", "sensitivity", "specificity", "frame_auc", "frame_accuracy")
-"""Metrics that head a page."""
 
 _ERRORS = {"brier": "Brier score", "ece": "calibration error (ECE)", "nll": "negative log-likelihood"}
 _AT = ("sensitivity", "specificity", "accuracy")
@@ -19,7 +16,7 @@ def tile(name: str, figure: Mapping) -> dict:
     """A headline metric with its interval as a bar from 0 to 1."""
     low, high = figure["ci95"] or (None, None)
     return {
-        "label": FIGURE_NAMES[name],
+        "label": figure_names()[name],
         "value": number_text(figure["pooled"]),
         "interval": interval_text(figure["ci95"]),
         "low": None if low is None else round(100 * low, 1),
@@ -28,11 +25,11 @@ def tile(name: str, figure: Mapping) -> dict:
     }
 
 
-def metric_row(name: str, figure: Mapping) -> dict:
-    """A row of the table of all metrics."""
+def metric_row(name: str, key: str, figure: Mapping) -> dict:
+    """A row of the table of all figures: what it is called, its name in the summary, and what that holds."""
     return {
-        "name": FIGURE_NAMES[name],
-        "strong": name in TILES[:2],
+        "name": name,
+        "strong": key in ("clip_auc", "clip_accuracy"),
         "mean": mean_text(figure),
         "pooled": number_text(figure["pooled"]),
         "interval": interval_text(figure["ci95"]),

@@ -6,53 +6,38 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_OF_CALLS = {
-    "accuracy": "accuracy",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ppv": "positive predictive value",
-    "npv": "negative predictive value",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "F1",
-}
-_OF_PROBABILITIES = {"brier": "Brier score", "ece": "calibration error"}
-_OF_PATIENTS = {"auc": "AUC", **_OF_CALLS, **_OF_PROBABILITIES}
+from stenoscope.evaluation.metrics import FIGURES, NAMED_BY_LEVEL, shown_in
+from stenoscope.evaluation.summary import summary_keys
 
-FIGURE_GROUPS: dict[str, dict[str, str]] = {
-    "Clips": {
-        "clip_auc": "clip AUC",
-        "clip_accuracy": "clip accuracy",
-        **{
-            key: f"{name} (clips)"
-            for key, name in {**_OF_CALLS, **_OF_PROBABILITIES}.items()
-            if key != "accuracy"
-        },
-    },
-    "Patients, called by the vote of their clips": {
-        f"patient_{key}": f"{name} (patients)" for key, name in _OF_PATIENTS.items()
-    },
-    "Patients, called by the mean probability of their clips": {
-        f"patient_mean_{key}": f"{name} (patients, mean)" for key, name in _OF_CALLS.items()
-    },
-    "Key frames": {
-        "frame_auc": "frame AUC",
-        "frame_accuracy": "frame accuracy",
-        **{
-            f"frame_{key}": f"{name} (frames)"
-            for key, name in {**_OF_CALLS, **_OF_PROBABILITIES}.items()
-            if key != "accuracy"
-        },
-    },
+_LEVELS = {  # titles of groups in the tables, and what follows a figure's name
+    "clip": ("Clips", "clips"),
+    "patient": ("Patients, called by the vote of their clips", "patients"),
+    "patient_mean": ("Patients, called by the mean probability of their clips", "patients, mean"),
+    "frame": ("Key frames", "frames"),
 }
-"""The summary's metrics by what they count, in the order of the tables."""
-
-FIGURE_NAMES: dict[str, str] = {key: name for group in FIGURE_GROUPS.values() for key, name in group.items()}
-"""Names of the summary's metrics for people."""
 
 FEW_PATIENTS, WIDE_INTERVAL = 30, 0.3
 """Fewer patients than this, and an interval wider than this, are warned of."""
 
-_PRINTED = ("clip_auc", "clip_accuracy", "sensitivity", "specificity", "frame_auc", "frame_accuracy")
+
+def figure_groups() -> dict[str, dict[str, str]]:
+    """The summary's figures by what they count, in the order of the tables, and their names for people."""
+    known = {pair: key for key, pair in summary_keys().items()}
+    return {
+        title: {
+            known[level, name]: f"{level} {figure.name}"
+            if name in NAMED_BY_LEVEL and level in ("clip", "frame")
+            else f"{figure.name} ({counted})"
+            for name, figure in FIGURES.items()
+            if (level, name) in known
+        }
+        for level, (title, counted) in _LEVELS.items()
+    }
+
+
+def figure_names() -> dict[str, str]:
+    """Names for people of all figures in the summary."""
+    return {key: name for group in figure_groups().values() for key, name in group.items()}
 
 
 def number_text(value: float | None) -> str:
@@ -92,9 +77,10 @@ def comparison_rows(arms: Mapping, names: Mapping[str, str]) -> list[dict]:
     names : mapping of str to str
         What to call the arms.
     """
+    called = figure_names()
     return [
         {
-            "figure": FIGURE_NAMES[figure],
+            "figure": called[figure],
             "rows": [
                 {
                     "arm": names[arm],
@@ -125,15 +111,15 @@ def summary_warnings(summary: Mapping) -> list[str]:
     summary : mapping
         As from `evaluation.summary.summarise`.
     """
-    patients, warnings = summary["counts"]["patients"], []
+    patients, warnings, names = summary["counts"]["patients"], [], figure_names()
     if patients < FEW_PATIENTS:
         warnings.append(
             f"Only {patients} patients. With fewer than {FEW_PATIENTS}, one patient more or less moves every "
             "metric, and bootstrap intervals tend to be too narrow."
         )
     wide = [
-        f"{FIGURE_NAMES[name]} {interval_text(summary[name]['ci95'])}"
-        for name in _PRINTED
+        f"{names[name]} {interval_text(summary[name]['ci95'])}"
+        for name in shown_in("tile", by_level=True)
         if (bounds := summary[name]["ci95"]) and round(bounds[1] - bounds[0], 3) > WIDE_INTERVAL
     ]
     if wide:
@@ -158,10 +144,16 @@ def summary_table(summary: Mapping) -> Table:
         f"{counts['abnormal_clips']} abnormal"
     )
     table = _table(title, "", "mean ± s.d. of folds", "pooled", "95 % interval")
-    for name in _PRINTED:
-        figure = summary[name]
-        row = (mean_text(figure), number_text(figure["pooled"]), interval_text(figure["ci95"]))
-        table.add_row(FIGURE_NAMES[name], *row, style="bold" if name == "clip_auc" else None)
+    printed = shown_in("terminal")
+    for title, names in figure_groups().items():
+        rows = {key: name for key, name in names.items() if key in printed and key in summary}
+        if rows:
+            table.add_section()
+            table.add_row(title.split(",")[0], style="bold")
+        for key, name in rows.items():
+            figure = summary[key]
+            row = (mean_text(figure), number_text(figure["pooled"]), interval_text(figure["ci95"]))
+            table.add_row(f"  {name.split(' (')[0]}", *row, style="bold" if key == "clip_auc" else None)
     return table
 
 

@@ -148,7 +148,7 @@ def _scores(
 def _outer(predictions: pd.DataFrame, value: float) -> dict:
     clips = evaluation_levels(predictions)["clip"]
     columns = (clips[name].to_numpy() for name in ("label", "probability", "decision"))
-    interval = bootstrap_patients(*columns, clips["patient_id"].to_numpy(dtype=str))["auc"]
+    interval = bootstrap_patients(*columns, clips["patient_id"].to_numpy(dtype=str), names=["auc"])["auc"]
     counts = {"patients": int(clips["patient_id"].nunique()), "clips": len(clips)}
     return {"value": value, "ci95": interval.bounds, **counts}
 

@@ -8,7 +8,7 @@ from main import MODES
 from stenoscope.app import study as stage
 from stenoscope.app.study import ARMS, study
 from stenoscope.errors import DatasetError, SettingsError
-from stenoscope.evaluation.comparison import STUDY_FIGURES
+from stenoscope.evaluation.metrics import shown_in
 from stenoscope.presets import training_settings
 from stenoscope.report.comparison_page import STUDY_ARMS
 from stenoscope.run.arguments import parse
@@ -62,7 +62,7 @@ def test_the_table_compares_every_arm_with_the_first(trained, tmp_path, capsys):
     study(settings_in(tmp_path))
     folder = tmp_path / "s"
     table = pd.read_csv(folder / "study.csv")
-    assert table["arm"].unique().tolist() == list(ARMS) and set(table["figure"]) == set(STUDY_FIGURES)
+    assert table["arm"].unique().tolist() == list(ARMS) and set(table["figure"]) == set(shown_in("study"))
     auc = table[table["figure"] == "clip_auc"].set_index("arm")
     gain = auc["difference"].drop("original")
     assert gain.is_monotonic_increasing and (gain > 0).all() and pd.isna(auc.at["original", "difference"])

@@ -9,7 +9,7 @@ from stenoscope.evaluation.intervals import (
     percentile_interval,
     resampled_scores,
 )
-from stenoscope.evaluation.metrics import NEEDS_CLASSES, score
+from stenoscope.evaluation.metrics import FIGURES, score
 from tests.evaluation.helpers import make_predictions
 
 
@@ -29,7 +29,7 @@ def test_every_resample_equals_scoring_the_repeated_rows():
             [np.tile(np.flatnonzero(patients == name), n) for name, n in zip(names, draw, strict=True)]
         ).astype(int)
         expected = score(labels[rows], probabilities[rows], decisions[rows])
-        for name in NEEDS_CLASSES:
+        for name in FIGURES:
             if expected[name] is None:
                 assert np.isnan(found[name][number])
             else:

@@ -1,6 +1,6 @@
 import pytest
 
-from stenoscope.evaluation.comparison import AUDIT_FIGURES, compare_arms
+from stenoscope.evaluation.comparison import compare_arms
 from stenoscope.presets import training_settings
 from stenoscope.report.comparison_page import (
     AUDIT_ARMS,
@@ -32,7 +32,7 @@ def write_result(folder, name, arms, **how):
     [("study", STUDY_ARMS, write_study_report), ("audit", AUDIT_ARMS, write_audit_report)],
 )
 def test_the_page_tells_every_arm(tmp_path, name, arms, write):
-    how = {"figures": AUDIT_FIGURES, "unpaired": ("shuffled",)} if name == "audit" else {}
+    how = {"kind": "audit", "unpaired": ("shuffled",)} if name == "audit" else {}
     found = write_result(tmp_path, name, arms, **how)
     second = list(arms)[1]
     link = f"arms/{second}/report.html" if name == "study" else f"{second}/report.html"

@@ -12,7 +12,7 @@ from stenoscope.evaluation.decisions import decide_all, summarise_decisions
 from stenoscope.evaluation.summary import evaluation_levels, summarise
 from stenoscope.report import figures
 from stenoscope.report.plots import LIGHT
-from stenoscope.report.tables import FIGURE_NAMES
+from stenoscope.report.tables import figure_names
 from tests.evaluation.helpers import make_inner, make_predictions
 
 
@@ -35,8 +35,8 @@ def drawings(data):
     decisions, chosen = decide_all(predictions, {k: make_inner(k) for k in range(1, 6)}, 0.9)
     decided = summarise_decisions(decisions, chosen, 0.9, resamples=20)
     return {
-        "study": lambda dark: figures.forest_figure(arms, FIGURE_NAMES, differences=True, dark=dark),
-        "audit": lambda dark: figures.forest_figure(arms, FIGURE_NAMES, chance=True, dark=dark),
+        "study": lambda dark: figures.forest_figure(arms, figure_names(), differences=True, dark=dark),
+        "audit": lambda dark: figures.forest_figure(arms, figure_names(), chance=True, dark=dark),
         "reliability": lambda dark: figures.reliability_figure(decisions, decided, dark),
         "roc": lambda dark: figures.roc_figure(levels, summary, dark=dark),
         "confusion": lambda dark: figures.confusion_figure(summary["confusion"], dark),
@@ -103,4 +103,4 @@ def test_predictions_of_one_class_still_draw():
     assert figures.roc_figure(levels, summary)
     assert figures.calibration_figure(levels["clip"], summary)
     assert figures.confusion_figure(summary["confusion"])
-    assert figures.forest_figure(compare_arms({"one": predictions}, resamples=5)["arms"], FIGURE_NAMES)
+    assert figures.forest_figure(compare_arms({"one": predictions}, resamples=5)["arms"], figure_names())

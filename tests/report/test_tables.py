@@ -4,9 +4,9 @@ import pandas as pd
 from rich.console import Console
 
 from stenoscope.evaluation.comparison import compare_arms
-from stenoscope.evaluation.summary import SUMMARY_KEYS, summarise
+from stenoscope.evaluation.summary import summarise, summary_keys
 from stenoscope.report.tables import (
-    FIGURE_NAMES,
+    figure_names,
     interval_text,
     mean_text,
     number_text,
@@ -26,7 +26,7 @@ def printed(summary):
 
 
 def test_every_figure_has_a_name():
-    assert set(FIGURE_NAMES) == set(SUMMARY_KEYS)
+    assert set(figure_names()) == set(summary_keys())
 
 
 def test_the_table_holds_the_figures():
@@ -84,7 +84,7 @@ def test_a_comparison_fits_a_narrow_terminal():
 
 def test_few_patients_and_wide_intervals_are_warned_of():
     narrow = {"ci95": [0.7, 1.0]}
-    summary = {"counts": {"patients": 30}, **dict.fromkeys(FIGURE_NAMES, narrow)}
+    summary = {"counts": {"patients": 30}, **dict.fromkeys(figure_names(), narrow)}
     assert summary_warnings(summary) == []
     few = summary_warnings({**summary, "counts": {"patients": 29}})
     assert len(few) == 1 and "Only 29 patients" in few[0]
