@@ -26,13 +26,13 @@ from stenoscope.app.ensemble import (
     ensemble_probabilities,
     load_models,
     network_input,
-    read_experiment,
 )
 from stenoscope.app.explain import drawn_methods, lesion_boxes
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.localisation import score_baselines, score_clip, summarise_localisation
 from stenoscope.report.tables import localisation_table
+from stenoscope.results.experiment import read_experiment
 from stenoscope.settings import TrainingSettings
 from stenoscope.vesselness.combined import vessel_mask
 from stenoscope.vesselness.hessian import vesselness
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="at most so many clips; 0 = all")
     parser.add_argument("--threads", type=int, default=2, help="of the tensor library (default: 2)")
     options = parser.parse_args()
-    _, trained = read_experiment(options.experiment)
+    trained = read_experiment(options.experiment).trained
     clips = ClipSet.open(options.keyframes)
     chosen = annotated(clips, options.limit)
     models = load_models(options.experiment, trained, options.threads)

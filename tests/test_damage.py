@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stenoscope.app import ensemble, keyframe_worker
+from stenoscope.app import keyframe_worker
 from stenoscope.app.folds import make_folds
 from stenoscope.app.keyframes import make_keyframes
 from stenoscope.app.train import open_folds, train
 from stenoscope.errors import DatasetError
 from stenoscope.presets import training_settings
-from stenoscope.report.results import read_experiment as read_results
+from stenoscope.results.experiment import read_experiment
 from stenoscope.run import provenance
 from stenoscope.settings import FoldSettings, KeyframeSettings
 
@@ -89,8 +89,7 @@ def test_a_finished_experiment(data, damage, name):
     experiment = Path("results/demo")
     damage(experiment / name)
     raises_naming(name, lambda: train(training_settings("smoke", threads=1)))
-    raises_naming(name, lambda: ensemble.read_experiment(experiment))
-    raises_naming(name, lambda: read_results(experiment))
+    raises_naming(name, lambda: read_experiment(experiment))
 
 
 @DAMAGE

@@ -25,6 +25,7 @@ LEVELS = {
     "heatmaps": 6,
     "evaluation": 6,
     "temporal": 6.5,
+    "results": 6.8,
     "report": 7,
     "tuning": 7,
     "export": 7.5,
@@ -143,3 +144,18 @@ def test_every_csv_file_is_written_and_read_in_one_place(root):
             elif isinstance(node, ast.Attribute) and node.attr in ("writer", "DictWriter", "DictReader"):
                 found.append(f"{name}: {node.attr}")
     assert [entry for entry in found if not meant & {entry, entry.split(":")[0]}] == []
+
+
+def test_only_results_names_the_files_of_an_experiment(root):
+    ours = {
+        "predictions.csv", "decisions.csv", "inner.csv", "localisation.csv", "randomisation.csv",
+        "trained_on.csv", "model.keras", "summary.json",
+    }  # fmt: skip
+    found = {
+        f"{path.relative_to(root / 'stenoscope').as_posix()}: {node.value}"
+        for path in modules(root)
+        if room_with(path, root) != "results"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in ours
+    }
+    assert not found

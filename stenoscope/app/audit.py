@@ -8,6 +8,7 @@ from stenoscope.app.study import compare
 from stenoscope.app.train import begin_experiment, end_experiment, fold_tasks, gather, undone
 from stenoscope.app.train_worker import FoldJob, open_folds
 from stenoscope.data.clipset import ClipSet
+from stenoscope.results.files import PREDICTIONS, read_json
 from stenoscope.run import claims, locks, provenance
 from stenoscope.run.cli import finish, say
 from stenoscope.run.cluster import Run
@@ -67,13 +68,12 @@ def audit(settings: TrainingSettings) -> None:
                 elif jobs[arm] is not None:
                     tasks.finish(jobs[arm])
                     gather(folder / arm, clips.label_names)
-                    provenance.seal(folder / arm, ["predictions.csv"])
+                    provenance.seal(folder / arm, [PREDICTIONS])
 
         folders = {arm: folder / arm for arm in ARMS}
         compare(folder, "audit", folders, settings, inputs, mixed=("frame",), unpaired=("shuffled",))
 
     from stenoscope.report.comparison_page import AUDIT, AUDIT_ARMS, audit_finding, write_audit_report
-    from stenoscope.report.results import read_json
     from stenoscope.report.tables import print_comparison
 
     report = write_audit_report(folder)

@@ -1,12 +1,12 @@
 """Calibrated decisions of an experiment, where patients were held out of training to calibrate on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from stenoscope.evaluation.decisions import decide_all, decide_new, summarise_decisions
-from stenoscope.report.results import DECISIONS, INNER, read_json, read_predictions
-from stenoscope.run import csv_files, provenance
+from stenoscope.results.files import DECISIONS, INNER, read_predictions, read_table, write_table
 from stenoscope.settings import TrainingSettings
 
 
@@ -30,20 +30,22 @@ def decide(experiment: Path, settings: TrainingSettings) -> dict | None:
         return None
     predictions = read_predictions(experiment)
     inner = {
-        int(fold): read_predictions(experiment / f"fold_{fold}", INNER)
+        int(fold): read_table(experiment / f"fold_{fold}" / INNER)
         for fold in sorted(predictions["fold"].unique())
     }
     decisions, calibrations = decide_all(predictions, inner, settings.sensitivity)
-    provenance.write_text(experiment / DECISIONS, csv_files.to_csv(decisions))
+    write_table(experiment / DECISIONS, decisions)
     return summarise_decisions(decisions, calibrations, settings.sensitivity, seed=settings.seed)
 
 
-def decide_new_clips(experiment: Path, output: Path, predictions: pd.DataFrame) -> pd.DataFrame | None:
+def decide_new_clips(summary: Mapping, output: Path, predictions: pd.DataFrame) -> pd.DataFrame | None:
     """Write `output/decisions.csv` on new clips, with the typical calibration of an experiment's folds.
 
     Parameters
     ----------
-    experiment, output : Path
+    summary : mapping
+        Of the experiment.
+    output : Path
     predictions : DataFrame
         As `evaluation.decisions.decide_new` takes it.
 
@@ -52,10 +54,10 @@ def decide_new_clips(experiment: Path, output: Path, predictions: pd.DataFrame) 
     DataFrame or None
         The decisions; None, and no file, where the experiment has no calibration.
     """
-    decisions = read_json(experiment / "summary.json").get("decisions")
+    decisions = summary.get("decisions")
     if decisions is None:
         (output / DECISIONS).unlink(missing_ok=True)  # of an earlier run with another experiment
         return None
     table = decide_new(predictions, decisions["typical"])
-    provenance.write_text(output / DECISIONS, csv_files.to_csv(table))
+    write_table(output / DECISIONS, table)
     return table

@@ -3,28 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from stenoscope.app.explain import in_frame
 from stenoscope.folds.files import fold_folders
-from stenoscope.run import provenance
+from stenoscope.results.files import MODEL
 from stenoscope.run.cli import progress, say
-from stenoscope.run.commands import train_again
 from stenoscope.settings import TrainingSettings
-
-
-def read_experiment(experiment: Path) -> tuple[dict, TrainingSettings]:
-    """Manifest and settings of a finished experiment.
-
-    Raises
-    ------
-    DatasetError
-        If it is not finished, or damaged.
-    """
-    manifest = provenance.read_manifest(experiment, "experiment", train_again(experiment))
-    provenance.check_outputs(experiment, manifest)
-    config = yaml.safe_load((experiment / "config.yaml").read_text(encoding="utf-8"))
-    return manifest, TrainingSettings(**config)
 
 
 def load_models(experiment: Path, trained: TrainingSettings, threads: int) -> list:
@@ -38,7 +22,7 @@ def load_models(experiment: Path, trained: TrainingSettings, threads: int) -> li
     say(f"Loading the {len(folders)} models of {experiment} ({where}) ...")
     with progress("models", len(folders)) as step:
         for folder in folders:
-            models.append(load_classifier(folder / "model.keras"))
+            models.append(load_classifier(folder / MODEL))
             step()
     return models
 

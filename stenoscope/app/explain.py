@@ -18,24 +18,27 @@ from stenoscope.evaluation.localisation import (
     score_clip,
     summarise_randomisation,
 )
-from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
+from stenoscope.export.spreadsheet import clips_csv, map_peak
 from stenoscope.folds.files import fold_folders
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.report.colours import common_scale
 from stenoscope.report.panels import Case, draw_montage, draw_panel, encode_png, panel_name
-from stenoscope.report.results import DECISIONS, read_predictions
-from stenoscope.run import csv_files, provenance
+from stenoscope.results.files import (
+    CLIPS,
+    DECISIONS,
+    HEATMAPS,
+    MAPS,
+    RANDOMISATION,
+    read_table,
+    read_table_if_any,
+    write_table,
+)
+from stenoscope.run import provenance
 from stenoscope.run.cli import progress
 from stenoscope.settings import TrainingSettings
 from stenoscope.vesselness.combined import vessel_mask
 from stenoscope.vesselness.hessian import vesselness
 from stenoscope.vesselness.overlays import clear_field
-
-MAPS = "maps"
-"""Folder of a fold's maps: `<method>.npy` with the rows of `clips.npy`, and what belongs to them."""
-
-RANDOMISATION = "randomisation.csv"
-"""A fold's maps by networks with random weights, compared with those of the trained one."""
 
 CLIP = "_clip"
 """Ends the name of a map of all key frames of a clip, in the coordinates of the middle one."""
@@ -102,7 +105,7 @@ def write_maps(folder: Path, model, clips: ClipSet, fold, probabilities: np.ndar
                 ]
                 keep(method + CLIP, np.stack(combined))
     table = _check_randomised(model, clips, fold, keyframe, layer, settings)
-    provenance.write_text(folder / RANDOMISATION, csv_files.to_csv(table))
+    write_table(folder / RANDOMISATION, table)
 
 
 def _check_randomised(model, clips: ClipSet, fold, keyframe, layer: str, settings) -> pd.DataFrame:
@@ -243,7 +246,7 @@ def randomisation(experiment: Path, seed: int) -> dict:
     """What the folds' maps have in common with those of random networks, for `summary.json`."""
     folds = [folder / RANDOMISATION for folder in fold_folders(experiment)]
     return summarise_randomisation(
-        pd.concat(csv_files.read_csv(path, keep_default_na=True) for path in folds), seed=seed
+        pd.concat(read_table(path, keep_default_na=True) for path in folds), seed=seed
     )
 
 
@@ -264,7 +267,7 @@ def write_clips_table(
         shown = {"shown_frame": int(clips.keyframes[clip, keyframe]), "heatmap": settings.heatmap}
         peak = map_peak(heatmap, clear_field(keyframes_of(clips, clip)))
         rows.append({"clip_id": clips.clip_ids[clip], **shown, **peak})
-    decided = read_predictions(experiment, DECISIONS) if (experiment / DECISIONS).exists() else None
+    decided = read_table_if_any(experiment / DECISIONS)
     provenance.write_text(experiment / CLIPS, clips_csv(predictions, rows, decided))
 
 
@@ -306,7 +309,7 @@ def draw_heatmaps(
     scales = {}
     calls = vote(predictions).set_index("clip_id")
     index_of = {clip_id: index for index, clip_id in enumerate(clips.clip_ids)}
-    folder = experiment / "heatmaps"
+    folder = experiment / HEATMAPS
     drawn = (*drawn_methods(settings), settings.heatmap + CLIP)
     names = [name for name in stored_names(experiment, settings) if name in drawn]
     with progress("heatmaps", len(calls) * len(names)) as step:

@@ -12,14 +12,13 @@ from stenoscope.app.ensemble import (
     ensemble_probabilities,
     load_models,
     network_input,
-    read_experiment,
 )
 from stenoscope.app.explain import in_frame
 from stenoscope.errors import SettingsError
 from stenoscope.export.extras import extra
 from stenoscope.phantom.clip import simulate_clip
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
-from stenoscope.report.results import read_json
+from stenoscope.results.experiment import Experiment, read_experiment
 from stenoscope.run import locks, provenance
 from stenoscope.run.cli import finish, progress, say
 from stenoscope.settings import ExportSettings, TrainingSettings
@@ -48,7 +47,8 @@ def export(settings: ExportSettings) -> None:
         If a package is missing, or the file disagrees with the models.
     """
     experiment = Path(settings.experiment)
-    manifest, trained = read_experiment(experiment)
+    data = read_experiment(experiment)
+    manifest, trained = data.manifest, data.trained
     output = Path(settings.output) if settings.output else experiment / "export"
     locks.hold(output)
     models = load_models(experiment, trained, settings.threads)
@@ -66,7 +66,7 @@ def export(settings: ExportSettings) -> None:
     with provenance.atomic_path(path) as temporary, progress("export", 4) as step:
         network = ensemble_network(models, crop, _place(cells, trained.image_size), trained.mirrored_test)
         step()
-        write_onnx(network, temporary, _properties(experiment, manifest, trained, cells))
+        write_onnx(network, temporary, _properties(data, cells))
         step()
         frames = _frames_to_check(trained.seed)
         found = run_onnx(temporary, frames)
@@ -135,12 +135,13 @@ def _said(differences: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
 
 
-def _properties(experiment: Path, manifest: dict, trained: TrainingSettings, cells: int) -> dict[str, str]:
+def _properties(data: Experiment, cells: int) -> dict[str, str]:
     """What the file says of itself."""
+    manifest, trained = data.manifest, data.trained
     settings = {name: value for name, value in asdict(trained).items() if name not in _OWN_PATHS}
-    decisions = read_json(experiment / "summary.json").get("decisions")
+    decisions = data.summary.get("decisions")
     properties = {
-        "name": f"Stenoscope, experiment {experiment.name}",
+        "name": f"Stenoscope, experiment {data.folder.name}",
         "use": "For research only. Not a medical device; not for clinical use.",
         "frames": "key frames, uint8, 512 x 512, grey levels after modality and VOI LUT, vessels dark",
         "probability": "of 'abnormal', mean of the folds' models"

@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stenoscope.app.cohort import AUTO, CRASHED, check_method, choose_method
@@ -16,7 +15,6 @@ from stenoscope.app.ensemble import (
     ensemble_probabilities,
     load_models,
     network_input,
-    read_experiment,
 )
 from stenoscope.app.explain import drawn_methods
 from stenoscope.app.named_paths import below, common_names, distinct
@@ -26,7 +24,7 @@ from stenoscope.data.layouts import LAYOUTS, PLAIN, open_layout
 from stenoscope.data.repeats import mark_repeats
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.clip_vote import vote
-from stenoscope.export.spreadsheet import CLIPS, clips_csv, map_peak
+from stenoscope.export.spreadsheet import clips_csv, map_peak
 from stenoscope.imaging.intake import refuse, simulated_count, to_csv
 from stenoscope.imaging.inventory import IntakeRow
 from stenoscope.imaging.pseudonyms import Pseudonymizer
@@ -35,15 +33,17 @@ from stenoscope.records import Clip, KeyframeChoice
 from stenoscope.report.animation import encode_gif
 from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
 from stenoscope.report.predict_page import training_note, write_predict_report
-from stenoscope.run import claims, csv_files, locks, provenance
+from stenoscope.results.experiment import read_experiment
+from stenoscope.results.files import CLIPS, DECISIONS, HEATMAPS, INTAKE, PREDICTIONS, REPORT, write_table
+from stenoscope.results.predictions import new_clip_table
+from stenoscope.run import claims, locks, provenance
 from stenoscope.run.cli import finish, progress, say
 from stenoscope.run.executors import crashed, executor, map_ordered
 from stenoscope.settings import PredictSettings, TrainingSettings
 from stenoscope.vesselness.overlays import clear_field
 
 _MADE = (
-    provenance.MANIFEST, "intake.csv", "predictions.csv", "decisions.csv", CLIPS, "report.html", "heatmaps",
-    "sheets", "dicom",
+    provenance.MANIFEST, INTAKE, PREDICTIONS, DECISIONS, CLIPS, REPORT, HEATMAPS, "sheets", "dicom",
 )  # fmt: skip
 """What a prediction writes, and what the next one in the same folder replaces."""
 
@@ -73,7 +73,8 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     """
     check_method(settings.method)
     experiment = Path(settings.experiment)
-    manifest, trained = read_experiment(experiment)
+    data = read_experiment(experiment)
+    manifest, trained = data.manifest, data.trained
     output = Path(settings.output) if settings.output else experiment / "predict"
     claims.renew(output, "prediction", _MADE)  # names in dicom/ must not lie beside another run's report
     dicom = DicomFolder(output / "dicom", experiment.name) if settings.dicom else None
@@ -94,7 +95,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
             if clip is not None:
                 probabilities, keyframe, maps, shown = _apply(models, clip, choice, trained, settings.dicom)
                 seen = trained_on.find(clip.frames, clip.patient_id)
-                tables.append(_table(clip.clip_id, choice, probabilities).assign(**seen))
+                tables.append(new_clip_table(clip.clip_id, choice.keyframes, probabilities).assign(**seen))
                 inside = clear_field(clip.frames[list(choice.keyframes)])
                 frame = {"shown_frame": choice.keyframes[keyframe], "heatmap": trained.heatmap}
                 peaks.append({"clip_id": clip.clip_id, **frame, **map_peak(maps[trained.heatmap], inside)})
@@ -104,13 +105,13 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
                     mean, method = probabilities.mean(axis=0), trained.heatmap
                     dicom.write(source, clip, choice, mean, shown, scales[method], method)
             step()
-    provenance.write_text(output / "intake.csv", to_csv(mark_repeats(rows)))
+    provenance.write_text(output / INTAKE, to_csv(mark_repeats(rows)))
     if not tables:
         reasons = "\n  ".join(f"{row.path}: {row.reason}" for row in rows[:10])
         raise DatasetError(f"None of the clips can be used:\n  {reasons}", "at least one readable clip")
     predictions = pd.concat(tables)
-    provenance.write_text(output / "predictions.csv", csv_files.to_csv(predictions))
-    decisions = decide_new_clips(experiment, output, predictions)
+    write_table(output / PREDICTIONS, predictions)
+    decisions = decide_new_clips(data.summary, output, predictions)
     provenance.write_text(output / CLIPS, clips_csv(predictions, peaks, decisions))
     counts = {
         status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
@@ -178,18 +179,6 @@ def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSe
     return probabilities, keyframe, maps, shown
 
 
-def _table(clip_id: str, choice: KeyframeChoice, probabilities: np.ndarray) -> pd.DataFrame:
-    """One row per key frame: clip_id, frame_index, probability (mean of the models), fold_1, fold_2, ..."""
-    rounded = probabilities.astype(float).round(6)
-    columns = {f"fold_{number}": rounded[number - 1] for number in range(1, len(rounded) + 1)}
-    table = {
-        "clip_id": clip_id,
-        "frame_index": choice.keyframes,
-        "probability": rounded.mean(axis=0).round(6),
-    }
-    return pd.DataFrame({**table, **columns})
-
-
 def _draw(
     output: Path, clip: Clip, choice: KeyframeChoice, keyframe: int, maps: dict, table, scales: dict
 ) -> None:
@@ -200,7 +189,7 @@ def _draw(
     sheet = draw_sheet(clip.frames, choice, clip.clip_id)
     provenance.write_image(output / "sheets" / f"{provenance.file_name(clip.clip_id)}.png", sheet)
     call = vote(table.assign(fold=0, patient_id="", label=0)).iloc[0]
-    folder, shown = output / "heatmaps", choice.keyframes[keyframe]
+    folder, shown = output / HEATMAPS, choice.keyframes[keyframe]
     inside = clear_field(clip.frames[list(choice.keyframes)])
     frames, time = clip.frames, clip.frame_time_ms
     for method, heatmap in maps.items():
@@ -227,14 +216,14 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
         for call in calls.head(30).itertuples()
     ]
     if len(calls) > 30:
-        rows.append(("...", f"{len(calls) - 30} more in {output / 'predictions.csv'}"))
+        rows.append(("...", f"{len(calls) - 30} more in {output / PREDICTIONS}"))
     if note := training_note(predictions):
         rows.append(("training data", note))
     rows += [
-        ("report", str(output / "report.html")),
-        ("heatmaps", f"{output / 'heatmaps'}/ (PNG and GIF per clip; the GIF lays one frame's map over all)"),
+        ("report", str(output / REPORT)),
+        ("heatmaps", f"{output / HEATMAPS}/ (PNG and GIF per clip; the GIF lays one frame's map over all)"),
         ("spreadsheet", str(output / CLIPS)),
-        ("intake", f"{output / 'intake.csv'} ({refused} quarantined)"),
+        ("intake", f"{output / INTAKE} ({refused} quarantined)"),
     ]
     if dicom is not None:
         rows.append(("DICOM", dicom.finish()))

@@ -7,7 +7,8 @@ from pathlib import Path
 from stenoscope.app.train import begin_experiment, end_experiment, fold_tasks, to_repeat
 from stenoscope.app.train_worker import open_folds
 from stenoscope.errors import SettingsError
-from stenoscope.run import claims, csv_files, locks, provenance
+from stenoscope.results.files import CONFIG, read_json, read_predictions, write_table
+from stenoscope.run import claims, locks, provenance
 from stenoscope.run.cli import finish, say
 from stenoscope.run.commands import command
 from stenoscope.settings import PredictSettings, TrainingSettings
@@ -66,7 +67,6 @@ def study(settings: TrainingSettings) -> None:
         compare(folder, "study", {arm: folder / "arms" / arm for arm in ARMS}, settings, inputs)
 
     from stenoscope.report.comparison_page import STUDY, STUDY_ARMS, write_study_report
-    from stenoscope.report.results import read_json
     from stenoscope.report.tables import print_comparison
 
     report = write_study_report(folder)
@@ -119,13 +119,11 @@ def compare(
         For `evaluation.comparison.compare_arms`.
     """
     from stenoscope.evaluation.comparison import compare_arms, comparison_table
-    from stenoscope.report.results import read_predictions
 
-    provenance.write_text(folder / "config.yaml", to_repeat(settings))
+    provenance.write_text(folder / CONFIG, to_repeat(settings))
     predictions = {arm: read_predictions(path) for arm, path in arms.items()}
     compared = compare_arms(predictions, name, seed=settings.seed, **how)
-    table = csv_files.to_csv(comparison_table(compared["arms"]))
-    provenance.write_text(folder / f"{name}.csv", table)
+    write_table(folder / f"{name}.csv", comparison_table(compared["arms"]))
     provenance.write_json(folder / f"{name}.json", {"schema": f"stenoscope/{name}", "version": 1, **compared})
     outputs = {
         f"{name}.{kind}": provenance.sha256_file(folder / f"{name}.{kind}") for kind in ("csv", "json")

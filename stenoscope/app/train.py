@@ -1,6 +1,5 @@
 """Step 3: cross-validate, explain and report one experiment."""
 
-import json
 import platform
 import shutil
 import time
@@ -20,17 +19,28 @@ from stenoscope.app.train_worker import (
     FoldJob,
     epochs_done,
     open_folds,
-    read_again,
     run_fold,
     shuffled_labels,
-    table_names,
-    write_table,
 )
 from stenoscope.app.trained_on import write_trained_on
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import ClusterError, DatasetError
 from stenoscope.folds.files import FoldData, fold_folders, fold_numbers
-from stenoscope.report.results import LOCALISATION, read_manifest_if_any, read_predictions
+from stenoscope.results.files import (
+    CONFIG,
+    HEATMAPS,
+    LOCALISATION,
+    PREDICTIONS,
+    REPORT,
+    SUMMARY,
+    read_again,
+    read_json,
+    read_manifest_if_any,
+    read_predictions,
+    read_table,
+    write_table,
+)
+from stenoscope.results.predictions import table_names
 from stenoscope.run import claims, locks, provenance
 from stenoscope.run.cli import finish, progress, say
 from stenoscope.run.cluster import Run, await_file
@@ -92,7 +102,7 @@ def begin_experiment(
     if claims.claim(experiment, "experiment", settings, inputs, settings.overwrite):
         return None
     clips.verify()
-    provenance.write_text(experiment / "config.yaml", to_repeat(settings))
+    provenance.write_text(experiment / CONFIG, to_repeat(settings))
     return undone(settings, inputs, Run.of(experiment))
 
 
@@ -116,7 +126,7 @@ def end_experiment(
     experiment = Path(settings.experiment)
     if jobs is None:
         say(f"{experiment} is finished already; nothing to do.")
-        if not (experiment / "report.html").exists():  # interrupted after the manifest, or deleted
+        if not (experiment / REPORT).exists():  # interrupted after the manifest, or deleted
             from stenoscope.report.html import write_report
 
             write_report(experiment)
@@ -141,7 +151,7 @@ def end_experiment(
     decisions = decide(experiment, settings)
     if decisions is not None:
         summary["decisions"] = decisions
-    provenance.write_json(experiment / "summary.json", summary)
+    provenance.write_json(experiment / SUMMARY, summary)
     scales = draw_heatmaps(experiment, clips, predictions, settings)
     write_clips_table(experiment, clips, predictions, settings)
     counts = {
@@ -198,7 +208,7 @@ def gather(experiment: Path, label_names: Sequence[str]) -> pd.DataFrame:
         `predictions.csv` of the experiment, as it reads back.
     """
     for name in table_names(label_names):
-        folds = [read_predictions(folder, name) for folder in fold_folders(experiment)]
+        folds = [read_table(folder / name) for folder in fold_folders(experiment)]
         write_table(experiment / name, pd.concat(folds))
     shutil.rmtree(experiment / WORK, ignore_errors=True)
     return read_predictions(experiment)
@@ -314,14 +324,14 @@ def _show(experiment: Path) -> None:
     """Print the table of metrics and the files to open."""
     from stenoscope.report.tables import print_summary
 
-    print_summary(json.loads((experiment / "summary.json").read_text(encoding="utf-8")))
+    print_summary(read_json(experiment / SUMMARY))
     finish(
         "What to open",
         [
-            ("report", f"{experiment / 'report.html'}"),
-            ("heatmaps", f"{experiment / 'heatmaps'}/ (one PNG per test clip; many in montage.png)"),
-            ("predictions", f"{experiment / 'predictions.csv'}"),
-            ("metrics", f"{experiment / 'summary.json'}"),
+            ("report", f"{experiment / REPORT}"),
+            ("heatmaps", f"{experiment / HEATMAPS}/ (one PNG per test clip; many in montage.png)"),
+            ("predictions", f"{experiment / PREDICTIONS}"),
+            ("metrics", f"{experiment / SUMMARY}"),
         ],
         command(PredictSettings, experiment=experiment),
     )

@@ -13,7 +13,7 @@ import shutil
 import threading
 import uuid
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from stenoscope.export.tensorboard import tensorboard_log
 from stenoscope.folds.files import FoldData, fold_numbers, read_fold
 from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.folds.split import inner_split
-from stenoscope.records import KEYFRAMES_PER_CLIP
-from stenoscope.run import csv_files, provenance
+from stenoscope.results.files import HISTORY, INNER, MODEL, read_again, write_table
+from stenoscope.results.predictions import predictions_table, table_names
+from stenoscope.run import provenance
 from stenoscope.run.cluster import Run, await_file
 from stenoscope.run.commands import again
 from stenoscope.settings import FoldSettings, TrainingSettings
@@ -218,14 +219,14 @@ def train_fold(
             checkpoint=checkpoint,
         )
     probabilities = trainer.predict(clips.frames, fold.valid, fold.frame_wise)
-    write_table(folder / "history.csv", pd.DataFrame(history))
-    with provenance.atomic_path(folder / "model.keras") as temporary:
+    write_table(folder / HISTORY, pd.DataFrame(history))
+    with provenance.atomic_path(folder / MODEL) as temporary:
         trainer.model.save(temporary)
     if maps and not fold.frame_wise:
         write_maps(folder, trainer.model, clips, fold, probabilities[..., 0], settings)
     if len(inner):
         found = trainer.predict(clips.frames, inner)[..., 0]
-        write_table(folder / "inner.csv", predictions_table(replace(fold, valid=inner), clips, labels, found))
+        write_table(folder / INNER, predictions_table(replace(fold, valid=inner), clips, labels, found))
     for label, name in enumerate(table_names(clips.label_names)):
         table = predictions_table(fold, clips, labels, probabilities[..., label], label)
         write_table(folder / name, table)
@@ -352,49 +353,3 @@ def shuffled_labels(labels: np.ndarray, folds, seed: int) -> np.ndarray:
     for fold in folds:
         result[fold.valid] = labels[rng.permutation(fold.valid)]
     return result
-
-
-def read_again(folder: Path) -> list[str]:
-    """Files of an experiment, or of one of its folds, that later runs read, by their path in it."""
-    kinds = ("*.csv", "*.json", "*.yaml", "model.keras", "maps/*.npy")
-    found = [path for kind in (*kinds, *(f"fold_*/{kind}" for kind in kinds)) for path in folder.glob(kind)]
-    found = [path for path in found if path.name != provenance.MANIFEST and not path.name.startswith(".")]
-    return [path.relative_to(folder).as_posix() for path in found]
-
-
-def table_names(label_names: Sequence[str]) -> list[str]:
-    """Names of the tables of predictions: `predictions.csv`, and `predictions_NAME.csv` of further labels."""
-    return ["predictions.csv"] + [f"predictions_{provenance.file_name(name)}.csv" for name in label_names[1:]]
-
-
-def predictions_table(
-    fold: FoldData, clips: ClipSet, labels: np.ndarray, probabilities: np.ndarray, label: int = 0
-) -> pd.DataFrame:
-    """One row per test frame: fold, patient_id, clip_id, frame_index, label, probability (rounded to 1e-6).
-
-    Parameters
-    ----------
-    fold : FoldData
-        Its `valid` are the clips (or frames) of the table.
-    labels : ndarray, float32, shape (num_clips, num_labels)
-    probabilities : ndarray, float32, shape (num_test_clips, 5), frame-wise (num_test_frames,)
-    label : int
-        Column of `labels`; where it is unknown, the table's label is empty.
-    """
-    rows = fold.valid if fold.frame_wise else frame_rows(fold.valid)
-    clip, keyframe = np.divmod(rows, KEYFRAMES_PER_CLIP)
-    return pd.DataFrame(
-        {
-            "fold": fold.number,
-            "patient_id": [clips.patient_ids[i] for i in clip],
-            "clip_id": [clips.clip_ids[i] for i in clip],
-            "frame_index": clips.keyframes[clip, keyframe],
-            "label": pd.array(labels[clip, label], dtype=pd.Int64Dtype()),
-            "probability": probabilities.ravel().astype(float).round(6),
-        }
-    )
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, atomically."""
-    provenance.write_text(path, csv_files.to_csv(table))

@@ -10,12 +10,8 @@ from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.imaging.intake import pixel_hash
 from stenoscope.records import KEYFRAMES_PER_CLIP
-from stenoscope.report.results import SEEN, SEEN_PATIENT, UNKNOWN, UNSEEN
-from stenoscope.run import csv_files
-from stenoscope.run.provenance import write_text
-
-TRAINED_ON = "trained_on.csv"
-"""Every key frame that was trained on: clip_id, patient_id, frame_index, pixel_sha256."""
+from stenoscope.results.files import TRAINED_ON, read_table, write_table
+from stenoscope.results.predictions import SEEN, SEEN_PATIENT, UNKNOWN, UNSEEN
 
 
 def write_trained_on(experiment: Path, clips: ClipSet, folds) -> None:
@@ -35,7 +31,7 @@ def write_trained_on(experiment: Path, clips: ClipSet, folds) -> None:
             "pixel_sha256": [pixel_hash(clips.frames[row]) for row in rows],
         }
     )
-    write_text(experiment / TRAINED_ON, csv_files.to_csv(table))
+    write_table(experiment / TRAINED_ON, table)
 
 
 class TrainedOn:
@@ -53,7 +49,7 @@ class TrainedOn:
         self._clip_of: dict[str, str] = {}
         self._patients: set[str] = set()
         if self.known:
-            table = csv_files.read_csv(path, dtype=str)
+            table = read_table(path, dtype=str)
             self._clip_of = dict(zip(table["pixel_sha256"], table["clip_id"], strict=True))
             self._patients = set(table["patient_id"]) - {""}
 

@@ -18,7 +18,8 @@ from stenoscope.app.train_worker import open_folds
 from stenoscope.app.tune_worker import fit_job, split_training_part
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.presets import training_settings
-from stenoscope.run import claims, csv_files, locks, provenance
+from stenoscope.results.files import REPORT, SUMMARY, write_table
+from stenoscope.run import claims, locks, provenance
 from stenoscope.run.arguments import parse
 from stenoscope.run.cli import finish, progress, say
 from stenoscope.run.commands import command
@@ -42,8 +43,7 @@ from stenoscope.tuning.template import settings_yaml
 EXPERIMENT = "results/tuned"
 """Folder that `main.py --config best.yaml` writes to."""
 
-TRIALS, NESTED, SUMMARY = "trials.csv", "nested.csv", "summary.json"
-BEST, SPACE, REPORT = "best.yaml", "space.yaml", "report.html"
+TRIALS, NESTED, BEST, SPACE = "trials.csv", "nested.csv", "best.yaml", "space.yaml"
 
 
 def print_settings() -> None:
@@ -175,7 +175,7 @@ def _on_trial(study: Path, studies: list, inner_folds: int, step: Callable[[], N
 
 def _write_trials(study: Path, studies: list[FoldStudy]) -> None:
     table = pd.DataFrame([row for fold_study in studies for row in fold_study.rows()])
-    provenance.write_text(study / TRIALS, csv_files.to_csv(table))
+    write_table(study / TRIALS, table)
 
 
 def _test(study: FoldStudy, fits: Fits) -> FoldOutcome:
@@ -217,7 +217,7 @@ def _write(
     summary = summarise_nested(outcomes, settings.inner_folds, default)
     _write_trials(study, studies)
     provenance.write_json(study / SUMMARY, summary)
-    provenance.write_text(study / NESTED, csv_files.to_csv(nested_table(summary).round(6)))
+    write_table(study / NESTED, nested_table(summary).round(6))
     best = outcomes[summary["best_fold"] - 1]
     outer = summary["folds"][summary["best_fold"] - 1]["outer"]["value"]
     heading = (

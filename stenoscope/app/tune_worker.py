@@ -13,7 +13,6 @@ from stenoscope.app.train_worker import (
     ONE_AT_A_TIME,
     hold_out,
     opened,
-    predictions_table,
     shuffled_labels,
     trainer_of,
 )
@@ -22,6 +21,7 @@ from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import fold_mean_images
 from stenoscope.folds.split import make_folds
 from stenoscope.records import Fold
+from stenoscope.results.predictions import predictions_table
 from stenoscope.tuning.fits import OUTER, Job
 
 

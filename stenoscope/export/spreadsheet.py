@@ -12,8 +12,6 @@ from stenoscope.evaluation.localisation import peak_pixels
 from stenoscope.report.panels import CLASS_NAMES
 from stenoscope.run.csv_files import to_csv
 
-CLIPS = "clips.csv"
-
 
 def map_peak(heatmap: np.ndarray, inside: np.ndarray | None = None) -> dict[str, float | int]:
     """Maximum of a map, float (rows, cols), and where it lies in the frame, as columns of clips.csv.

@@ -6,9 +6,8 @@ from os import PathLike
 from pathlib import Path
 
 from stenoscope.report import figures
-from stenoscope.report.page import REPORT, Drawing, render, write_figures
-from stenoscope.report.results import provenance_rows, read_json, read_manifest_if_any
-from stenoscope.report.sections import changed_settings, settings_note
+from stenoscope.report.page import Drawing, render, write_figures
+from stenoscope.report.sections import changed_settings, provenance_rows, settings_note
 from stenoscope.report.tables import (
     comparison_rows,
     figure_names,
@@ -16,6 +15,7 @@ from stenoscope.report.tables import (
     number_text,
     signed_text,
 )
+from stenoscope.results.files import CONFIG, REPORT, read_json, read_manifest_if_any
 from stenoscope.run.provenance import write_text
 
 STUDY, AUDIT = "study.json", "audit.json"
@@ -174,7 +174,7 @@ def audit_finding(arm: str, figures_of_arm: dict) -> str:
 
 
 def _command(mode: str, folder: Path) -> str:
-    return f"python main.py --{mode} --config {shlex.quote((folder / 'config.yaml').as_posix())}"
+    return f"python main.py --{mode} --config {shlex.quote((folder / CONFIG).as_posix())}"
 
 
 def _named(compared: dict, names: dict[str, str], only: Container[str] | None = None) -> dict:

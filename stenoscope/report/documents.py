@@ -7,9 +7,9 @@ from pathlib import Path
 
 from stenoscope.evaluation.metrics import FIGURES, shown_in
 from stenoscope.report.page import render
-from stenoscope.report.results import Experiment, input_rows
-from stenoscope.report.sections import decision_rows, localisation_rows, metric_row
+from stenoscope.report.sections import decision_rows, input_rows, localisation_rows, metric_row
 from stenoscope.report.tables import figure_names, interval_text, number_text
+from stenoscope.results.experiment import Experiment
 from stenoscope.run.provenance import write_text
 
 MODEL_CARD, CHECKLIST = "model_card.md", "checklist.md"

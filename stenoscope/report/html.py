@@ -13,8 +13,7 @@ from stenoscope.evaluation.metrics import shown_in
 from stenoscope.evaluation.summary import evaluation_levels
 from stenoscope.report import figures
 from stenoscope.report.documents import write_documents
-from stenoscope.report.page import REPORT, Drawing, Images, render, write_figures
-from stenoscope.report.results import HEATMAPS, Experiment, provenance_rows, read_experiment
+from stenoscope.report.page import Drawing, Images, render, write_figures
 from stenoscope.report.sections import (
     call_of,
     changed_settings,
@@ -22,11 +21,14 @@ from stenoscope.report.sections import (
     localisation_rows,
     map_title,
     metric_row,
+    provenance_rows,
     randomisation_rows,
     settings_note,
     tile,
 )
 from stenoscope.report.tables import figure_groups, interval_text, percent_text, summary_warnings
+from stenoscope.results.experiment import Experiment, read_experiment
+from stenoscope.results.files import CONFIG, HEATMAPS, REPORT
 from stenoscope.run.provenance import write_text
 
 _OPEN_PER_GROUP = 4
@@ -109,7 +111,7 @@ def render_report(data: Experiment, clips: pd.DataFrame, drawings: dict[str, Dra
         settings=[{"name": name, "value": value} for name, value in data.settings.items()],
         counts=[{"name": f"fold {row['fold']}", **row} for row in total["folds"]]
         + [{"name": "all", **{key: value for key, value in total.items() if key != "folds"}}],
-        command=f"python main.py --config {shlex.quote((data.folder / 'config.yaml').as_posix())}",
+        command=f"python main.py --config {shlex.quote((data.folder / CONFIG).as_posix())}",
         provenance=provenance_rows(data.manifest),
     )
 

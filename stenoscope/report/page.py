@@ -15,11 +15,9 @@ from stenoscope import __version__
 from stenoscope.errors import DatasetError
 from stenoscope.report.panels import panel_name, panel_parts
 from stenoscope.report.plots import VECTOR_KINDS, Plot
-from stenoscope.report.results import HEATMAPS
+from stenoscope.results.files import HEATMAPS
 from stenoscope.run.commands import train_again
 from stenoscope.run.provenance import write_bytes
-
-REPORT = "report.html"
 
 FIGURES = "figures"
 """Folder of the figures for light paper, as PNG, SVG and PDF."""

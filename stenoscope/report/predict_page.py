@@ -9,21 +9,19 @@ import pandas as pd
 from stenoscope.data.problems import count_of
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.evaluation.metrics import THRESHOLD
-from stenoscope.report.page import REPORT, Images, render, simulated_text
+from stenoscope.report.page import Images, render, simulated_text
 from stenoscope.report.panels import panel_name
-from stenoscope.report.results import (
+from stenoscope.report.sections import call_of, provenance_rows
+from stenoscope.results.experiment import refused_inputs
+from stenoscope.results.files import (
     DECISIONS,
     HEATMAPS,
-    SEEN,
-    SEEN_PATIENT,
-    UNKNOWN,
-    UNSEEN,
-    provenance_rows,
+    REPORT,
     read_manifest_if_any,
     read_predictions,
-    refused_inputs,
+    read_table_if_any,
 )
-from stenoscope.report.sections import call_of
+from stenoscope.results.predictions import SEEN, SEEN_PATIENT, UNKNOWN, UNSEEN
 from stenoscope.run.provenance import write_text
 
 _NAMED = 10
@@ -57,8 +55,9 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
     models = [name for name in predictions.columns if name.startswith("fold_")]
     per_model = predictions.groupby("clip_id", sort=False)[models].mean()
     clips = vote(predictions.assign(fold=0, patient_id="", label=-1))
-    calibrated = (folder / DECISIONS).exists()
-    decided = read_predictions(folder, DECISIONS).set_index("clip_id") if calibrated else None
+    decided = read_table_if_any(folder / DECISIONS)
+    calibrated = decided is not None
+    decided = decided.set_index("clip_id") if calibrated else None
     known = "in_training" in predictions
     training = predictions.groupby("clip_id")[["in_training", "training_clip"]].first() if known else None
     images = Images(folder)

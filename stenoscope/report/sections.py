@@ -1,5 +1,6 @@
 """Numbers of a summary as the pages' tables need them: names, rounded texts, positions."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -9,6 +10,7 @@ from stenoscope.report.tables import figure_names, interval_text, mean_text, num
 from stenoscope.settings import TrainingSettings
 
 _ERRORS = {"brier": "Brier score", "ece": "calibration error (ECE)", "nll": "negative log-likelihood"}
+_HASH_LENGTH = 64  # hexadecimal digits of SHA-256; other inputs are named by what they are
 _AT = ("sensitivity", "specificity", "accuracy")
 
 
@@ -159,6 +161,26 @@ def settings_note(changed: list[dict], settings: Mapping) -> str:
     if len(changed) == 1:
         return f"{network}; one setting differs from its default:"
     return f"{network}; {len(changed)} settings differ from their defaults:"
+
+
+def input_rows(manifest: dict) -> list[dict]:
+    """Rows ``name``, ``value`` of a result's inputs: files by their hash, the rest by what it is."""
+    return [
+        {"name": f"SHA-256 of {name}" if len(value) == _HASH_LENGTH else name, "value": value}
+        for name, value in manifest.get("inputs", {}).items()
+    ]
+
+
+def provenance_rows(manifest: dict) -> list[dict]:
+    """Rows ``name``, ``value`` of what a manifest says about where a result comes from."""
+    entries = {
+        "command": shlex.join(manifest["command"]) if "command" in manifest else None,
+        "seed": manifest.get("seed"),
+        "commit": manifest.get("git_commit"),
+        **{row["name"]: row["value"] for row in input_rows(manifest)},
+        "versions": ", ".join(f"{name} {value}" for name, value in manifest.get("versions", {}).items()),
+    }
+    return [{"name": name, "value": value} for name, value in entries.items() if value not in (None, "")]
 
 
 def _cells(figures) -> list[str]:

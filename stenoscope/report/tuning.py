@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 
-from stenoscope.report.page import REPORT, Drawing, render, write_figures
+from stenoscope.report.page import Drawing, render, write_figures
 from stenoscope.report.plots import CLIP, FRAME, Plot, render_plot
-from stenoscope.report.results import provenance_rows, read_manifest_if_any
+from stenoscope.report.sections import provenance_rows
 from stenoscope.report.tables import _table, interval_text, number_text
+from stenoscope.results.files import REPORT, SUMMARY, read_manifest_if_any
 from stenoscope.run.csv_files import read_csv
 from stenoscope.run.provenance import write_text
 
@@ -202,7 +203,7 @@ def setting_text(value) -> str:
 
 
 def _summary(folder: Path) -> dict:
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
 
 
 def _drawings(summary: Mapping, trials: pd.DataFrame) -> dict[str, Drawing]:

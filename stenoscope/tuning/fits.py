@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from stenoscope.errors import SettingsError
-from stenoscope.run.csv_files import read_csv, to_csv
+from stenoscope.results.files import write_table
+from stenoscope.run.csv_files import read_csv
 from stenoscope.run.executors import WorkerPool, crashed
-from stenoscope.run.provenance import sha256_json, write_text
+from stenoscope.run.provenance import sha256_json
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.space import scored
 
@@ -89,7 +90,7 @@ class Fits:
             return None, "the training diverged: its probabilities are not numbers"
         path = self.path(job)
         if not path.exists():
-            write_text(path, to_csv(table))
+            write_table(path, table)
         return table, ""
 
     def path(self, job: Job) -> Path:

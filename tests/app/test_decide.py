@@ -6,6 +6,7 @@ from stenoscope.app.decide import decide, decide_new_clips
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.decisions import COLUMNS
 from stenoscope.presets import training_settings
+from stenoscope.results.files import SUMMARY, read_json
 from stenoscope.run import provenance
 from tests.app.fakes import write_predictions
 from tests.evaluation.helpers import make_inner, make_predictions
@@ -50,10 +51,10 @@ def test_new_clips_are_decided_where_the_experiment_was_calibrated(experiment, t
     summary = {"decisions": decide(experiment, HELD_OUT)}
     provenance.write_json(experiment / "summary.json", summary)
     output = tmp_path / "new"
-    found = decide_new_clips(experiment, output, frames)
+    found = decide_new_clips(read_json(experiment / SUMMARY), output, frames)
     expected = 1 / (1 + np.exp(-np.log(9) / summary["decisions"]["typical"]["temperature"]))
     assert found.at[0, "calibrated"] == pytest.approx(expected, abs=1e-6)
     assert pd.read_csv(output / "decisions.csv")["decision"].tolist() == found["decision"].tolist()
     provenance.write_json(experiment / "summary.json", {})  # as written before there were decisions
-    assert decide_new_clips(experiment, output, frames) is None
+    assert decide_new_clips(read_json(experiment / SUMMARY), output, frames) is None
     assert not (output / "decisions.csv").exists(), "none of another experiment is left"

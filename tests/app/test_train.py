@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from stenoscope.app.train import gather, train
-from stenoscope.app.train_worker import open_folds, predictions_table, train_fold
+from stenoscope.app.train_worker import open_folds, train_fold
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.models.classifier import load_classifier
 from stenoscope.presets import training_settings
+from stenoscope.results.predictions import predictions_table
 from stenoscope.run import provenance
 from stenoscope.training.batches import resize
 

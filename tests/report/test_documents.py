@@ -4,7 +4,8 @@ import pytest
 
 from stenoscope.evaluation.decisions import decide_all, summarise_decisions
 from stenoscope.report.documents import AUTHOR, write_documents
-from stenoscope.report.results import read_experiment, read_json
+from stenoscope.results.experiment import read_experiment
+from stenoscope.results.files import read_json
 from stenoscope.run import provenance
 from tests.evaluation.helpers import make_inner, make_predictions
 from tests.report.test_html import write_experiment

@@ -19,7 +19,7 @@ from stenoscope.report import page as pages
 from stenoscope.report.html import write_report
 from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
 from stenoscope.report.predict_page import write_predict_report
-from stenoscope.report.results import read_experiment
+from stenoscope.results.experiment import read_experiment
 from stenoscope.run import provenance
 from tests.evaluation.helpers import make_predictions
 
