@@ -18,8 +18,8 @@ from stenoscope import __version__
 from stenoscope.app.check_worker import survey
 from stenoscope.app.cohort import (
     CHECK,
+    DEFAULT_METHOD,
     UNLABELLED,
-    USUAL,
     check_method,
     choose_method,
     find_corrections,
@@ -81,7 +81,7 @@ def check(settings: KeyframeSettings) -> int:
     problems: list[Problem] = []
     layout, data = _open(settings, problems)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
-    method = USUAL if layout == _DAMAGED else choose_method(settings.method, layout, data)
+    method = DEFAULT_METHOD if layout == _DAMAGED else choose_method(settings.method, layout, data)
     labels = None if layout == _DAMAGED else _labels(settings, layout, data, pseudonym, problems)
     merged = same_patients(settings)
     corrected = _corrections(settings, data, problems)
@@ -325,7 +325,7 @@ def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command:
     for problem in problems:
         if problem.severity != "note":
             fix = f" To fix: {problem.fix}" if problem.fix else ""
-            shown.append((problem.severity.upper(), problem.told + fix))
+            shown.append((problem.severity.upper(), problem.sentence + fix))
     shown += [("table", str(output / TABLE)), ("look at", str(output / PAGE))]
     shown.append(
         ("to fill in", f"{output / _RESULTS / TEMPLATE} (clips and patients; then give it with --labels)")

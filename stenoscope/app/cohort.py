@@ -36,7 +36,7 @@ from stenoscope.run.executors import crashed
 from stenoscope.settings import KeyframeSettings
 
 AUTO = "auto"
-USUAL = "opacification"
+DEFAULT_METHOD = "opacification"
 """Key-frame method where nothing else is asked for."""
 
 CHECK = (".check", "check")
@@ -115,7 +115,7 @@ def choose_method(name: str, layout: str, data: Catalogue) -> str:
         return name
     if data.stills:
         say("It holds selected frames, no whole runs: those are the key frames (method 'published').")
-    return PUBLISHED if data.stills else USUAL
+    return PUBLISHED if data.stills else DEFAULT_METHOD
 
 
 def find_labels(

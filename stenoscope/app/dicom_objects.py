@@ -97,7 +97,7 @@ class DicomFolder:
         if source.reader != "dicom":
             self.refused[clip.clip_id] = "The source is no DICOM file, so there is nothing to refer to."
             return
-        making = dicom.Making(self.experiment, self._created, self.written + 1)
+        origin = dicom.Origin(self.experiment, self._created, self.written + 1)
         frames = clip.frames[list(choice.keyframes)]
         captions = [
             f"Frame {frame + 1}: evidence for abnormal by {method}, probability {probability:.2f}"
@@ -108,8 +108,8 @@ class DicomFolder:
             with reporting(source.path, "making DICOM objects that refer to it"):
                 header = _read_header(source.path)
                 made = {
-                    "keyframes": dicom.key_objects(header, choice.keyframes, choice.method, making),
-                    "overlay": dicom.overlay(header, pictures, choice.keyframes, method, making),
+                    "keyframes": dicom.key_objects(header, choice.keyframes, choice.method, origin),
+                    "overlay": dicom.overlay(header, pictures, choice.keyframes, method, origin),
                 }
                 if not self.written:
                     provenance.write_text(self.folder / "README.txt", _README)  # before the first name

@@ -304,7 +304,7 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
         )
     for found in [*manifest.get("problems", []), *manifest.get("repeats", [])]:  # earlier versions have none
         problem = Problem(**found)
-        shown.append((problem.severity.upper(), f"{problem.told} To fix: {problem.fix}"))
+        shown.append((problem.severity.upper(), f"{problem.sentence} To fix: {problem.fix}"))
     if labelled and not (counts["normal"] and counts["abnormal"]):
         shown.append(("note", "one class: no folds can be drawn and nothing trained on these clips alone"))
         labelled = False

@@ -174,7 +174,7 @@ class Outcomes:
         seal({**where, "clips": self._noted}, self._folder / _OUTCOMES)
 
     def clean(self) -> None:
-        """Remove what an interrupted run would have gone on from."""
+        """Remove what an interrupted run would have resumed from."""
         shutil.rmtree(self._folder / _WORK, ignore_errors=True)
 
     def _kept_at(self, clip_id: str) -> Path:

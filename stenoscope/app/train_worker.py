@@ -173,7 +173,7 @@ def train_fold(
     folder : Path
         To write to; exists.
     checkpoint : Path
-        Written after each epoch, and gone on from.
+        Written after each epoch, and resumed from.
     maps : bool
         Compute heatmaps of the test clips (never for frame-wise folds).
     on_epoch, tell : callable

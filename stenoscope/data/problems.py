@@ -32,7 +32,7 @@ class Problem:
     items: list[str] = field(default_factory=list)
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """The sentence and the first three places, for a terminal."""
         where = f" ({', '.join(self.items[:3])}{', ...' if len(self.items) > 3 else ''})"
         return self.title + (where if self.items else "")

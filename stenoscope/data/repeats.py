@@ -37,7 +37,7 @@ def repeat_problems(
     for row in rows:
         if row.same_pixels_as and row.status == "ok":
             groups[row.same_pixels_as].append(row.clip_id)
-    leaks, torn, twice = [], [], []
+    leaks, contradicting, twice = [], [], []
     for _, same in sorted(groups.items()):
         if len(same) < 2:
             continue
@@ -49,14 +49,14 @@ def repeat_problems(
         if len(whose) > 1:
             leaks.append(names)
         if len(called) > 1:
-            torn.append(names)
+            contradicting.append(names)
         if len(whose) <= 1 and len(called) <= 1:
             twice.append(names)
     found = [
         ("leak", leaks,
          "the same pixels under several patients: a leak between folds, test data would be seen in training",
          "find out whose they are; correct patient_id, or remove all but one."),
-        ("leak", torn, "the same pixels as normal and as abnormal", "correct the label, or remove one."),
+        ("leak", contradicting, "the same pixels as normal and as abnormal", "correct the label, or remove one."),
         ("warning", twice, "the same pixels more than once: they count double", "remove all but one."),
     ]  # fmt: skip
     return [

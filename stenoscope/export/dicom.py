@@ -44,7 +44,7 @@ _SERIES = {_KEY_OBJECTS: 9101, _OVERLAY: 9102}  # numbers that no angiography sy
 
 
 @dataclass(frozen=True)
-class Making:
+class Origin:
     """Where an object comes from.
 
     Attributes
@@ -80,7 +80,7 @@ def check_source(source: Dataset) -> None:
         )
 
 
-def key_objects(source: Dataset, keyframes: Sequence[int], method: str, making: Making) -> Dataset:
+def key_objects(source: Dataset, keyframes: Sequence[int], method: str, origin: Origin) -> Dataset:
     """Key Object Selection document that points to the key frames of a clip.
 
     Parameters
@@ -91,7 +91,7 @@ def key_objects(source: Dataset, keyframes: Sequence[int], method: str, making: 
         Frame indices, from 0; the document counts from 1 (PS3.3 C.17.3.5).
     method : str
         Key-frame method.
-    making : Making
+    origin : Origin
 
     Returns
     -------
@@ -127,13 +127,13 @@ def key_objects(source: Dataset, keyframes: Sequence[int], method: str, making: 
         evidence=[evidence],
         content=content,
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        **_arguments(source, _KEY_OBJECTS, making),
+        **_arguments(source, _KEY_OBJECTS, origin),
     )
-    return _finish(document, source, making)
+    return _finish(document, source, origin)
 
 
 def overlay(
-    source: Dataset, pictures: np.ndarray, keyframes: Sequence[int], method: str, making: Making
+    source: Dataset, pictures: np.ndarray, keyframes: Sequence[int], method: str, origin: Origin
 ) -> Dataset:
     """Multi-frame colour Secondary Capture of the key frames under their heatmaps.
 
@@ -147,7 +147,7 @@ def overlay(
         Frame of the source that each picture shows, from 0.
     method : str
         Heatmap method.
-    making : Making
+    origin : Origin
 
     Returns
     -------
@@ -168,7 +168,7 @@ def overlay(
         sop_class_uid=MultiFrameTrueColorSecondaryCaptureImageStorage,
         modality="OT",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        **_arguments(source, _OVERLAY, making),
+        **_arguments(source, _OVERLAY, origin),
     )
     # General Image, General Reference (C.7.6.1, C.12.4)
     image.ImageType = ["DERIVED", "SECONDARY"]
@@ -190,8 +190,8 @@ def overlay(
         _copy(source, image, name)
     # SC Equipment, SC Image, SC Multi-frame Image and Vector (C.8.6.1 to C.8.6.4)
     image.ConversionType = "WSD"
-    image.DateOfSecondaryCapture = making.created.strftime("%Y%m%d")
-    image.TimeOfSecondaryCapture = making.created.strftime("%H%M%S")
+    image.DateOfSecondaryCapture = origin.created.strftime("%Y%m%d")
+    image.TimeOfSecondaryCapture = origin.created.strftime("%H%M%S")
     # Whether the pixels name the patient is the source's to say; without a word it can't be excluded.
     image.BurnedInAnnotation = "NO" if source.get("BurnedInAnnotation") == "NO" else "YES"
     image.NumberOfFrames = len(pictures)
@@ -203,34 +203,34 @@ def overlay(
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 8, 8, 7, 0
     data = np.ascontiguousarray(pictures).tobytes()
     image.add_new(Tag("PixelData"), "OB", data + b"\0" * (len(data) % 2))
-    return _finish(image, source, making)
+    return _finish(image, source, origin)
 
 
-def _arguments(source: Dataset, kind: str, making: Making) -> dict:
+def _arguments(source: Dataset, kind: str, origin: Origin) -> dict:
     """What the constructors of highdicom ask for, beside patient and study."""
-    identity = (source.StudyInstanceUID, making.experiment, making.created.isoformat(), kind)
+    identity = (source.StudyInstanceUID, origin.experiment, origin.created.isoformat(), kind)
     return {
         "series_instance_uid": _uid(*identity),
-        "sop_instance_uid": _uid(*identity, source.SOPInstanceUID, making.number),
+        "sop_instance_uid": _uid(*identity, source.SOPInstanceUID, origin.number),
         "series_number": _SERIES[kind],
-        "instance_number": making.number,
+        "instance_number": origin.number,
         "series_description": f"Stenoscope {kind} (research only)",
         "manufacturer": "Stenoscope",
         "manufacturer_model_name": "Stenoscope",
         "software_versions": __version__,
-        "content_date": making.created.date(),
-        "content_time": making.created.time(),
+        "content_date": origin.created.date(),
+        "content_time": origin.created.time(),
     }
 
 
-def _finish(made: Dataset, source: Dataset, making: Making) -> Dataset:
+def _finish(made: Dataset, source: Dataset, origin: Origin) -> Dataset:
     """Give an object patient and study of the source, element by element as they are, and its time."""
     for name in _TYPE_2:
         setattr(made, name, "")
     for name in _COPIED:
         _copy(source, made, name)
-    made.InstanceCreationDate = making.created.strftime("%Y%m%d")
-    made.InstanceCreationTime = making.created.strftime("%H%M%S")
+    made.InstanceCreationDate = origin.created.strftime("%Y%m%d")
+    made.InstanceCreationTime = origin.created.strftime("%H%M%S")
     for item in made.get("ContributingEquipmentSequence", ()):
         item.ContributionDateTime = made.InstanceCreationDate + made.InstanceCreationTime
     return made

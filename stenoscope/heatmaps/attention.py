@@ -11,7 +11,7 @@ POOLED = "attention_mil"
 _LAYERS = ("attention", "gated_attention")
 
 
-def nothing_attends() -> SettingsError:
+def no_attention() -> SettingsError:
     """The error of a network without attention."""
     return SettingsError(
         "The network has no attention block, so there is no attention to draw.",
@@ -47,7 +47,7 @@ def attention(model: keras.Model, images: np.ndarray) -> np.ndarray:
     names = [layer.name for layer in model.layers]
     found = [name for name in _LAYERS if name in names]
     if not found:
-        raise nothing_attends()
+        raise no_attention()
     layer = model.get_layer(found[0])
     weights = part_of(
         model, "attention", lambda: keras.Model(model.input, layer.spatial_attention(layer.input))

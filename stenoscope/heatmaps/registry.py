@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from stenoscope.errors import unknown_name
-from stenoscope.heatmaps.attention import POOLED, attention, nothing_attends
+from stenoscope.heatmaps.attention import POOLED, attention, no_attention
 from stenoscope.heatmaps.cam import cam
 from stenoscope.heatmaps.gradients import gradcam, gradcam_plus_plus, hirescam
 from stenoscope.heatmaps.occlusion import occlusion
@@ -38,7 +38,7 @@ def check_method(settings: TrainingSettings) -> None:
     if settings.heatmap not in METHODS:
         raise unknown_name("heatmap method", settings.heatmap, METHODS)
     if settings.heatmap == "attention" and settings.attention == "none" and settings.pooling != POOLED:
-        raise nothing_attends()
+        raise no_attention()
 
 
 def evidence(model: keras.Model, images: np.ndarray, method: str, layer: str, label: int = 0) -> np.ndarray:

@@ -152,7 +152,7 @@ class Batch(NamedTuple):
     places: np.ndarray
 
 
-def nowhere(plan: list[Sample]) -> np.ndarray:
+def no_places(plan: list[Sample]) -> np.ndarray:
     """Places of samples that are not narrowed, float32 (n, 2): NaN."""
     return np.full((len(plan), 2), np.nan, np.float32)
 
@@ -173,7 +173,7 @@ def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.nda
     """
     mean = 0.0 if mean_image is None else resize(mean_image[None], size)[0]
     images = np.empty((len(plan), size, size, 1), np.float32)
-    places = nowhere(plan)
+    places = no_places(plan)
     for sample, image, place in zip(plan, images, places, strict=True):
         frame, variant = frames[KEYFRAMES_PER_CLIP * sample.clip + sample.keyframe], VARIANTS[sample.variant]
         if sample.narrowing:

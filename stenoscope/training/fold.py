@@ -27,7 +27,7 @@ from stenoscope.training.batches import (
     Sample,
     epoch_plan,
     keyframes_of,
-    nowhere,
+    no_places,
     render,
     targets,
     validation_plan,
@@ -198,7 +198,7 @@ class Trainer:
         frame_wise : bool
             Whether `train` holds frames instead of clips.
         checkpoint : Path, optional
-            File that is written after each epoch and, if it exists, gone on from.
+            File that is written after each epoch and, if it exists, resumed from.
 
         Returns
         -------
@@ -237,11 +237,11 @@ class Trainer:
             return render(frames, some, self.settings.image_size, mean)
 
         if self._device_frames is not None:
-            yield lambda some: Batch(encode(some), nowhere(some))
+            yield lambda some: Batch(encode(some), no_places(some))
         elif self._front is not None:
             batch_size = self.settings.batch_size
             with stored_features(self._front, samples, lambda some: images(some).images, batch_size) as kept:
-                yield lambda some: Batch(kept.of(some), nowhere(some))
+                yield lambda some: Batch(kept.of(some), no_places(some))
         else:
             yield images
 

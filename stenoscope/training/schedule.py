@@ -1,4 +1,4 @@
-"""How fast what learns: the learning rate over the epochs and over the depth of the network."""
+"""Learning-rate schedules: the rate over the epochs and over the depth of the network."""
 
 import math
 import re

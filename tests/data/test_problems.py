@@ -9,9 +9,9 @@ def test_the_worst_comes_first_and_equals_stay_as_they_came():
 
 
 def test_a_terminal_gets_three_places():
-    assert Problem("stop", "Bad.").told == "Bad."
-    assert Problem("stop", "Bad.", items=["a", "b", "c"]).told == "Bad. (a, b, c)"
-    assert Problem("stop", "Bad.", items=list("abcd")).told == "Bad. (a, b, c, ...)"
+    assert Problem("stop", "Bad.").sentence == "Bad."
+    assert Problem("stop", "Bad.", items=["a", "b", "c"]).sentence == "Bad. (a, b, c)"
+    assert Problem("stop", "Bad.", items=list("abcd")).sentence == "Bad. (a, b, c, ...)"
 
 
 def test_numbers_agree_with_their_nouns():

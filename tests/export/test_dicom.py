@@ -8,14 +8,14 @@ import pydicom
 import pytest
 
 from stenoscope.errors import DicomError
-from stenoscope.export.dicom import SOURCE_TAGS, Making, key_objects, overlay
+from stenoscope.export.dicom import SOURCE_TAGS, Origin, key_objects, overlay
 from stenoscope.phantom.clip import simulate_clip
 from stenoscope.phantom.dicom_writer import clip_dataset
 from stenoscope.phantom.streams import stream
 
 pytest.importorskip("highdicom", reason="highdicom is not installed (requirements-extra.txt)")
 
-MAKING = Making("demo", datetime(2026, 3, 4, 5, 6, 7), 2)
+MAKING = Origin("demo", datetime(2026, 3, 4, 5, 6, 7), 2)
 KEYFRAMES = (3, 4, 5, 6, 7)
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 21, 15, 3), dtype=np.uint8)  # an odd number of bytes
 
@@ -115,7 +115,7 @@ def test_a_lossy_source_makes_a_lossy_overlay(source):
 
 def test_the_same_time_gives_the_same_bytes_another_time_other_objects(source):
     assert [written(one) for one in both(source)] == [written(one) for one in both(source)]
-    later = both(source, Making("demo", datetime(2026, 3, 4, 5, 6, 8), 2))
+    later = both(source, Origin("demo", datetime(2026, 3, 4, 5, 6, 8), 2))
     uids = {one.SOPInstanceUID for one in (*both(source), *later)}
     assert len(uids) == 4 and all(len(uid) <= 44 and uid.startswith("2.25.") for uid in uids)
 
