@@ -9,10 +9,8 @@ the clips of all patients but the one measured. `--arms` names a folder with wei
 (`full/weights.npz`, `no conv_lstm/weights.npz`, ...), each made by
 
     python -m stenoscope.temporal train --output DIR [--conv_lstm false] [--contrast false]
-        [--features backbone]
 
-Each arm gets the features that its weights were trained on. Without it, the weights that ship are measured
-alone. Intervals: 95 %, bootstrap over patients.
+Without it, the weights that ship are measured alone. Intervals: 95 %, bootstrap over patients.
 """
 
 import argparse
@@ -39,7 +37,7 @@ from stenoscope.temporal.batches import Example
 from stenoscope.temporal.decode import Detections
 from stenoscope.temporal.features import extract
 from stenoscope.temporal.labels import actions_of, keyframes_of
-from stenoscope.temporal.network import Parts, features_of
+from stenoscope.temporal.network import Parts
 from stenoscope.training.machine import prepare
 
 TUNING_EPOCHS, TUNING_RATE, TUNING_REPEATS = 6, 3e-4, 8
@@ -49,17 +47,17 @@ BASELINE = "opacification"
 
 @dataclass(frozen=True)
 class Change:
-    """A clip changed in time: features by their kind, what is known of it, what `opacification` says."""
+    """A clip changed in time: its features, what is known of it, what `opacification` says."""
 
     name: str
-    examples: dict[str, Example]
+    example: Example
     index: np.ndarray
     reference: Reference
     baseline: KeyframeChoice
 
 
-def read(clips, limit: int, only_as_is: bool, kinds: set[str]) -> list[Change]:
-    """Clips with their changes, as features of these kinds; frames are not kept."""
+def read(clips, limit: int, only_as_is: bool) -> list[Change]:
+    """Clips with their changes, as features; frames are not kept."""
     found = []
     for _, (frames, reference) in zip(range(limit), clips, strict=False):
         for name, index in changes(len(frames), reference).items():
@@ -74,11 +72,8 @@ def read(clips, limit: int, only_as_is: bool, kinds: set[str]) -> list[Change]:
             # A start or an end that was cut off lies outside the changed clip, like one that never was in it.
             actions = actions_of(start, apex, end, len(index))
             changed = frames[index]
-            examples = {
-                kind: Example(reference.clip_id, reference.patient_id, extract(changed, kind).values, actions)
-                for kind in sorted(kinds)
-            }
-            found.append(Change(name, examples, index, reference, choose_opacification(changed)))
+            example = Example(reference.clip_id, reference.patient_id, extract(changed).values, actions)
+            found.append(Change(name, example, index, reference, choose_opacification(changed)))
     return found
 
 
@@ -129,8 +124,7 @@ def apex_by(network) -> Callable[[Change], float]:
     """The apex that a network finds; the middle of the clip where it finds none."""
 
     def apex(change: Change) -> float:
-        example = change.examples[features_of(network)]
-        found = keyframes_of(evaluate.answer(network, example).actions)[1]
+        found = keyframes_of(evaluate.answer(network, change.example).actions)[1]
         return found if np.isfinite(found) else (len(change.index) - 1) / 2
 
     return apex
@@ -138,11 +132,7 @@ def apex_by(network) -> Callable[[Change], float]:
 
 def fine_tuned(network, parts: Parts, clips: list[Change], patient: str):
     """The network after a few more passes over the clips of the other patients, as they are."""
-    others = [
-        item.examples[parts.features]
-        for item in clips
-        if item.name == "as is" and item.reference.patient_id != patient
-    ]
+    others = [item.example for item in clips if item.name == "as is" and item.reference.patient_id != patient]
     start = network.get_weights()
     return train.fit(others * TUNING_REPEATS, parts, TUNING_EPOCHS, TUNING_RATE, 0, start)
 
@@ -158,11 +148,10 @@ def networks(folder: Path | None) -> Iterator[tuple[str, object]]:
 
 def frames_per_second(network, frames: np.ndarray) -> float:
     """Features and network on one clip, again and again for two seconds of this process's time."""
-    kind = features_of(network)
-    inference.localise(network, extract(frames, kind).values)
+    inference.localise(network, extract(frames).values)
     begun, seen = time.process_time(), 0
     while time.process_time() - begun < 2:
-        inference.localise(network, extract(frames, kind).values)
+        inference.localise(network, extract(frames).values)
         seen += len(frames)
     return seen / (time.process_time() - begun)
 
@@ -184,12 +173,11 @@ def main() -> None:
     prepare(threads=1, seed=0)
     console, quiet = Console(width=200), Console(stderr=True)
     arms = dict(networks(arguments.arms))
-    kinds = {features_of(network) for network in arms.values()}
     if arguments.phantom:
         clips = track(
             read_phantom(arguments.phantom), "reading", total=arguments.limit, console=quiet, transient=True
         )
-        measured = read(clips, arguments.limit, True, kinds)
+        measured = read(clips, arguments.limit, True)
         frames, _ = next(read_phantom(arguments.phantom))
         table = Table(title=f"{len(measured)} simulated clips", title_justify="left")
         heads = (
@@ -209,17 +197,16 @@ def main() -> None:
         for name in (*heads, "frames/s"):
             table.add_column(name, no_wrap=True)
         said = [baseline_answer(item) for item in measured]
-        examples = [next(iter(item.examples.values())) for item in measured]
+        examples = [item.example for item in measured]
         table.add_row(*simulated_row(BASELINE, examples, said, ""))
         for name, network in arms.items():
-            examples = [item.examples[features_of(network)] for item in measured]
             answers = [evaluate.answer(network, example) for example in examples]
             rate = f"{frames_per_second(network, frames):.0f}"
             table.add_row(*simulated_row(name, examples, answers, rate))
         console.print(table)
     if arguments.annotated:
         clips = track(read_annotated(arguments.annotated), "reading", console=quiet)
-        measured = read(clips, 10_000, arguments.as_is, kinds)
+        measured = read(clips, 10_000, arguments.as_is)
         by_change: dict[str, list[Change]] = {}
         for item in measured:
             by_change.setdefault(item.name, []).append(item)
@@ -239,7 +226,7 @@ def main() -> None:
         for name, network in arms.items():
             row(name, apex_by(network))
             if arguments.tune:
-                parts = Parts(inference.has_memory(network), "contrast" not in name, features_of(network))
+                parts = Parts(inference.has_memory(network), "contrast" not in name)
                 patients = sorted({item.reference.patient_id for item in measured})
                 tuned = {
                     patient: apex_by(fine_tuned(network, parts, measured, patient)) for patient in patients

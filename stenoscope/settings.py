@@ -107,8 +107,6 @@ class TemporalSettings:
     """Seed of the cohort to evaluate on: not the one of the training."""
     weights: str = ""
     """Weights to begin the training with (fine-tuning) or to evaluate; empty = random, those that ship."""
-    features: Literal["auto", "vesselness", "backbone"] = "auto"
-    """'backbone': features of a frozen EfficientNet-Lite0; 'auto': those of the weights, else vesselness."""
     conv_lstm: bool = True
     """Whether the network has its long-term part, the convolutional LSTM."""
     contrast: bool = True

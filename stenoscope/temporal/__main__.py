@@ -59,12 +59,11 @@ def _train(arguments: Sequence[str]) -> None:
     from stenoscope.temporal import inference, train
     from stenoscope.temporal.network import Parts
 
-    parts, start = Parts(settings.conv_lstm, settings.contrast, _features(settings, None)), None
+    parts, start = Parts(settings.conv_lstm, settings.contrast), None
     if settings.weights:
-        stored = inference.read_parts(settings.weights)
-        parts = Parts(stored.conv_lstm, settings.contrast, _features(settings, stored.features))
+        parts = Parts(inference.read_parts(settings.weights).conv_lstm, settings.contrast)
         start = inference.load(settings.weights).get_weights()
-    cohort = _cohort(settings, ("training",), settings.patients, settings.seed, parts.features)
+    cohort = _cohort(settings, ("training",), settings.patients, settings.seed)
     lines = []
     with progress("training", settings.epochs) as step:
 
@@ -80,7 +79,6 @@ def _train(arguments: Sequence[str]) -> None:
     provenance.write_manifest(output, "temporal", settings, {}, counts)
     rows = [
         ("weights", f"{output}/weights.npz ({network.count_params()} parameters, float16)"),
-        ("features", parts.features),
         ("losses", f"{output}/history.csv"),
         ("clips", f"{counts['clips']}, {counts['frames']} frames"),
     ]
@@ -97,11 +95,9 @@ def _evaluate(arguments: Sequence[str]) -> None:
     say(f"Computing with {prepare(settings.threads, 0)}.")
     from stenoscope.temporal import evaluate, inference
 
-    weights = settings.weights or inference.WEIGHTS
-    features = _features(settings, inference.read_parts(weights).features)
+    network = inference.load(settings.weights or inference.WEIGHTS)
     patients = max(1, settings.patients // 10)
-    cohort = _cohort(settings, ("testing", "validation"), patients, settings.test_seed, features)
-    network = inference.load(weights)
+    cohort = _cohort(settings, ("testing", "validation"), patients, settings.test_seed)
     (output / "figures").mkdir(parents=True, exist_ok=True)
     answers, lines = [], []
     with progress("evaluating", len(cohort.examples)) as step:
@@ -118,7 +114,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
     lengths = {example.clip_id: len(example.values) for example in cohort.examples}
     provenance.write_text(output / "found.json", labels_text(found_labels, lengths))
     provenance.write_text(output / "clips.csv", csv_files.to_csv(lines))
-    summary = {**asdict(scores), "clips": len(answers), "features": features}
+    summary = {**asdict(scores), "clips": len(answers)}
     provenance.write_json(output / "scores.json", summary)
     low, high = scores.deviation_interval.bounds or (np.nan, np.nan)
     average = scores.mean_average_precision
@@ -133,24 +129,7 @@ def _evaluate(arguments: Sequence[str]) -> None:
     finish(f"{len(answers)} clips", rows, None)
 
 
-def _features(settings: TemporalSettings, stored: str | None) -> str:
-    """The features to use: those that the weights were trained on, if there are any, and no others."""
-    if settings.features == "auto":
-        return stored or "vesselness"
-    if stored not in (None, settings.features):
-        raise SettingsError(
-            f"features is {settings.features!r}, but {settings.weights or 'the network that ships'} was "
-            f"trained on {stored!r}.",
-            "weights that were trained on the same features",
-            f"leave features out or give --features {stored}, or give --weights of a training with "
-            f"--features {settings.features}.",
-        )
-    return settings.features
-
-
-def _cohort(
-    settings: TemporalSettings, subsets: Sequence[str], patients: int, seed: int, features: str
-) -> Cohort:
+def _cohort(settings: TemporalSettings, subsets: Sequence[str], patients: int, seed: int) -> Cohort:
     """The labelled clips that the settings name; simulated ones are kept in the output folder."""
     output = Path(settings.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -158,16 +137,15 @@ def _cohort(
         labels = read_labels(settings.labels)
         count = sum(label.subset in subsets for label in labels.values())
         with progress("reading clips", count) as step:
-            cohort = recorded(settings.input, labels, subsets, settings.workers, step, features)
+            cohort = recorded(settings.input, labels, subsets, settings.workers, step)
         for line in cohort.refused:
             say(f"Left out: {line}")
         return cohort
-    kind = "features" if features == "vesselness" else f"features_{features}"
-    path = output / f"{kind}_{patients}_{seed}.npz"
+    path = output / f"features_{patients}_{seed}.npz"
     if path.exists():
         return kept(path)
     with progress("simulating clips", len(plan_cohort(patients, seed))) as step:
-        cohort = simulated(patients, seed, settings.workers, step, features)
+        cohort = simulated(patients, seed, settings.workers, step)
     keep(cohort, path)
     return cohort
 

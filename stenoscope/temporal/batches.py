@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stenoscope.temporal.decode import STRIDES, points
-from stenoscope.temporal.features import get_kind, scaled
+from stenoscope.temporal.features import CHANNELS, SIZE, scaled
 from stenoscope.temporal.variation import vary
 
 LENGTHS = (48, 96)
@@ -81,7 +81,7 @@ def frame_labels(actions: np.ndarray, num_frames: int) -> np.ndarray:
     return labels
 
 
-def padded(values: np.ndarray, length: int, kind: str = "vesselness") -> tuple[np.ndarray, np.ndarray]:
+def padded(values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Scaled maps of a clip, padded, and which frames are its own.
 
     Returns
@@ -90,8 +90,8 @@ def padded(values: np.ndarray, length: int, kind: str = "vesselness") -> tuple[n
     seen : ndarray, float32, shape (length,)
         1 for frames of the clip, 0 for padding.
     """
-    maps = np.zeros((length, *get_kind(kind).shape), np.float32)
-    maps[: len(values)] = scaled(values, kind)
+    maps = np.zeros((length, SIZE, SIZE, CHANNELS), np.float32)
+    maps[: len(values)] = scaled(values)
     return maps, (np.arange(length) < len(values)).astype(np.float32)
 
 
@@ -122,20 +122,10 @@ class Batches:
     batch_size, seed : int
     contrast : bool
         Also make the inputs and targets of the contrastive loss.
-    kind : str
-        What the examples' values are: a name in `features.KINDS`.
     """
 
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        batch_size: int,
-        seed: int,
-        contrast: bool,
-        kind: str = "vesselness",
-    ):
+    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int, contrast: bool):
         self.examples, self.batch_size, self.seed, self.contrast = examples, batch_size, seed, contrast
-        self.kind = kind
 
     def __len__(self) -> int:
         return -(-len(self.examples) // self.batch_size)
@@ -150,7 +140,7 @@ class Batches:
         for k in range(self.batch_size):
             example = self.examples[order[(index * self.batch_size + k) % len(order)]]
             values, actions = vary(example.values, example.actions, rng, length)
-            maps, seen = padded(values, length, self.kind)
+            maps, seen = padded(values, length)
             labels, patches = contrast_targets(actions, len(values), length, rng)
             inputs["maps"].append(maps)
             inputs["seen"].append(seen)

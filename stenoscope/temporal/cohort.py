@@ -45,23 +45,19 @@ def simulated(
     seed: int,
     workers: int = 0,
     on_clip: Callable[[], None] = lambda: None,
-    features: str = "vesselness",
 ) -> Cohort:
-    """The clips of `python -m stenoscope.phantom --patients P --seed S`, which are not kept on disk.
-
-    Of them, the `features` of this kind are.
-    """
+    """The clips of `python -m stenoscope.phantom --patients P --seed S`, which are not kept on disk."""
     plans = plan_cohort(patients, seed)
     found = []
     with executor(workers) as pool:
-        for _, future in map_ordered(pool, _simulate, [(plan, seed, features) for plan in plans]):
+        for _, future in map_ordered(pool, _simulate, [(plan, seed) for plan in plans]):
             found.append(future.result())
             on_clip()
     return Cohort([example for example, _ in found], [fps for _, fps in found])
 
 
-def _simulate(job: tuple[ClipPlan, int, str]) -> tuple[Example, float]:
-    plan, seed, features = job
+def _simulate(job: tuple[ClipPlan, int]) -> tuple[Example, float]:
+    plan, seed = job
     clip = simulate_clip(seed, plan.patient, plan.number, plan.artery, plan.label)
     header = stream(seed, "header", plan.patient, plan.number)
     dataset = clip_dataset(clip, seed, plan.patient, plan.number, header)
@@ -70,7 +66,7 @@ def _simulate(job: tuple[ClipPlan, int, str]) -> tuple[Example, float]:
         frames = read_dicom(Path(folder) / "clip.dcm", plan.clip_id, str).frames
     truth = clip.truth
     actions = actions_of(truth.start, truth.apex, truth.end, len(frames))
-    values = extract(frames, features).values
+    values = extract(frames).values
     return Example(plan.clip_id, plan.patient_id, values, actions), 1000 / clip.frame_time_ms
 
 
@@ -80,9 +76,8 @@ def recorded(
     subsets: Sequence[str],
     workers: int = 0,
     on_clip: Callable[[], None] = lambda: None,
-    features: str = "vesselness",
 ) -> Cohort:
-    """The clips of a folder that a label file names in these subsets, as features of one kind.
+    """The clips of a folder that a label file names in these subsets.
 
     Raises
     ------
@@ -94,8 +89,8 @@ def recorded(
     refused = [f"{clip_id}: not in {folder}." for clip_id in wanted if clip_id not in sources]
     examples, fps = [], []
     with executor(workers, isolated=True) as pool:
-        present = [(sources[clip_id], features) for clip_id in wanted if clip_id in sources]
-        for (source, _), future in map_ordered(pool, _read, present):
+        present = [sources[clip_id] for clip_id in wanted if clip_id in sources]
+        for source, future in map_ordered(pool, _read, present):
             values, reason = future.result()
             if values is None:
                 refused.append(f"{source.clip_id}: {reason}")
@@ -115,10 +110,9 @@ def recorded(
     return Cohort(examples, fps, refused)
 
 
-def _read(job: tuple[Source, str]) -> tuple[np.ndarray | None, str]:
-    source, features = job
+def _read(source: Source) -> tuple[np.ndarray | None, str]:
     clip, row = admit(source, str)  # the patient's id is neither kept nor shown
-    return (None, row.reason) if clip is None else (extract(clip.frames, features).values, "")
+    return (None, row.reason) if clip is None else (extract(clip.frames).values, "")
 
 
 def keep(cohort: Cohort, path: str | Path) -> None:

@@ -1,16 +1,10 @@
-"""What the network sees of a frame, on one scale for the whole clip: its vesselness, reduced to 64 x 64.
+"""What the network sees of a frame, on one scale for the whole clip: its vesselness, reduced to 64 x 64."""
 
-Or, as an alternative, the features of a frozen backbone (`frozen`): `KINDS` has both.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from stenoscope.errors import WeightsError, unknown_name
-from stenoscope.temporal import frozen
 from stenoscope.vesselness.hessian import VesselFilter
 from stenoscope.vesselness.overlays import burned_in, field_of_view
 
@@ -24,8 +18,6 @@ STEPS = (8, 16)
 """Steps per grey level in which the two channels are kept as uint8."""
 FLOOR = (2.0, 0.8)
 """Grey levels, by channel, below which a change is noise: no clip is scaled up further than these allow."""
-BACKBONE_FLOOR = 2.0
-"""The same for the channels of the backbone."""
 CEILING = 2.0
 """Largest value of a scaled map."""
 _BACKGROUND_QUANTILE, _BRIGHT_QUANTILE = 0.1, 0.985
@@ -38,8 +30,8 @@ class Maps:
 
     Attributes
     ----------
-    values : ndarray, uint8, shape (num_frames, size, size, channels)
-        Of one of `KINDS`.
+    values : ndarray, uint8, shape (num_frames, 64, 64, 2)
+        Largest and mean vesselness of each cell, in steps of 1/8 and 1/16 grey level.
     masked : ndarray, bool, shape (rows, cols)
         True where nothing was measured: outside the collimator, on burned-in text.
     """
@@ -48,56 +40,17 @@ class Maps:
     masked: np.ndarray
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of features: an entry of `KINDS`.
-
-    Attributes
-    ----------
-    name : str
-    shape : (int, int, int)
-        Rows, columns and channels of a frame's map; rows and columns are equal, and a multiple of 16.
-    floor : tuple of float
-        By channel, in the steps of the uint8 values: see `FLOOR`.
-    measure : callable
-        From frames, uint8 (num_frames, rows, cols), and what is seen of them, uint8 (256, 256), 0 or 1, to
-        the maps, uint8 (num_frames, *shape), each frame by itself. 0 where there is nothing.
-    """
-
-    name: str
-    shape: tuple[int, int, int]
-    floor: tuple[float, ...]
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-    def check(self, values: np.ndarray) -> None:
-        """Refuse maps of another kind by a WeightsError."""
-        if values.shape[1:] != self.shape:
-            raise WeightsError(
-                f"The clip's features have the shape {values.shape}.",
-                f"features of the kind {self.name!r}, (num_frames, {', '.join(map(str, self.shape))})",
-                f"extract them again as {self.name!r}, or use weights that were trained on the others.",
-            )
-
-
-def extract(frames: np.ndarray, kind: str = "vesselness") -> Maps:
+def extract(frames: np.ndarray) -> Maps:
     """Features of a clip.
 
     Parameters
     ----------
     frames : ndarray, uint8, shape (num_frames, rows, cols)
-        Vessels dark. All kinds work on 256 x 256, half the resolution of the project's frames.
-    kind : str
-        A name in `KINDS`.
+        Vessels dark. The filter works on 256 x 256, half the resolution of the project's frames.
     """
     masked = ~field_of_view(frames) | burned_in(frames)
     half = 4 * SIZE
     seen = cv2.resize((~masked).astype(np.uint8), (half, half), interpolation=cv2.INTER_NEAREST)
-    return Maps(get_kind(kind).measure(frames, seen), masked)
-
-
-def vesselness(frames: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Largest and mean vesselness of each cell, in steps of 1/8 and 1/16 grey level; see `Kind.measure`."""
-    half = len(seen)
     ridge = VesselFilter((half, half), [SIGMA / 2], fine=np.inf)
     values = np.empty((len(frames), SIZE, SIZE, CHANNELS), np.uint8)
     for frame, value in zip(frames, values, strict=True):
@@ -108,32 +61,10 @@ def vesselness(frames: np.ndarray, seen: np.ndarray) -> np.ndarray:
         mean = cv2.resize(response, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         value[..., 0] = cv2.convertScaleAbs(largest, alpha=STEPS[0])
         value[..., 1] = cv2.convertScaleAbs(mean, alpha=STEPS[1])
-    return values
+    return Maps(values, masked)
 
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        Kind("vesselness", (SIZE, SIZE, CHANNELS), tuple(np.multiply(FLOOR, STEPS).tolist()), vesselness),
-        Kind(
-            "backbone",
-            (frozen.SIZE, frozen.SIZE, len(frozen.KEPT)),
-            (BACKBONE_FLOOR * frozen.STEPS,) * len(frozen.KEPT),
-            frozen.measure,
-        ),
-    )
-}
-"""Kinds of features by name. A weights file belongs to one of them."""
-
-
-def get_kind(name: str) -> Kind:
-    """The kind of features `name`, or a SettingsError that lists the known ones."""
-    if name not in KINDS:
-        raise unknown_name("kind of features", name, KINDS)
-    return KINDS[name]
-
-
-def scaled(values: np.ndarray, kind: str = "vesselness") -> np.ndarray:
+def scaled(values: np.ndarray) -> np.ndarray:
     """What changed in the maps of one clip, on one scale for the clip.
 
     What was there all along, a low quantile over time, widened by a cell because the catheter and the ribs
@@ -141,21 +72,13 @@ def scaled(values: np.ndarray, kind: str = "vesselness") -> np.ndarray:
 
     Parameters
     ----------
-    values : ndarray, uint8 or float32, shape (num_frames, size, size, channels)
-    kind : str
-        What they are.
+    values : ndarray, uint8 or float32, shape (num_frames, 64, 64, 2)
 
     Returns
     -------
-    ndarray, float32, shape (num_frames, size, size, channels)
+    ndarray, float32, shape (num_frames, 64, 64, 2)
         0 to `CEILING`.
-
-    Raises
-    ------
-    WeightsError
-        If they are of another kind.
     """
-    get_kind(kind).check(values)
     values = values.astype(np.float32)
     count = min(len(values), _BACKGROUND_FRAMES)
     sample = values[np.linspace(0, len(values) - 1, count).round().astype(int)]
@@ -165,5 +88,5 @@ def scaled(values: np.ndarray, kind: str = "vesselness") -> np.ndarray:
     flat = change[:: max(1, len(change) // _BACKGROUND_FRAMES)].reshape(-1, values.shape[-1])
     bright = int(_BRIGHT_QUANTILE * (len(flat) - 1))
     strength = np.partition(flat, bright, axis=0)[bright]
-    strength = np.maximum(strength, KINDS[kind].floor)
+    strength = np.maximum(strength, np.multiply(FLOOR, STEPS))
     return np.minimum(change / strength.astype(np.float32), CEILING, dtype=np.float32)

@@ -9,15 +9,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from stenoscope.errors import SettingsError, WeightsError
+from stenoscope.errors import WeightsError
 from stenoscope.run import provenance
 from stenoscope.temporal.batches import LENGTHS, padded
 from stenoscope.temporal.decode import Detections, decode
-from stenoscope.temporal.features import get_kind
-from stenoscope.temporal.network import Parts, build, features_of
+from stenoscope.temporal.network import Parts, build
 
 WEIGHTS = Path(__file__).with_name("weights.npz")
 """The weights that come with the project; docs/temporal.md says what made them."""
+_FEATURES = "vesselness"  # what every network sees; weights files say so
 
 
 def has_memory(network: keras.Model) -> bool:
@@ -31,7 +31,7 @@ def answers(network: keras.Model, values: np.ndarray) -> tuple[np.ndarray, np.nd
     Means over the clip and its three mirror images: what the vessels look like matters less.
     """
     length = next(length for length in LENGTHS if length >= len(values))
-    maps, seen = padded(values, length, features_of(network))
+    maps, seen = padded(values, length)
     maps = np.stack([maps[:, ::down, ::along] for down in (1, -1) for along in (1, -1)])
     points = network.predict_on_batch({"maps": maps, "seen": np.stack([seen] * len(maps))})["points"]
     points = points.astype(np.float64)
@@ -45,8 +45,7 @@ def localise(network: keras.Model, values: np.ndarray) -> tuple[Detections, np.n
     ----------
     network : keras.Model
     values : ndarray, uint8, shape (num_frames, size, size, channels)
-        As of `features.extract`, of the network's kind (`features_of`). Of clips of more than 96 frames, 96
-        are looked at, evenly spread.
+        As of `features.extract`. Of clips of more than 96 frames, 96 are looked at, evenly spread.
 
     Returns
     -------
@@ -54,11 +53,6 @@ def localise(network: keras.Model, values: np.ndarray) -> tuple[Detections, np.n
         In frames of the clip.
     scores : ndarray, float32, shape (num_frames, 2)
         Of each action in each frame: the network's finest level.
-
-    Raises
-    ------
-    WeightsError
-        If the values are of another kind than the network's.
     """
     last = len(values) - 1
     time = np.arange(len(values)) if last < LENGTHS[-1] else np.linspace(0, last, LENGTHS[-1])
@@ -73,7 +67,7 @@ def save(network: keras.Model, parts: Parts, path: str | Path) -> None:
     """Write the weights as float16, in the order of the network's variables, its parts and its features."""
     buffer = io.BytesIO()
     arrays = {f"{k:03d}": value.astype(np.float16) for k, value in enumerate(network.get_weights())}
-    np.savez_compressed(buffer, conv_lstm=parts.conv_lstm, features=parts.features, **arrays)
+    np.savez_compressed(buffer, conv_lstm=parts.conv_lstm, features=_FEATURES, **arrays)
     provenance.write_bytes(path, buffer.getvalue())
 
 
@@ -83,25 +77,29 @@ def load(path: str | Path = WEIGHTS) -> keras.Model:
     Raises
     ------
     WeightsError
-        If there is no such file, or it holds something else.
+        If there is no such file, or it holds something else, or weights for features other than vesselness.
     """
+    parts = read_parts(path)
     with _stored(path) as stored:
-        network, _ = build(_parts(stored))
+        network, _ = build(parts)
         names = sorted(set(stored.files) - {"conv_lstm", "features"})
         network.set_weights([stored[name].astype(np.float32) for name in names])
     return network
 
 
 def read_parts(path: str | Path = WEIGHTS) -> Parts:
-    """What the network of a weights file consists of and sees; a WeightsError as of `load`."""
+    """What the network of a weights file consists of; a WeightsError as of `load`."""
     with _stored(path) as stored:
-        return _parts(stored)
-
-
-def _parts(stored) -> Parts:
-    # The shipped weights, and all before there was a choice, were trained on vesselness.
-    features = str(stored["features"]) if "features" in stored.files else "vesselness"
-    return Parts(bool(stored["conv_lstm"]), contrast=False, features=get_kind(features).name)
+        # The weights that ship do not name their features: they are older than the entry.
+        features = str(stored["features"]) if "features" in stored.files else _FEATURES
+        parts = Parts(bool(stored["conv_lstm"]), contrast=False)
+    if features != _FEATURES:
+        raise WeightsError(
+            f"{path} holds weights that were trained on the features {features!r}.",
+            f"weights that were trained on {_FEATURES!r}, the only features that there are",
+            "train again with `python -m stenoscope.temporal train`, or leave --weights out.",
+        )
+    return parts
 
 
 @contextlib.contextmanager
@@ -110,7 +108,7 @@ def _stored(path: str | Path) -> Iterator:
     try:
         with np.load(path, allow_pickle=False) as stored:
             yield stored
-    except (OSError, ValueError, KeyError, AttributeError, SettingsError, zipfile.BadZipFile) as problem:
+    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as problem:
         raise WeightsError(
             f"{path} can't be read as weights of the temporal network: {problem}.",
             "a file that `python -m stenoscope.temporal train` wrote",

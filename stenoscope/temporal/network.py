@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from stenoscope.temporal.decode import STRIDES
-from stenoscope.temporal.features import get_kind
+from stenoscope.temporal.features import CHANNELS, SIZE
 
 FRAMES = 4
 """Consecutive frames that the first convolution sees: this one and the three before it."""
@@ -19,7 +19,6 @@ STEM, MEMORY, WIDTH, HEADS = 16, 16, 96, 4
 WINDOW = 17
 """Points within which attention looks, at each level of the pyramid."""
 _BLOCKS = (2, 1, 1, 1)  # of attention, by level
-_NAME = "temporal_"  # and the features: what a network sees is part of its name
 _PRIOR = 0.05  # score at every point before training: few points lie in an action
 
 
@@ -33,13 +32,10 @@ class Parts:
         The long-term part.
     contrast : bool
         The outputs of the contrastive loss, which inference does not need.
-    features : str
-        What it sees: a name in `features.KINDS`.
     """
 
     conv_lstm: bool = True
     contrast: bool = True
-    features: str = "vesselness"
 
 
 def build(parts: Parts) -> tuple[keras.Model, keras.Model]:
@@ -53,11 +49,10 @@ def build(parts: Parts) -> tuple[keras.Model, keras.Model]:
     frame. With contrast also `frames` (batch, frames, 32), unit vectors, and `responses` (batch, frames, 1),
     logits of being background.
     """
-    shape = get_kind(parts.features).shape
-    maps = layers.Input((None, *shape), name="maps")
+    maps = layers.Input((None, SIZE, SIZE, CHANNELS), name="maps")
     seen = layers.Input((None,), name="seen")
     x = layers.ZeroPadding3D(((FRAMES - 1, 0), (2, 2), (2, 2)))(maps)
-    stride = shape[0] // 16  # two convolutions leave 8 x 8 places, whatever the size of the maps
+    stride = SIZE // 16  # two convolutions leave 8 x 8 places
     x = layers.Conv3D(STEM, (FRAMES, 5, 5), (1, stride, stride), activation="relu", name="stem_1")(x)
     x = layers.Conv3D(STEM + 8, (1, 3, 3), (1, 2, 2), "same", activation="relu", name="stem_2")(x)
     places = x
@@ -72,7 +67,7 @@ def build(parts: Parts) -> tuple[keras.Model, keras.Model]:
     calm = layers.AveragePooling1D(5, 1, "same")(courses)
     y = layers.Concatenate()([pooled, courses, calm])
     points = _pyramid(y, seen)
-    network = keras.Model({"maps": maps, "seen": seen}, {"points": points}, name=f"{_NAME}{parts.features}")
+    network = keras.Model({"maps": maps, "seen": seen}, {"points": points}, name="temporal")
     if not parts.contrast:
         return network, network
     patches = layers.Input((None,), dtype="int32", name="patches")
@@ -82,11 +77,6 @@ def build(parts: Parts) -> tuple[keras.Model, keras.Model]:
     outputs = {"points": points, "frames": frames, "responses": responses}
     inputs = {"maps": maps, "seen": seen, "patches": patches}
     return keras.Model(inputs, outputs, name="temporal_training"), network
-
-
-def features_of(network: keras.Model) -> str:
-    """The features that a network for use sees: a name in `features.KINDS`."""
-    return network.name.removeprefix(_NAME)
 
 
 def _pool(x, how: str):

@@ -30,7 +30,6 @@ def fit(
     Parameters
     ----------
     examples : sequence of Example
-        Their values are of the features that `parts` names.
     parts : Parts
     epochs : int
     learning_rate : float
@@ -46,7 +45,7 @@ def fit(
     training, network = build(parts)
     if start is not None:
         network.set_weights(start)
-    batches = Batches(examples, BATCH, seed, parts.contrast, parts.features)
+    batches = Batches(examples, BATCH, seed, parts.contrast)
     steps = len(batches) * epochs
     warm = max(1, round(_WARMUP * steps))
     rate = keras.optimizers.schedules.CosineDecay(

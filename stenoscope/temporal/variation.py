@@ -88,17 +88,16 @@ def _at(values: np.ndarray, time: np.ndarray) -> np.ndarray:
 
 
 def _expose(values: np.ndarray, rng) -> np.ndarray:
-    size = values.shape[1]  # distances are in cells of 64 x 64 maps
     if rng.random() < 0.5:
         values = values.transpose(0, 2, 1, 3)
     values = values[:, :: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-    values = np.roll(values, rng.integers(-6, 7, 2) * size // 64, axis=(1, 2))
+    values = np.roll(values, rng.integers(-6, 7, 2), axis=(1, 2))
     drift = np.linspace(-1, 1, len(values)) * rng.normal(0, 0.08) + rng.normal(0, 0.02, len(values))
     gain = rng.uniform(0.6, 1.4) * (1 + drift)
     noise = rng.uniform(0, 1.5) * np.abs(rng.standard_normal(values.shape, np.float32))
     values = values * gain[:, None, None, None].astype(np.float32) + noise
     if rng.random() < 0.2:
-        width, side = max(1, int(rng.integers(3, 16)) * size // 64), rng.integers(4)
+        width, side = int(rng.integers(3, 16)), rng.integers(4)
         blade = [values[:, :width], values[:, -width:], values[:, :, :width], values[:, :, -width:]][side]
         blade[...] = 0
     return np.clip(values, 0, 255, out=values)

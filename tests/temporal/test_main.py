@@ -50,52 +50,36 @@ def test_simulated_clips_are_those_of_the_cohort(cohort, tmp_path):
         assert len(item.values) == truth[item.clip_id]["num_frames"] and item.patient_id == "PHANTOM00001"
 
 
-@pytest.fixture(scope="module")
-def by_backbone(cohort):
-    """A folder with the weights of a training of seconds on features of the backbone."""
+def test_a_training_of_one_step(cohort, tmp_path):
     folder, truth = cohort
     clips = {name: LabelledClip("training", 7.5, truth_actions(entry)) for name, entry in truth.items()}
     lengths = {name: entry["num_frames"] for name, entry in truth.items()}
     (folder / "training.json").write_text(labels_text(clips, lengths))
     given = ["--input", str(folder / "clips"), "--labels", str(folder / "training.json"), "--epochs", "1"]
-    parts = ["--conv_lstm", "false", "--contrast", "false", "--features", "backbone"]
+    parts = ["--conv_lstm", "false", "--contrast", "false"]
     config.run_functions_eagerly(True)  # one step: tracing it would take a minute
     try:
-        assert not main(["train", *given, *parts, "--output", str(folder / "trained"), "--workers", "1"])
+        assert not main(["train", *given, *parts, "--output", str(tmp_path), "--workers", "1"])
     finally:
         config.run_functions_eagerly(False)
-    return folder / "trained" / "weights.npz"
+    assert read_parts(tmp_path / "weights.npz") == Parts(conv_lstm=False, contrast=False)
 
 
-def test_weights_bring_their_features_with_them(cohort, by_backbone, tmp_path):
-    folder, truth = cohort
-    given = ["--input", str(folder / "clips"), "--labels", str(folder / "labels.json"), "--workers", "1"]
-    assert not main(["evaluate", *given, "--weights", str(by_backbone), "--output", str(tmp_path)])
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    assert scores["features"] == "backbone" and scores["clips"] == len(truth)
-    assert read_parts(by_backbone) == Parts(conv_lstm=False, contrast=False, features="backbone")
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_weights_of_other_features_are_refused(command, tmp_path, capsys):
+    np.savez(tmp_path / "w.npz", conv_lstm=False, features="backbone")
+    given = ["--patients", "1", "--weights", str(tmp_path / "w.npz"), "--output", str(tmp_path / "out")]
+    assert main([command, *given]) == 2
+    said = capsys.readouterr().err
+    assert "w.npz" in said and "features 'backbone'" in said and "To fix" in said
+    assert not (tmp_path / "out").exists()
 
 
-def test_weights_of_other_features_are_refused(cohort, by_backbone, tmp_path, capsys):
-    folder, _ = cohort
-    given = ["--input", str(folder / "clips"), "--labels", str(folder / "labels.json")]
-    given += ["--output", str(tmp_path)]
-    for command, extra in (
-        ("evaluate", ["--weights", str(by_backbone), "--features", "vesselness"]),
-        ("train", ["--weights", str(by_backbone), "--features", "vesselness"]),
-        ("evaluate", ["--features", "backbone"]),  # the network that ships
-    ):
-        assert main([command, *given, *extra]) == 2
-        said = capsys.readouterr().err
-        assert f"features is '{extra[-1]}'" in said and "was trained on" in said and "To fix" in said
-    assert not (tmp_path / "scores.json").exists()
-
-
-def test_simulated_features_are_kept_by_their_kind(tmp_path, by_backbone):
+def test_simulated_features_are_kept(tmp_path):
     given = ["--output", str(tmp_path), "--patients", "1", "--workers", "1"]
-    assert not main(["evaluate", *given, "--weights", str(by_backbone)])
-    assert [path.name for path in tmp_path.glob("features*")] == ["features_backbone_1_2023.npz"]
-    assert kept(tmp_path / "features_backbone_1_2023.npz").examples[0].values.shape[1:] == (32, 32, 4)
+    assert not main(["evaluate", *given])
+    assert [path.name for path in tmp_path.glob("features*")] == ["features_1_2023.npz"]
+    assert kept(tmp_path / "features_1_2023.npz").examples[0].values.shape[1:] == (64, 64, 2)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,13 @@ from keras import ops
 from stenoscope.errors import WeightsError
 from stenoscope.temporal import losses
 from stenoscope.temporal.decode import points
-from stenoscope.temporal.features import KINDS
-from stenoscope.temporal.inference import WEIGHTS, has_memory, load, localise, read_parts, save
+from stenoscope.temporal.inference import has_memory, load, localise, read_parts, save
 from stenoscope.temporal.network import (
     FillingCourses,
     LocalWindow,
     Parts,
     PatchResponse,
     build,
-    features_of,
 )
 
 
@@ -76,30 +74,19 @@ def test_weights_survive_their_file(network, tmp_path):
         load(tmp_path / "w.npz")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_network_for_every_kind_of_features(kind, tmp_path):
-    parts = Parts(conv_lstm=False, contrast=False, features=kind)
+def test_the_parts_survive_the_file_of_the_weights(tmp_path):
+    parts = Parts(conv_lstm=False, contrast=False)
     _, used = build(parts)
-    values = np.random.default_rng(0).integers(0, 99, (9, *KINDS[kind].shape), dtype=np.uint8)
-    assert features_of(used) == kind and localise(used, values)[1].shape == (9, 2)
+    values = np.random.default_rng(0).integers(0, 99, (9, 64, 64, 2), dtype=np.uint8)
+    assert localise(used, values)[1].shape == (9, 2)
     save(used, parts, tmp_path / "w.npz")
-    assert read_parts(tmp_path / "w.npz") == parts and features_of(load(tmp_path / "w.npz")) == kind
-
-
-def test_features_of_another_kind_are_refused(network):
-    assert len({kind.shape for kind in KINDS.values()}) == len(KINDS)  # so that they can be told apart
-    with pytest.raises(WeightsError, match=r"(?s)\(9, 32, 32, 4\).*'vesselness'.*To fix"):
-        localise(network[1], np.zeros((9, 32, 32, 4), np.uint8))
+    assert read_parts(tmp_path / "w.npz") == parts and not has_memory(load(tmp_path / "w.npz"))
 
 
 def test_weights_of_unknown_features_are_refused(tmp_path):
     np.savez(tmp_path / "w.npz", conv_lstm=True, features="sound")
-    with pytest.raises(WeightsError, match=r"w\.npz.*Unknown kind of features 'sound'"):
+    with pytest.raises(WeightsError, match=r"w\.npz.*features 'sound'"):
         load(tmp_path / "w.npz")
-
-
-def test_the_network_that_ships_sees_vesselness():
-    assert read_parts(WEIGHTS).features == "vesselness"
 
 
 def test_attention_stays_in_its_window():
