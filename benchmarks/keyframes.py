@@ -33,13 +33,13 @@ from rich.table import Table
 
 from benchmarks import refit
 from benchmarks.annotations import Reference, read_annotated
+from stenoscope.app.keyframe_methods import METHODS, choose
 from stenoscope.data.cadica import read_cadica as cadica_catalogue
 from stenoscope.evaluation.intervals import patient_draws, percentile_interval
 from stenoscope.imaging.dicom import read_dicom
 from stenoscope.imaging.intake import admit
 from stenoscope.keyframes.moon2021 import choose_from_counts, vessel_pixels
 from stenoscope.keyframes.opacification import MIN_STRENGTH, contrast_strength
-from stenoscope.keyframes.registry import METHODS, choose
 from stenoscope.keyframes.scores import measure_filling
 from stenoscope.keyframes.selection import smooth
 from stenoscope.records import KeyframeChoice

@@ -7,12 +7,12 @@ from dataclasses import asdict
 
 import cv2
 
+from stenoscope.app.keyframe_methods import choose
 from stenoscope.app.keyframe_worker import LEFT_OUT, missing_files
 from stenoscope.data.survey import SurveyRow
 from stenoscope.errors import DicomError
 from stenoscope.imaging.intake import Source, admit, quarantine
 from stenoscope.keyframes.published import PUBLISHED, choose_published
-from stenoscope.keyframes.registry import choose
 from stenoscope.run.cluster import UnseenError
 from stenoscope.vesselness.overlays import burned_in, field_of_view
 

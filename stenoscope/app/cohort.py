@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 
+from stenoscope.app.keyframe_methods import METHODS
 from stenoscope.app.keyframe_worker import missing_files
 from stenoscope.data.catalogue import Catalogue
 from stenoscope.data.corrections import read_corrections
@@ -26,7 +27,6 @@ from stenoscope.errors import DatasetError, DicomError, SettingsError, unknown_n
 from stenoscope.imaging.intake import patient_of, refuse
 from stenoscope.imaging.inventory import Source
 from stenoscope.keyframes.published import PUBLISHED
-from stenoscope.keyframes.registry import METHODS
 from stenoscope.run import provenance
 from stenoscope.run.access import is_dir, is_file, paths_in
 from stenoscope.run.cli import say

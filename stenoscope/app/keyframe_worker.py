@@ -13,13 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stenoscope.app.keyframe_methods import choose
 from stenoscope.data import plain_pickle
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.intake import admit, quarantine
 from stenoscope.imaging.inventory import IntakeRow, Source
 from stenoscope.imaging.readers import READERS
 from stenoscope.keyframes.published import PUBLISHED, choose_published, correct
-from stenoscope.keyframes.registry import choose
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import KeyframeChoice
 from stenoscope.run import provenance

@@ -6,12 +6,12 @@ takes.
 
 import cv2
 
+from stenoscope.app.keyframe_methods import choose
 from stenoscope.app.keyframe_worker import NO_CONTRAST
 from stenoscope.errors import DicomError
 from stenoscope.imaging.intake import admit, quarantine
 from stenoscope.imaging.inventory import IntakeRow, Source
 from stenoscope.keyframes.published import PUBLISHED, choose_published
-from stenoscope.keyframes.registry import choose
 from stenoscope.records import Clip, KeyframeChoice
 
 Job = tuple[Source, str, tuple[int, ...]]

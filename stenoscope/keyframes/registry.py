@@ -1,7 +1,7 @@
 """The key-frame methods by name. To add one, write a function of the frames and enter it here."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,11 +11,9 @@ from stenoscope.keyframes.baselines import choose_darkest, choose_midpoint, choo
 from stenoscope.keyframes.moon2021 import choose_moon2021
 from stenoscope.keyframes.opacification import choose_opacification
 from stenoscope.records import KeyframeChoice
-from stenoscope.temporal.method import choose_temporal
 
 METHODS: dict[str, Callable[[np.ndarray], KeyframeChoice]] = {
     "opacification": choose_opacification,
-    "temporal": choose_temporal,
     "moon2021": choose_moon2021,
     "midpoint": choose_midpoint,
     "two_thirds": choose_two_thirds,
@@ -24,7 +22,12 @@ METHODS: dict[str, Callable[[np.ndarray], KeyframeChoice]] = {
 """Each takes frames, uint8 (num_frames, rows, cols), vessels dark, and returns a `KeyframeChoice`."""
 
 
-def choose(frames: np.ndarray, method: str = "opacification", spread: bool = False) -> KeyframeChoice:
+def choose(
+    frames: np.ndarray,
+    method: str = "opacification",
+    spread: bool = False,
+    methods: Mapping[str, Callable[[np.ndarray], KeyframeChoice]] = METHODS,
+) -> KeyframeChoice:
     """Choose the key frames of one clip.
 
     Parameters
@@ -32,9 +35,11 @@ def choose(frames: np.ndarray, method: str = "opacification", spread: bool = Fal
     frames : ndarray, uint8, shape (num_frames, rows, cols)
         At least one frame; vessels dark.
     method : str
-        A name in `METHODS`.
+        A name in `methods`.
     spread : bool
         Spread the five frames over the plateau instead of taking the apex and its neighbours.
+    methods : mapping
+        Methods by name, as `METHODS`.
 
     Returns
     -------
@@ -47,15 +52,15 @@ def choose(frames: np.ndarray, method: str = "opacification", spread: bool = Fal
     DicomError
         If `frames` is not a stack of uint8 frames.
     """
-    if method not in METHODS:
-        raise unknown_name("key-frame method", method, METHODS)
+    if method not in methods:
+        raise unknown_name("key-frame method", method, methods)
     if frames.ndim != 3 or frames.dtype != np.uint8 or not len(frames):
         raise DicomError(
             f"The clip's frames are {frames.dtype} {frames.shape}.",
             "uint8 (num_frames, rows, cols) with at least one frame",
             "read the clip with the package's readers.",
         )
-    choice = METHODS[method](frames)
+    choice = methods[method](frames)
     if not spread:
         return choice
     curve = choice.fit if choice.fit is not None else selection.smooth(choice.curve)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from stenoscope.app.keyframe_methods import METHODS, choose
 from stenoscope.errors import DicomError, SettingsError
-from stenoscope.keyframes.registry import METHODS, choose
 
 
 @pytest.mark.parametrize("method", METHODS)

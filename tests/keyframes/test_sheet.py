@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stenoscope.keyframes.registry import METHODS, choose
+from stenoscope.app.keyframe_methods import METHODS, choose
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import KeyframeChoice
 

@@ -4,7 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from stenoscope.keyframes.registry import choose
+from stenoscope.app import check_worker, keyframe_worker, predict_worker
+from stenoscope.app.keyframe_methods import choose
 from tests.keyframes.clips import LEVELS, filling_clip
 
 
@@ -33,8 +34,13 @@ def test_short_and_long_clips_get_an_answer(num_frames):
 def test_no_other_method_loads_the_tensor_library(root):
     code = (
         "import sys, numpy as np\n"
-        "from stenoscope.keyframes.registry import choose\n"
+        "from stenoscope.app.keyframe_methods import choose\n"
         "choose(np.zeros((6, 64, 64), np.uint8), 'opacification')\n"
         "sys.exit('loaded' if {'keras', 'tensorflow'} & set(sys.modules) else 0)"
     )
     assert not subprocess.run([sys.executable, "-c", code], cwd=root, timeout=120).returncode
+
+
+@pytest.mark.parametrize("worker", [check_worker, keyframe_worker, predict_worker])
+def test_workers_know_the_method(worker):
+    assert worker.choose(np.zeros((2, 64, 64), np.uint8), "temporal").method == "temporal"
