@@ -30,6 +30,7 @@ from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.folds.split import inner_split
 from stenoscope.results.files import HISTORY, INNER, MODEL, read_again, write_table
 from stenoscope.results.predictions import predictions_table, table_names
+from stenoscope.roles import names
 from stenoscope.run import provenance
 from stenoscope.run.cluster import Run, await_file
 from stenoscope.run.commands import again
@@ -43,10 +44,8 @@ ONE_AT_A_TIME = threading.Lock()
 """A Dask worker may have several threads; the tensor library has one state."""
 
 _trainers: dict[str, tuple] = {}
-_SAME_NETWORK = {  # settings that a traced network does not depend on
-    "experiment", "input", "shuffle_labels", "overwrite", "inner_share", "sensitivity", "threads",
-    "tensorboard", "executor", "workers", "dask_scheduler",
-}  # fmt: skip
+_SAME_NETWORK = names(TrainingSettings, "place", "speed") | {"shuffle_labels", "inner_share", "sensitivity"}
+"""Settings that a traced network does not depend on."""
 
 
 @dataclass(frozen=True)

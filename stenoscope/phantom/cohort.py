@@ -14,13 +14,14 @@ from stenoscope.phantom.clip import simulate_clip
 from stenoscope.phantom.dicom_writer import clip_dataset, write_clip
 from stenoscope.phantom.lesions import MIN_DIAMETER_PX
 from stenoscope.phantom.streams import stream
+from stenoscope.roles import names
 from stenoscope.run import csv_files, locks, provenance
 from stenoscope.run.commands import command
 from stenoscope.run.executors import executor, map_ordered
 from stenoscope.settings import PhantomSettings
 
 TRUTH_VERSION = 1
-_DECIDING = ("patients", "seed", "min_diameter_px")
+_DECIDING = names(PhantomSettings, "result")
 """Settings that decide the bytes of a cohort."""
 _OWN_FILE = re.compile(
     r"\.?p\d{3,}_c\d.*\.dcm|\.?labels.*\.csv|\.?truth.*\.json|truth_masks|\.(manifest|lock).*\.json"

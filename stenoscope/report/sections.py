@@ -7,6 +7,7 @@ from dataclasses import asdict
 from stenoscope.evaluation.metrics import THRESHOLD
 from stenoscope.report.panels import CLASS_NAMES
 from stenoscope.report.tables import figure_names, interval_text, mean_text, number_text, percent_text
+from stenoscope.roles import names
 from stenoscope.settings import TrainingSettings
 
 _ERRORS = {"brier": "Brier score", "ece": "calibration error (ECE)", "nll": "negative log-likelihood"}
@@ -143,9 +144,7 @@ def decision_rows(decisions: Mapping | None, settings: Mapping) -> dict | None:
 def changed_settings(settings: Mapping) -> list[dict]:
     """Settings that differ from their defaults and say what was run, not where."""
     defaults = asdict(TrainingSettings())
-    where = (
-        "experiment", "input", "overwrite", "threads", "tensorboard", "executor", "workers", "dask_scheduler",
-    )  # fmt: skip
+    where = names(TrainingSettings, "place", "speed")
     return [
         {"name": name, "value": value, "default": defaults.get(name, "")}
         for name, value in settings.items()

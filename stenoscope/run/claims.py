@@ -14,16 +14,13 @@ from pathlib import Path
 from stenoscope.errors import DatasetError
 from stenoscope.run import locks, provenance
 from stenoscope.run.cli import say
+from stenoscope.settings import NO_RESULT
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}(\.\w+)?")  # names that `atomic_path` gives
 _CLEARING = "clearing"  # in the note of a run that removes what it replaces
 
-# Settings that say where or how fast, not what; what is read from a path is compared by its hash.
-_WHERE_NOT_WHAT = {
-    "input", "output", "experiment", "labels", "labels_from", "layout_found", "truth", "keyframes",
-    "keep_folds", "pseudonym_key", "same_patients", "executor",
-    "workers", "dask_scheduler", "threads", "tensorboard", "overwrite",
-}  # fmt: skip
+# What step 1 notes beside its settings; what is read from a path is compared by its hash.
+_NOT_COMPARED = NO_RESULT | {"labels_from", "layout_found"}
 
 
 def claim(
@@ -227,7 +224,7 @@ def _difference(path: Path, kind: str, settings, inputs: dict) -> list[str]:
     if record.get("schema") != f"stenoscope/{kind}":
         raise _of_another_kind(path, record.get("schema"), kind)
     now = provenance.plain(settings)
-    names = sorted((now.keys() | then.keys()) - _WHERE_NOT_WHAT)
+    names = sorted((now.keys() | then.keys()) - _NOT_COMPARED)
     changed = [f"{n}: {_shown(then, n)}, now {_shown(now, n)}" for n in names if now.get(n) != then.get(n)]
     files = [n for n in sorted(inputs.keys() | before.keys()) if before.get(n) != inputs.get(n)]
     words = [f"different settings ({'; '.join(changed)})"] if changed else []

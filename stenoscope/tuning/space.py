@@ -10,7 +10,7 @@ In the file a list holds choices and a mapping holds a range::
 import importlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -24,21 +24,16 @@ from optuna.distributions import (
 )
 
 from stenoscope.errors import SettingsError, unknown_name
+from stenoscope.roles import names
 from stenoscope.settings import TrainingSettings
 
 Space = dict[str, BaseDistribution]
 
-UNSCORED = frozenset(
-    (
-        "input", "experiment", "overwrite", "threads", "devices", "tensorboard",  # where, not what
-        "executor", "workers", "dask_scheduler", "jit", "deterministic",
-        "heatmap", "heatmap_layer", "sensitivity",  # what is done with a trained network
-    )
-)  # fmt: skip
-"""Settings that change no score."""
+UNSCORED = names(TrainingSettings, "place", "speed") | {"heatmap", "heatmap_layer", "sensitivity"}
+"""Settings that change no score: places, speed, and what is done with a trained network."""
 
-FIXED = UNSCORED | {"seed", "shuffle_labels", "inner_share"}  # a lucky seed is no better setting
-"""Settings that a search may not vary."""
+FIXED = frozenset(item.name for item in fields(TrainingSettings) if not item.metadata.get("searched"))
+"""Settings that a search may not vary: a lucky seed is no better setting."""
 
 _BUILT_IN: dict[str, Any] = {
     "learning_rate": {"low": 1e-5, "high": 3e-3, "log": True},
