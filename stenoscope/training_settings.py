@@ -111,7 +111,8 @@ class TrainingSettings:
     """Compile the training step: 'auto' with JAX, and with TensorFlow on a GPU unless `deterministic`; can
     change the last digits."""
     deterministic: bool = result(True, searched=False)
-    """Ask TensorFlow for kernels whose result is the same in each run; false is for speed on a GPU."""
+    """Ask TensorFlow for kernels whose result is the same in each run; false is for speed on a GPU and
+    can change the last digits."""
     devices: int = result(1, searched=False)
     """Accelerators (or virtual CPU devices) that share each batch; can change the last digits."""
     executor: Literal["auto", "serial", "processes", "dask"] = speed("auto")
