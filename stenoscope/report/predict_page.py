@@ -83,7 +83,8 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
             }
         )
     abnormal = int(clips["decision"].sum())
-    lead = f"{abnormal} of {len(clips)} clips called abnormal by {len(models)} models of {experiment}."
+    total, judges = count_of(len(clips), "clip"), count_of(len(models), "model")
+    lead = f"{abnormal} of {total} called abnormal by {judges} of {experiment}."
     if calibrated:
         counts = decided["decision"].value_counts()
         said = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("normal", "uncertain", "abnormal"))
@@ -94,7 +95,7 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
         manifest=manifest,
         trained_on_simulated=bool(simulated_text(manifest.get("trained_on_simulated"))),
         kind="Prediction",
-        title=f"{len(clips)} clips by {experiment}",
+        title=f"{total} by {experiment}",
         lead=lead,
         calibrated=calibrated,
         threshold=THRESHOLD,

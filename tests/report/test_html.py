@@ -307,3 +307,10 @@ def test_the_page_of_new_clips(tmp_path):
     (tmp_path / "decisions.csv").write_text(decisions)
     page = Page(write_predict_report(tmp_path, "results/demo", "cam").read_text(encoding="utf-8"))
     assert "Calibrated: 1 normal, 1 uncertain, 0 abnormal" in page.text and "0.61" in page.text
+
+    (tmp_path / "decisions.csv").unlink()
+    provenance.write_text(
+        tmp_path / "predictions.csv", pd.DataFrame(rows[:5], columns=columns).to_csv(index=False)
+    )
+    page = Page(write_predict_report(tmp_path, "results/demo", "cam").read_text(encoding="utf-8"))
+    assert "1 clip by results/demo" in page.text and "1 of 1 clip called abnormal by 5 models" in page.text
