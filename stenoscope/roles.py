@@ -12,7 +12,7 @@ def result(default: Any, searched: bool = True) -> Any:
 
 
 def place(default: Any) -> Any:
-    """A field that says where things are; what is read from there is compared by its hash."""
+    """A field that says where things, or other settings, are; what is read from there is compared itself."""
     return field(default=default, metadata={"role": "place"})
 
 

@@ -3,7 +3,7 @@
 One frozen dataclass per step. The scripts turn the fields into flags (``--variants_per_epoch 5``) and accept
 them as YAML (``--config FILE``, ``--print_config``). The comment under each field is its help text. Each
 field says its role: `result` can change what is computed, in the last digits too; `place` says where things
-are read and written; `speed` says how the work is shared out.
+are read and written, or where other settings come from; `speed` says how the work is shared out.
 """
 
 from dataclasses import dataclass
@@ -161,7 +161,7 @@ class AugmentSettings:
     """Folder to write sheet.png and training.png to."""
     clip: str = result("")
     """Clip to draw; empty = the first normal one: only those get twins with a synthetic narrowing."""
-    preset: str = result("cpu")
+    preset: str = place("cpu")
     """Preset whose training images training.png shows: crops, flips, shifts, synthetic narrowings."""
     keyframe: int = result(2)
     """Which of its five key frames, 0 to 4."""
@@ -218,7 +218,7 @@ class TuningSettings:
     """Folder that step 2 wrote."""
     trials: int = result(0)
     """Total number of trials for each outer fold; 0 = only print every setting as YAML to edit."""
-    preset: str = result("cpu")
+    preset: str = place("cpu")
     """Preset whose training settings the trials vary; its own values are the first trial."""
     base: str = result("")
     """YAML file of training settings, as `main.py --config` takes, to start from instead of the preset."""

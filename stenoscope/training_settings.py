@@ -19,6 +19,8 @@ class TrainingSettings:
     """Folder that step 2 wrote."""
     experiment: str = place("results/demo")
     """Folder to write the experiment to."""
+    preset: str = place("cpu")
+    """Named set of settings, listed by `main.py --help`; a file and flags override it."""
     seed: int = result(7, searched=False)
     """Seed of weights, order and augmentation."""
     shuffle_labels: bool = result(False, searched=False)

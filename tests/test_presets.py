@@ -1,13 +1,36 @@
+import re
+from dataclasses import asdict, fields
+from pathlib import Path
+
 import pytest
+import yaml
 
+from stenoscope import presets as module
 from stenoscope.errors import SettingsError
-from stenoscope.presets import PRESETS, preset, training_settings
+from stenoscope.presets import ABOUT, PRESETS, preset, training_settings
+from stenoscope.settings import TrainingSettings
+
+FILES = sorted(Path(module.__file__).parent.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_presets_hold_known_settings_in_range(name):
-    made = training_settings(name)
-    assert all(getattr(made, key) == value for key, value in preset(name).items())
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_file_is_a_preset_of_known_settings_in_range_with_reasons(path):
+    made, text = training_settings(path.stem), path.read_text("utf-8")
+    written = yaml.safe_load(text)
+    assert made.preset == path.stem and written == PRESETS[path.stem]
+    assert set(written) <= {item.name for item in fields(TrainingSettings)} - {"preset"}
+    for key, value in written.items():
+        assert getattr(made, key) == value and type(getattr(made, key)) is type(value)
+        assert re.search(rf"^{key}: \S+ # \S", text, re.MULTILINE), f"{key} has no reason"
+    assert text == f"# {ABOUT[path.stem]}\n" + text.partition("\n")[2]
+
+
+def test_they_are_read_in_order_and_each_differs_from_the_defaults():
+    assert list(PRESETS) == list(ABOUT) == ["cpu", "quick", "smoke", "paper", "cadica"]
+    assert len(FILES) == len(PRESETS) and training_settings("cpu") == TrainingSettings()
+    usual = asdict(TrainingSettings())
+    same = {(name, key) for name, own in PRESETS.items() for key, value in own.items() if value == usual[key]}
+    assert same == {("paper", "optimizer"), ("paper", "heatmap")}, "what a paper says is written all the same"
 
 
 def test_the_papers_preset_is_the_papers():

@@ -187,6 +187,7 @@ def test_summary_has_the_figures(journey):
 def test_config_and_manifest_say_how_it_was_made(journey):
     config = yaml.safe_load((journey.folder / "results/demo/config.yaml").read_text())
     assert TrainingSettings(**config) == training_settings("smoke", threads=1)
+    assert config["preset"] == "smoke"
     manifest = json.loads((journey.folder / "results/demo/manifest.json").read_text())
     clips = json.loads((journey.folder / "data/keyframes/manifest.json").read_text())["clips"]
     assert (
@@ -194,7 +195,10 @@ def test_config_and_manifest_say_how_it_was_made(journey):
         and manifest["inputs"]["clips.pickle"] == clips["sha256"]
     )
     assert (
-        manifest["seed"] == 7 and manifest["versions"]["tensorflow"] and manifest["command"][0] == "main.py"
+        manifest["settings"]["preset"] == "smoke"
+        and manifest["seed"] == 7
+        and manifest["versions"]["tensorflow"]
+        and manifest["command"][0] == "main.py"
     )
 
 

@@ -65,11 +65,13 @@ def parse(
     if len(chosen) > 1:
         parser.error(f"--{' and --'.join(chosen)} are different runs: give one of them.")
     keys = {*types, *positional[:1]} if positional else {*types}
-    keys |= {"preset"} if settings_class is TrainingSettings else set()
     for path in _values(argv, "config"):
         _check_file(parser, path, keys)
     if settings_class is TrainingSettings:
-        parser.set_defaults(preset(_preset_name(argv)))
+        name = _preset_name(argv)
+        if name not in PRESETS:
+            parser.error(parser.slips.value("preset", name))
+        parser.set_defaults(preset(name))
     for name in chosen:
         parser.set_defaults(dict(modes[name][1]))
     namespace = parser.parse_args(argv)
@@ -155,9 +157,6 @@ def _parser(settings_class, description, prog, positional, modes):
         allow_abbrev=False,
     )
     parser.add_argument("--config", action="config", help="YAML file with settings; flags override it.")
-    if training:
-        about = "Named set of settings (see the end), which the file and the flags override"
-        parser.add_argument("--preset", default="cpu", choices=list(ABOUT), help=about)
     if positional:
         if own:
             parser.add_argument("folder", action=_Instead, setting=positional[0], help=positional[1])
@@ -189,9 +188,9 @@ class _Slips:
     def sentence(self, message: str) -> str:
         """What to print; `message` itself where nothing better is known."""
         if found := re.match(r'Parser key "(\w+)":.*Got value: (.*)', message, re.DOTALL):
-            return self._value(found[1], found[2])
+            return self.value(found[1], found[2])
         if found := re.match(r"argument --(\w+): invalid choice: '(.*)' \(", message):
-            return self._value(found[1], found[2])
+            return self.value(found[1], found[2])
         if found := re.match(r"argument --(\w+): expected one argument", message):
             name = found[1]
             return f"--{name} needs a value: {expected(self._types.get(name, str))}."
@@ -203,7 +202,8 @@ class _Slips:
             return "Name at least one clip or folder of clips; --help shows an example."
         return message.splitlines()[0]
 
-    def _value(self, name: str, value: str) -> str:
+    def value(self, name: str, value: str) -> str:
+        """Of a value that its setting does not take."""
         kind = Literal[tuple(ABOUT)] if name == "preset" else self._types.get(name, str)
         near = nearest(value, get_args(kind)) if get_origin(kind) is Literal else ""
         flag = f"--{name}" if _values(self.argv, name) else f"The setting {name}"
@@ -284,11 +284,10 @@ def _with_underscores(argv: list[str], spaced: bool) -> list[str]:
 
 def _preset_name(argv: Sequence[str]) -> str:
     """Value of --preset, or of the key `preset` in a --config file: needed before the flags are parsed."""
-    named = _values(argv, "preset")
-    if named:
-        return named[0] if named[0] in PRESETS else "cpu"  # the parser itself refuses an unknown one
+    if named := _values(argv, "preset"):
+        return named[0] or "cpu"  # the parser itself refuses a missing one
     names = [_content(path).get("preset") for path in _values(argv, "config")]
-    return next((name for name in reversed(names) if name in PRESETS), "cpu")
+    return next((str(name) for name in reversed(names) if name is not None), "cpu")
 
 
 def _content(path: str) -> dict:
