@@ -6,9 +6,19 @@ from typing import Any
 from stenoscope.errors import SettingsError
 
 
-def result(default: Any, searched: bool = True) -> Any:
-    """A field that can change results; with `searched` false, tuning may not vary it."""
-    return field(default=default, metadata={"role": "result", "searched": searched})
+def result(default: Any, searched: bool = True, part: str = "network") -> Any:
+    """A field that can change results.
+
+    Parameters
+    ----------
+    default
+    searched : bool
+        Whether tuning may vary it.
+    part : {'network', 'data', 'after'}
+        What it changes: the network and its training, which clips and labels that is trained on, or what is
+        done with the trained network.
+    """
+    return field(default=default, metadata={"role": "result", "searched": searched, "part": part})
 
 
 def place(default: Any) -> Any:
@@ -21,9 +31,10 @@ def speed(default: Any) -> Any:
     return field(default=default, metadata={"role": "speed"})
 
 
-def names(settings_class: type, *roles: str) -> frozenset[str]:
-    """Fields of a settings class that have one of these roles."""
-    return frozenset(item.name for item in fields(settings_class) if item.metadata["role"] in roles)
+def names(settings_class: type, *words: str) -> frozenset[str]:
+    """Fields of a settings class whose role, or whose part, is one of these words."""
+    said = {item.name: {item.metadata["role"], item.metadata.get("part")} for item in fields(settings_class)}
+    return frozenset(name for name, own in said.items() if own & set(words))
 
 
 def check_range(settings: Any, name: str, low: float, high: float) -> None:

@@ -23,7 +23,7 @@ class TrainingSettings:
     """Named set of settings, listed by `main.py --help`; a file and flags override it."""
     seed: int = result(7, searched=False)
     """Seed of weights, order and augmentation."""
-    shuffle_labels: bool = result(False, searched=False)
+    shuffle_labels: bool = result(False, searched=False, part="data")
     """Shuffle the labels among the clips of each test part before training: an honest pipeline then lands on
     AUC 0.5."""
     overwrite: bool = place(False)
@@ -89,17 +89,17 @@ class TrainingSettings:
     # Decisions
     mirrored_test: bool = result(True)
     """A test frame's probability is the mean over the frame and its three mirror images."""
-    inner_share: float = result(0.0, searched=False)
+    inner_share: float = result(0.0, searched=False, part="data")
     """Share of the training patients of each fold that is held out of training, to calibrate probabilities
     and to choose thresholds on; 0 = neither, and clips are decided by the majority of their frames at 0.5."""
-    sensitivity: float = result(0.9, searched=False)
+    sensitivity: float = result(0.9, searched=False, part="after")
     """Sensitivity for which a second threshold is chosen on the held-out training patients."""
 
     # Explanation
-    heatmap: str = result("cam", searched=False)
+    heatmap: str = result("cam", searched=False, part="after")
     """Default heatmap method, drawn and scored first: 'cam', 'gradcam', 'gradcam_plus_plus', 'hirescam',
     'occlusion' (slow) or 'attention'. 'cam' and 'hirescam' are always drawn and scored beside it."""
-    heatmap_layer: str = result("auto", searched=False)
+    heatmap_layer: str = result("auto", searched=False, part="after")
     """Layer of the gradient-based maps ('gradcam', 'gradcam_plus_plus', 'hirescam'): 'auto' (the backbone's
     own choice) or a layer's name."""
 

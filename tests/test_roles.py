@@ -6,9 +6,11 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from stenoscope import settings as module
+from stenoscope.app.train_worker import FoldJob
 from stenoscope.errors import DatasetError
 from stenoscope.roles import names
 from stenoscope.run import claims, locks
+from stenoscope.run.cluster import Run
 from stenoscope.settings import CLASSES, NO_RESULT, TrainingSettings
 from stenoscope.tuning.space import FIXED, scored
 
@@ -33,3 +35,21 @@ def test_a_resume_and_a_score_follow_the_role(tmp_path, changed, refused):
         claims.claim(tmp_path, "experiment", asdict(before), {})
     with locks.released(), pytest.raises(DatasetError) if refused else nullcontext():
         claims.claim(tmp_path, "experiment", asdict(now), {})
+
+
+@pytest.mark.parametrize(
+    ("part", "changed", "another_checkpoint", "another_score"),
+    [
+        ("network", {"epochs": 3}, True, True),
+        ("data", {"inner_share": 0.2}, True, True),
+        ("data", {"shuffle_labels": True}, True, True),
+        ("after", {"heatmap": "hirescam"}, False, False),
+        ("after", {"sensitivity": 0.8}, False, False),
+    ],
+)
+def test_a_checkpoint_and_a_score_follow_the_part(part, changed, another_checkpoint, another_score):
+    before, now = TrainingSettings(), replace(TrainingSettings(), **changed)
+    assert set(changed) <= names(TrainingSettings, part)
+    paths = {FoldJob(settings, 1, (), Run("here", None)).checkpoint for settings in (before, now)}
+    assert (len(paths) == 2) == another_checkpoint
+    assert (scored(before) != scored(now)) == another_score

@@ -6,7 +6,6 @@ was fixed, therefore reads only what is new, has changed, or failed. No key fram
 """
 
 import json
-import shlex
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -52,6 +51,7 @@ from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.report.intake_page import write_intake_page
 from stenoscope.run import locks, provenance
 from stenoscope.run.cli import finish, progress, say
+from stenoscope.run.commands import command
 from stenoscope.run.executors import executor, map_ordered
 from stenoscope.settings import FoldSettings, KeyframeSettings
 
@@ -101,9 +101,9 @@ def check(settings: KeyframeSettings) -> int:
     write_draft(output / _RESULTS / TEMPLATE, _template(rows, labels, LabelForm.of(settings)))
     provenance.write_text(output / TABLE, to_csv(rows, SurveyRow))
     blocked = any(problem.severity in BLOCKING for problem in problems)
-    command = _next_command(settings, blocked)
-    write_intake_page(output / PAGE, Path(settings.input).resolve().name, rows, problems, command)
-    _show(output, rows, problems, command)
+    line = _next_command(settings, blocked)
+    write_intake_page(output / PAGE, Path(settings.input).resolve().name, rows, problems, line)
+    _show(output, rows, problems, line)
     return int(blocked)
 
 
@@ -304,15 +304,10 @@ def _box_problems(
 
 def _next_command(settings: KeyframeSettings, blocked: bool) -> str:
     """The command to run next, with the flags of this run."""
-    changed = []
-    for item in fields(settings):
-        value = getattr(settings, item.name)
-        if value != item.default and item.name != "overwrite":
-            changed += [f"--{item.name}", str(value)]
-    return shlex.join(["python", "pickle_generator.py", *(["--check"] if blocked else []), *changed])
+    return command(KeyframeSettings, check=blocked, **asdict(replace(settings, overwrite=False)))
 
 
-def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command: str) -> None:
+def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], line: str) -> None:
     usable = [row for row in rows if row.status == "ok"]
     excluded, ignored = (sum(row.status == status for row in rows) for status in ("quarantined", "ignored"))
     normal, abnormal = (sum(row.label == value for row in usable) for value in "01")
@@ -332,4 +327,4 @@ def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], command:
     )
     blocked = any(problem.severity in BLOCKING for problem in problems)
     title = "Check: fix what is marked LEAK or STOP" if blocked else "Check: step 1 can run"
-    finish(title, shown, command)
+    finish(title, shown, line)

@@ -19,13 +19,13 @@ from stenoscope.export.extras import extra
 from stenoscope.phantom.clip import simulate_clip
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.results.experiment import Experiment, read_experiment
+from stenoscope.roles import names
 from stenoscope.run import locks, provenance
 from stenoscope.run.cli import finish, progress, say
 from stenoscope.settings import ExportSettings, TrainingSettings
 
 FILE = "model.onnx"
 
-_OWN_PATHS = ("input", "experiment")  # nobody's business where the file goes
 _PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
 _CHECKED_CLIPS = (("LCA", 1), ("RCA", 0))  # artery and label of the simulated clips
 
@@ -138,7 +138,8 @@ def _said(differences: dict[str, float]) -> str:
 def _properties(data: Experiment, cells: int) -> dict[str, str]:
     """What the file says of itself."""
     manifest, trained = data.manifest, data.trained
-    settings = {name: value for name, value in asdict(trained).items() if name not in _OWN_PATHS}
+    private = names(TrainingSettings, "place", "speed")  # nobody's business where the file goes
+    settings = {name: value for name, value in asdict(trained).items() if name not in private}
     decisions = data.summary.get("decisions")
     properties = {
         "name": f"Stenoscope, experiment {data.folder.name}",

@@ -44,7 +44,7 @@ ONE_AT_A_TIME = threading.Lock()
 """A Dask worker may have several threads; the tensor library has one state."""
 
 _trainers: dict[str, tuple] = {}
-_SAME_NETWORK = names(TrainingSettings, "place", "speed") | {"shuffle_labels", "inner_share", "sensitivity"}
+_SAME_NETWORK = names(TrainingSettings, "place", "speed", "data", "after")
 """Settings that a traced network does not depend on."""
 
 

@@ -29,6 +29,8 @@ _SCRIPTS = {
 def command(settings_class: type, **flags: Any) -> str:
     """The command of a step with those flags that differ from their defaults, quoted for a shell.
 
+    A flag that is no setting, such as ``check``, is off by default.
+
     Examples
     --------
     >>> command(FoldSettings, input="my lab/keyframes", seed=7, overwrite=True)
@@ -37,7 +39,7 @@ def command(settings_class: type, **flags: Any) -> str:
     words = []
     for name, value in flags.items():
         value = os.fspath(value) if isinstance(value, Path) else value
-        if value != getattr(settings_class, name):
+        if value != getattr(settings_class, name, False):
             words += (
                 [f"--{name}"] if value is True else [f"--{name}", "false" if value is False else str(value)]
             )

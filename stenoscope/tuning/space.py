@@ -29,7 +29,7 @@ from stenoscope.settings import TrainingSettings
 
 Space = dict[str, BaseDistribution]
 
-UNSCORED = names(TrainingSettings, "place", "speed") | {"heatmap", "heatmap_layer", "sensitivity"}
+UNSCORED = names(TrainingSettings, "place", "speed", "after")
 """Settings that change no score: places, speed, and what is done with a trained network."""
 
 FIXED = frozenset(item.name for item in fields(TrainingSettings) if not item.metadata.get("searched"))
