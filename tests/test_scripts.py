@@ -207,6 +207,7 @@ def test_every_step_and_page_says_that_the_clips_are_simulated(journey, predicte
     for folder in ("data/keyframes", "data/folds", "results/demo"):
         manifest = json.loads((journey.folder / folder / "manifest.json").read_text())
         assert manifest["simulated"] == {"clips": count, "of": count}, folder
+        assert manifest["command"][0].endswith(".py"), folder
     new = json.loads((predicted.folder / "results/demo/predict/manifest.json").read_text())
     assert new["simulated"] == {"clips": 2, "of": 2} and new["trained_on_simulated"] == manifest["simulated"]
     for folder, made in (("results/demo", manifest), ("results/demo/predict", new)):

@@ -22,6 +22,7 @@ from stenoscope.results.experiment import Experiment, read_experiment
 from stenoscope.roles import names
 from stenoscope.run import locks, provenance
 from stenoscope.run.cli import finish, progress, say
+from stenoscope.run.commands import typed
 from stenoscope.settings import ExportSettings, TrainingSettings
 
 FILE = "model.onnx"
@@ -85,6 +86,7 @@ def export(settings: ExportSettings) -> None:
         asdict(settings),
         {"experiment": provenance.sha256_json(manifest["outputs"])},
         {"models": len(models), "frames checked": len(frames)},
+        typed(),
         outputs={FILE: provenance.sha256_file(path)},
         differences=differences,
     )

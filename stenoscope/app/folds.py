@@ -11,7 +11,7 @@ from stenoscope.folds import files, split
 from stenoscope.folds.keep import keep_folds, read_kept
 from stenoscope.run import claims, locks, provenance
 from stenoscope.run.cli import finish, progress, say
-from stenoscope.run.commands import after_folds, again
+from stenoscope.run.commands import after_folds, again, typed
 from stenoscope.settings import FoldSettings, KeyframeSettings
 
 
@@ -78,6 +78,7 @@ def make_folds(settings: FoldSettings) -> None:
             settings,
             inputs,
             counts,
+            typed(),
             seed=settings.seed,
             simulated=provenance.heading(source)["simulated"],
             clips_folder=Path(os.path.relpath(source, output)).as_posix(),

@@ -55,7 +55,7 @@ from stenoscope.keyframes.published import CORRECTED, PUBLISHED
 from stenoscope.records import FRAME_SIZE, KeyframeChoice
 from stenoscope.run import claims, csv_files, locks, provenance
 from stenoscope.run.cli import finish, say
-from stenoscope.run.commands import after_keyframes, again
+from stenoscope.run.commands import after_keyframes, again, typed
 from stenoscope.settings import KeyframeSettings
 
 COLUMNS = (
@@ -171,6 +171,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             {**asdict(settings), "labels_from": str(labels_from), "layout_found": layout},
             inputs,
             _counts(rows, table),
+            typed(),
             simulated=simulated_count(rows),
             repeats=[asdict(problem) for problem in _repeats(rows, table)],
             boxes=boxes_text(boxed, box_faults) if truth_from != "none" else "",

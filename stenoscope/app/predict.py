@@ -38,6 +38,7 @@ from stenoscope.results.files import CLIPS, DECISIONS, HEATMAPS, INTAKE, PREDICT
 from stenoscope.results.predictions import new_clip_table
 from stenoscope.run import claims, locks, provenance
 from stenoscope.run.cli import finish, progress, say
+from stenoscope.run.commands import typed
 from stenoscope.run.executors import crashed, executor, map_ordered
 from stenoscope.settings import PredictSettings, TrainingSettings
 from stenoscope.vesselness.overlays import clear_field
@@ -124,6 +125,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
         asdict(settings),
         inputs,
         counts,
+        typed(),
         created=provenance.today(),
         simulated=simulated_count(rows),
         trained_on_simulated=manifest.get("simulated"),

@@ -10,7 +10,7 @@ from stenoscope.errors import SettingsError
 from stenoscope.results.files import CONFIG, read_json, read_predictions, write_table
 from stenoscope.run import claims, locks, provenance
 from stenoscope.run.cli import finish, say
-from stenoscope.run.commands import command
+from stenoscope.run.commands import command, typed
 from stenoscope.settings import PredictSettings, TrainingSettings
 
 ARMS: dict[str, tuple[bool, bool]] = {
@@ -134,6 +134,7 @@ def compare(
         settings,
         inputs,
         compared["counts"],
+        typed(),
         **provenance.heading(settings.input),
         seed=settings.seed,
         outputs=outputs,

@@ -44,7 +44,7 @@ from stenoscope.results.predictions import table_names
 from stenoscope.run import claims, locks, provenance
 from stenoscope.run.cli import finish, progress, say
 from stenoscope.run.cluster import Run, await_file
-from stenoscope.run.commands import command
+from stenoscope.run.commands import command, typed
 from stenoscope.run.executors import SerialExecutor, WorkerPool, concurrency, crashed, executor
 from stenoscope.settings import PredictSettings, TrainingSettings
 
@@ -164,6 +164,7 @@ def end_experiment(
         settings,
         inputs,
         counts,
+        typed(),
         **provenance.heading(settings.input),
         seed=settings.seed,
         heatmap_scales=scales,

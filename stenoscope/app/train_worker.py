@@ -35,6 +35,7 @@ from stenoscope.run import provenance
 from stenoscope.run.cluster import Run, await_file
 from stenoscope.run.commands import again
 from stenoscope.settings import FoldSettings, TrainingSettings
+from stenoscope.training.machine import keras_backend
 
 WORK = ".work"
 CHECKPOINT = "checkpoint.npz"
@@ -336,7 +337,7 @@ def open_folds(folder: str | Path) -> tuple[ClipSet, list[FoldData], dict[str, s
         "clips.pickle": clips.sha256,
         "folds": provenance.sha256_json(manifest["outputs"]),
         "seed of the folds": str(manifest["seed"]),  # to draw them again
-        "Keras backend": provenance.keras_backend(),  # an experiment has one
+        "Keras backend": keras_backend(),  # an experiment has one
     }
     return clips, folds, named
 

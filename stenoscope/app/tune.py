@@ -22,7 +22,7 @@ from stenoscope.results.files import REPORT, SUMMARY, write_table
 from stenoscope.run import claims, locks, provenance
 from stenoscope.run.arguments import parse
 from stenoscope.run.cli import finish, progress, say
-from stenoscope.run.commands import command
+from stenoscope.run.commands import command, typed
 from stenoscope.run.executors import concurrency, executor
 from stenoscope.settings import TrainingSettings, TuningSettings
 from stenoscope.tuning.fits import OUTER, Fits, Job
@@ -132,6 +132,7 @@ def tune(settings: TuningSettings) -> None:
         what,
         inputs,
         counts,
+        typed(),
         **provenance.heading(settings.input),
         seed=settings.seed,
         outputs=outputs,

@@ -16,7 +16,7 @@ from stenoscope.phantom.lesions import MIN_DIAMETER_PX
 from stenoscope.phantom.streams import stream
 from stenoscope.roles import names
 from stenoscope.run import csv_files, locks, provenance
-from stenoscope.run.commands import command
+from stenoscope.run.commands import command, typed
 from stenoscope.run.executors import executor, map_ordered
 from stenoscope.settings import PhantomSettings
 
@@ -119,7 +119,7 @@ def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda
         "normal": sum(1 - plan.label for plan in plans),
         "frames": sum(item["num_frames"] for item in truths.values()),
     }
-    provenance.write_manifest(folder, "phantom", settings, {}, counts)
+    provenance.write_manifest(folder, "phantom", settings, {}, counts, typed())
     return counts
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ def command(settings_class: type, **flags: Any) -> str:
                 [f"--{name}"] if value is True else [f"--{name}", "false" if value is False else str(value)]
             )
     return " ".join(["python", _SCRIPTS[settings_class], *map(shlex.quote, words)])
+
+
+def typed() -> list[str]:
+    """The command line of this process: the name of its program, and its arguments."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
 def again(settings_class: type, folder: str | os.PathLike, **flags: Any) -> str:

@@ -12,7 +12,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass
@@ -33,8 +32,8 @@ _OWN_HASH = "sha256"  # of a manifest's other entries
 _SUM = re.compile(r"[0-9a-f]{64}  \S.*")
 _MAX_NAME = 200  # bytes of a clip's part of a file name; file systems allow 255 in all
 _PACKAGES = (
-    "numpy", "scipy", "scikit-learn", "opencv-python-headless", "pydicom", "keras", "tensorflow", "torch",
-    "jax",
+    "numpy", "scipy", "scikit-learn", "opencv-python-headless", "pydicom", "keras", "tensorflow",
+    "tensorflow-cpu", "torch", "jax",
 )  # fmt: skip
 
 
@@ -129,28 +128,15 @@ def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    if "tensorflow" not in found:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found["tensorflow"] = metadata.version("tensorflow-cpu")
+            found.setdefault(name.removesuffix("-cpu"), metadata.version(name))
     return found
-
-
-def keras_backend() -> str:
-    """Library that Keras computes with (KERAS_BACKEND, else its own configuration), without importing it."""
-    named = os.environ.get("KERAS_BACKEND")
-    if named:
-        return named
-    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
-    try:
-        return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "tensorflow"
 
 
 def git_commit() -> str | None:
     """Commit of the checkout this package runs from (``-dirty`` if it was changed), None outside one."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():  # an installed copy may lie inside a checkout of something else
+        return None
     try:
         answer = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
@@ -162,7 +148,7 @@ def git_commit() -> str | None:
 
 
 def write_manifest(
-    folder: str | os.PathLike, kind: str, settings, inputs: dict, counts: dict, **more
+    folder: str | os.PathLike, kind: str, settings, inputs: dict, counts: dict, command=(), **more
 ) -> dict:
     """Write `folder/manifest.json` and return its content.
 
@@ -178,13 +164,15 @@ def write_manifest(
         Names of inputs and their SHA-256.
     counts : dict
         How many of what, by label where there are labels.
+    command : sequence of str
+        What was typed to make it, as of `commands.typed`.
     **more
         Further entries (a buffer's offset, hashes of the outputs).
     """
     manifest = {
         "schema": f"stenoscope/{kind}",
         "version": SCHEMA_VERSION,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": list(command),
         "settings": plain(settings),
         "inputs": inputs,
         "counts": counts,

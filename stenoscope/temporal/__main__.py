@@ -13,6 +13,7 @@ from stenoscope.phantom.cohort import plan_cohort
 from stenoscope.run import csv_files, provenance
 from stenoscope.run.arguments import parse
 from stenoscope.run.cli import finish, progress, run, say
+from stenoscope.run.commands import typed
 from stenoscope.settings import TemporalSettings
 from stenoscope.temporal.cohort import Cohort, keep, kept, recorded, simulated
 from stenoscope.temporal.labels import LabelledClip, keyframes_of, labels_text, read_labels
@@ -76,7 +77,7 @@ def _train(arguments: Sequence[str]) -> None:
     inference.save(network, parts, output / "weights.npz")
     provenance.write_text(output / "history.csv", csv_files.to_csv(lines))
     counts = {"clips": len(cohort.examples), "frames": sum(len(item.values) for item in cohort.examples)}
-    provenance.write_manifest(output, "temporal", settings, {}, counts)
+    provenance.write_manifest(output, "temporal", settings, {}, counts, typed())
     rows = [
         ("weights", f"{output}/weights.npz ({network.count_params()} parameters, float16)"),
         ("losses", f"{output}/history.csv"),

@@ -1,10 +1,12 @@
 """Threads, seeds and determinism of the tensor library, given deliberately and before its first use."""
 
 import contextlib
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from stenoscope.run.executors import available_cores
 
@@ -55,6 +57,18 @@ def prepare(threads: int, seed: int, deterministic: bool = True) -> str:
             torch.set_num_threads(threads)
         keras.utils.set_random_seed(seed)
     return f"{backend} on {devices}, {threads} threads"
+
+
+def keras_backend() -> str:
+    """Library that Keras computes with (KERAS_BACKEND, else its own configuration), without importing it."""
+    named = os.environ.get("KERAS_BACKEND")
+    if named:
+        return named
+    home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
+    try:
+        return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
 
 
 @contextlib.contextmanager

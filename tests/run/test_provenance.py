@@ -101,11 +101,13 @@ def test_long_ids_that_differ_at_the_end_do_not_share_a_name():
 
 
 def test_a_manifest_says_where_the_artifact_comes_from(tmp_path):
-    provenance.write_manifest(tmp_path, "folds", Some(), {"clips.pickle": "ab"}, {"clips": 3}, seed=7)
+    provenance.write_manifest(
+        tmp_path, "folds", Some(), {"clips.pickle": "ab"}, {"clips": 3}, ("x.py", "-v"), seed=7
+    )
     manifest = provenance.read_manifest(tmp_path, "folds", "python x.py")
     assert manifest["schema"] == "stenoscope/folds" and manifest["settings"]["seed"] == 7 == manifest["seed"]
     assert manifest["inputs"] == {"clips.pickle": "ab"} and manifest["counts"] == {"clips": 3}
-    assert manifest["versions"]["numpy"] == np.__version__ and "command" in manifest
+    assert manifest["versions"]["numpy"] == np.__version__ and manifest["command"] == ["x.py", "-v"]
 
 
 @pytest.mark.parametrize(
@@ -358,11 +360,22 @@ def test_git_commit_names_the_checkout():
     assert commit is None or len(commit.removesuffix("-dirty")) == 40
 
 
-def test_the_keras_backend_is_known_without_keras(tmp_path, monkeypatch):
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert provenance.keras_backend() == "tensorflow", "Keras' own default"
-    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
-    assert provenance.keras_backend() == "jax"
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    assert provenance.keras_backend() == "torch", "the variable comes first"
+def test_an_installed_copy_inside_another_checkout_has_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        provenance, "__file__", str(tmp_path / "lib" / "stenoscope" / "run" / "provenance.py")
+    )
+    (tmp_path / "lib" / "stenoscope" / "run").mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    commit = [
+        "-c",
+        "user.name=x",
+        "-c",
+        "user.email=x@example.org",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "x",
+    ]
+    subprocess.run(["git", "-C", str(tmp_path), *commit], check=True)
+    assert provenance.git_commit() is None
