@@ -9,7 +9,7 @@ patient and with noise of its own, two clips a patient. The steps resample every
 so time and memory of a frame are those of a real one, but a clip has 16. No sheets are drawn.
 
 Each step is the script as a user runs it. Its memory is the largest private memory (RssAnon) of one of its
-processes, sampled 50 times a second: pages of the memory-mapped `clips.pickle` are the system's to keep or
+processes, sampled 50 times a second: pages of the memory-mapped `clips.frames` are the system's to keep or
 drop. A clip takes 2.9 MB in --scratch while step 1 runs (16 KB a frame, and its five key frames twice); all
 of it is deleted afterwards. On Linux only.
 """

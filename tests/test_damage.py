@@ -56,15 +56,16 @@ def raises_naming(path: str, action) -> None:
 
 
 @DAMAGE
-def test_the_clips(data, damage):
-    damage(data / "data/keyframes/clips.pickle")
+@pytest.mark.parametrize("name", ["clips.pickle", "clips.frames"])
+def test_the_clips(data, damage, name):
+    damage(data / "data/keyframes" / name)
     other = training_settings("smoke", experiment="results/other")
     for action in (
         lambda: make_keyframes(KeyframeSettings()),
         lambda: make_folds(FoldSettings(output="data/other")),
         lambda: train(other),
     ):
-        raises_naming("clips.pickle", action)
+        raises_naming(name, action)
     assert not (data / "data/other/manifest.json").exists() and not (data / "results/other/fold_1").exists()
 
 

@@ -62,9 +62,12 @@ def test_step_two_on_a_full_disk(prepared, disk, capsys, size):
     assert contents(place / "out") == contents(prepared.folder / "data/folds")
 
 
-@pytest.mark.parametrize("size, file", [(8192, ""), (2_000_000, ".pickle"), (4_500_000, "clips.pickle")])
+PARTS = (".pickle", "clips.frames")
+
+
+@pytest.mark.parametrize("size, file", [(8192, ""), (2_000_000, PARTS), (4_500_000, "clips.frames")])
 def test_step_one_on_a_full_disk(cohort, disk, tmp_path, monkeypatch, capsys, size, file):
-    """First beside what a worker keeps of a clip, then in clips.pickle itself."""
+    """First beside what a worker keeps of a clip, then in clips.frames itself."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     for clip in ("p001_c1", "p002_c1"):

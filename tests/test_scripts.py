@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import random
 import re
 import signal
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from stenoscope.data import plain_pickle
+from stenoscope.data import pickles
 from stenoscope.presets import training_settings
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.fits import settings_key
@@ -65,7 +66,7 @@ def test_a_step_before_its_input_says_what_to_run(tmp_path):
 def test_step_one_writes_what_the_readme_names(prepared):
     files = set(prepared.files("data/keyframes"))
     truth = json.loads((prepared.folder / "data/phantom/truth.json").read_text())["clips"]
-    names = {"clips.pickle", "keyframes.csv", "intake.csv", "manifest.json"}
+    names = {"clips.pickle", "clips.frames", "keyframes.csv", "intake.csv", "manifest.json"}
     names |= {".check/sources.json", ".outcomes.pickle"}
     assert files == names | {f"sheets/{clip_id}.png" for clip_id in truth}
     keyframes = table(prepared, "data/keyframes/keyframes.csv")
@@ -84,21 +85,22 @@ def test_step_one_writes_what_the_readme_names(prepared):
     assert "next:" in prepared.said["pickle_generator.py"]
 
 
-def test_the_pickle_is_plain_and_holds_the_frames_as_one_array(prepared):
-    content = plain_pickle.load(prepared.folder / "data/keyframes/clips.pickle")
+def test_the_pickle_is_plain_and_its_buffer_holds_the_frames(prepared):
+    folder = prepared.folder / "data/keyframes"
+    with (folder / "clips.pickle").open("rb") as file:
+        content = pickle.load(file, buffers=[np.memmap(folder / "clips.frames", mode="r")])
     count = len(content["clip_ids"])
-    assert content["schema"] == "stenoscope/clips" and content["version"] == 1
+    assert content["schema"] == "stenoscope/clips" and content["version"] == 2
     assert content["frames"].shape == (5 * count, 512, 512) and content["frames"].dtype == np.uint8
-    manifest = json.loads((prepared.folder / "data/keyframes/manifest.json").read_text())
-    data = (prepared.folder / "data/keyframes/clips.pickle").read_bytes()
-    offset = manifest["clips"]["frames_offset"]
-    assert data[offset : offset + 512 * 512] == content["frames"][0].tobytes()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["clips"]["frames_bytes"] == (folder / "clips.frames").stat().st_size
+    assert manifest["outputs"]["clips.frames"] == content["frames_sha256"]
 
 
 def test_step_two_writes_fifteen_files(prepared):
     names = {f"fold_{k}_{part}.pickle" for k in range(1, 6) for part in ("train", "valid", "mean")}
     assert set(prepared.files("data/folds")) == names | {"folds.csv", "manifest.json"}
-    mean = plain_pickle.load(prepared.folder / "data/folds/fold_3_mean.pickle")["mean_image"]
+    mean = pickles.load(prepared.folder / "data/folds/fold_3_mean.pickle")["mean_image"]
     assert mean.shape == (500, 500) and mean.dtype == np.float32 and 20 < mean.mean() < 230
 
 

@@ -13,7 +13,6 @@ from benchmarks.arcade.alike import ALIKE, groups, likeness
 from benchmarks.arcade.crops import Cohort, Source, make_cohort, middle_of
 from benchmarks.arcade.matching import Matcher, covariate_auc
 from benchmarks.arcade.vessels import CoronaryFilter, describe, on_mask
-from stenoscope.data import plain_pickle
 from stenoscope.data.arcade import LesionImage, fill, read_grey, read_lesions, read_vessels
 from stenoscope.data.clipset import ClipSet
 from stenoscope.run import provenance
@@ -40,11 +39,13 @@ class Keeper:
         `recipe` is all that it depends on, beside the program.
         """
         key = provenance.sha256_json([self._program, recipe])[:12]
-        path = self.folder / "parts" / f"{name}-{key}.pickle"
+        path = self.folder / "parts" / f"{name}-{key}.npz"
         if path.is_file():
-            return plain_pickle.load(path)
+            with np.load(path) as kept:
+                return kept["alone"] if "alone" in kept else list(kept.values())
         value = make()
-        plain_pickle.dump(value, path)
+        with provenance.atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, *value) if isinstance(value, list) else np.savez(stream, alone=value)
         return value
 
 

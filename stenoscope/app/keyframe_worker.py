@@ -5,8 +5,6 @@ between processes. It imports only what this takes: each worker process pays for
 """
 
 import hashlib
-import io
-import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import cv2
 import numpy as np
 
 from stenoscope.app.keyframe_methods import choose
-from stenoscope.data import plain_pickle
+from stenoscope.data import pickles
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.intake import admit, quarantine
 from stenoscope.imaging.inventory import IntakeRow, Source
@@ -192,8 +190,8 @@ def read_outcome(path: Path) -> Outcome:
 
 def seal(content: dict, path: Path) -> None:
     """Write plain data with its hash."""
-    kept = pickle.dumps(plain_pickle.plain(content), plain_pickle.PROTOCOL)
-    plain_pickle.dump({"sha256": hashlib.sha256(kept).hexdigest(), "kept": kept}, path)
+    kept = pickles.dumps(content)
+    pickles.dump({"sha256": hashlib.sha256(kept).hexdigest(), "kept": kept}, path)
 
 
 def unseal(path: Path) -> dict:
@@ -204,9 +202,9 @@ def unseal(path: Path) -> dict:
     DatasetError
         If the file is damaged.
     """
-    outer = plain_pickle.load(path)
+    fix = "delete it and run the same command again: the clip is read once more."
+    outer = pickles.load(path, fix)
     sealed = outer.get("kept") if isinstance(outer, dict) else None
     if not isinstance(sealed, bytes) or hashlib.sha256(sealed).hexdigest() != outer.get("sha256"):
-        fix = "delete it and run the same command again: the clip is read once more."
         raise DatasetError(f"{path} is damaged.", "a clip's key frames as they were kept", fix)
-    return plain_pickle.load_stream(io.BytesIO(sealed), path)
+    return pickles.loads(sealed, path, fix)

@@ -27,7 +27,7 @@ from stenoscope.app.cohort import (
 )
 from stenoscope.app.outcomes import Outcomes, Reading
 from stenoscope.app.sources import Fingerprints
-from stenoscope.data.clipset import ClipSetWriter
+from stenoscope.data.clipset import FILE_NAME, FRAMES_NAME, VERSION, ClipSetWriter
 from stenoscope.data.label_form import LabelForm
 from stenoscope.data.labels import TEMPLATE, match_labels, template
 from stenoscope.data.problems import Problem, count_of
@@ -93,6 +93,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         "labels": _hash_of(labels_from, labels),
         "truth": _hash_of(truth_from, truth),
         "pseudonym key": pseudonym.fingerprint,
+        f"version of {FILE_NAME}": str(VERSION),
     }
     if method == PUBLISHED:
         inputs["published key frames"] = provenance.sha256_json(data.keyframes)
@@ -164,7 +165,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             write_draft(output / TEMPLATE, template(blank, LabelForm.of(settings)))
         if truth_from == layout:
             provenance.write_text(output / "truth.json", truth_text(truth))
-        outcomes.keep(writer.entry)
+        outcomes.keep()
         provenance.write_manifest(
             output,
             "keyframes",
@@ -178,7 +179,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             problems=[asdict(problem) for problem in problems if problem.severity != "note"],
             clips=writer.entry,
             outputs={
-                "clips.pickle": writer.entry["sha256"],
+                FILE_NAME: writer.entry["sha256"],
+                FRAMES_NAME: writer.entry["frames_sha256"],
                 TABLE: provenance.sha256_file(output / TABLE),
             },
         )
@@ -279,7 +281,7 @@ def _show(settings: KeyframeSettings, output: Path, labelled: bool) -> None:
     manifest = provenance.read_manifest(output, "keyframes", again(KeyframeSettings, output))
     counts = manifest["counts"]
     by_hand = f", {counts['corrected']} corrected by hand" if counts.get("corrected") else ""
-    shown = [("key frames", f"{output / 'clips.pickle'} ({counts['ok']} clips{by_hand})")]
+    shown = [("key frames", f"{output / FILE_NAME} ({counts['ok']} clips{by_hand})")]
     if labelled:
         shown.append(
             (

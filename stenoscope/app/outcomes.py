@@ -1,6 +1,6 @@
 """The outcome of every clip of step 1: from this run's `.work/`, from the run before, or computed.
 
-A finished run leaves its frames in `clips.pickle` and all else in `.outcomes.pickle` beside it. So new
+A finished run leaves its frames in `clips.frames` and all else in `.outcomes.pickle` beside it. So new
 labels, lesion boxes, corrected key frames or further clips do not cost a second reading of the others, and
 give the bytes of a run that reads everything.
 """
@@ -24,12 +24,12 @@ from stenoscope.app.keyframe_worker import (
     sheet_name,
     unseal,
 )
-from stenoscope.data.clipset import FILE_NAME
+from stenoscope.data.clipset import FRAMES_NAME, VERSION
 from stenoscope.errors import DatasetError
 from stenoscope.imaging.inventory import Source
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.published import CORRECTED
-from stenoscope.records import KEYFRAMES_PER_CLIP
+from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.run import claims, provenance
 from stenoscope.run.cli import progress, say
 from stenoscope.run.cluster import Run, await_file
@@ -66,7 +66,7 @@ class Reading:
         """Names the outcome of a clip with these corrected key frames, or with those of the method."""
         settings = self.settings
         how = [self.method, self.published.get(clip_id), settings.spread, settings.sheets]
-        how += [self.pseudonym.fingerprint, __version__, corrected]
+        how += [self.pseudonym.fingerprint, __version__, VERSION, corrected]
         return provenance.sha256_json([clip_id, self.fingerprints[clip_id], *how])
 
 
@@ -83,7 +83,7 @@ class Outcomes:
         self._folder = Path(reading.settings.output)
         self._sheets = (self._folder / _SHEETS).resolve() if reading.settings.sheets else None
         self._noted: list[dict] = []
-        self._num_written = 0  # clips in the new `clips.pickle`
+        self._num_written = 0  # clips in the new `clips.frames`
         self._before: dict[str, dict] = {}
         self._frames: np.ndarray = np.empty((0, 1, 1), np.uint8)
         path = self._folder / _OUTCOMES
@@ -91,16 +91,16 @@ class Outcomes:
             return
         try:
             content = unseal(path)
-            offset, shape = content["frames_offset"], tuple(content["frames_shape"])
-            self._frames = np.memmap(self._folder / FILE_NAME, np.uint8, "r", offset, shape)
+            frames = np.memmap(self._folder / FRAMES_NAME, np.uint8, "r")
+            self._frames = frames.reshape(-1, FRAME_SIZE, FRAME_SIZE)
             self._before = {entry["key"]: entry for entry in content["clips"]}
         except (DatasetError, OSError, ValueError, KeyError, TypeError):
-            say(f"{path} or {FILE_NAME} is damaged: every clip is read again.")
+            say(f"{path} or {FRAMES_NAME} is damaged or of another version: every clip is read again.")
 
     @staticmethod
     def spared(folder: Path) -> tuple[str, ...]:
         """What a run that replaces the one in `folder` leaves there, to take outcomes from."""
-        return (_WORK, _OUTCOMES, FILE_NAME, _SHEETS) if (folder / _OUTCOMES).exists() else (_WORK,)
+        return (_WORK, _OUTCOMES, FRAMES_NAME, _SHEETS) if (folder / _OUTCOMES).exists() else (_WORK,)
 
     def of(self, sources: list[Source]) -> Iterator[tuple[Source, Outcome]]:
         """Yield every source with its outcome, in order."""
@@ -153,14 +153,8 @@ class Outcomes:
                 yield source, outcome
                 step()
 
-    def keep(self, written: dict) -> None:
-        """Leave the outcomes for a later run, and nothing else of this one.
-
-        Parameters
-        ----------
-        written : dict
-            `entry` of the `ClipSetWriter` that has been given every outcome with frames.
-        """
+    def keep(self) -> None:
+        """Leave the outcomes for a later run, and nothing else of this one."""
         if self._sheets:
             claims.tidy(self._sheets)
         if (self._folder / _OUTCOMES).exists():  # it may have had sheets of clips that are gone
@@ -170,8 +164,7 @@ class Outcomes:
                     path.unlink()
             if not self._sheets:
                 shutil.rmtree(self._folder / _SHEETS, ignore_errors=True)
-        where = {name: written[name] for name in ("frames_offset", "frames_shape")}
-        seal({**where, "clips": self._noted}, self._folder / _OUTCOMES)
+        seal({"clips": self._noted}, self._folder / _OUTCOMES)
 
     def clean(self) -> None:
         """Remove what an interrupted run would have resumed from."""

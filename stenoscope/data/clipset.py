@@ -1,32 +1,36 @@
-"""`clips.pickle`: the key frames of all clips, with their labels and the evidence for their choice.
+"""`clips.pickle` and `clips.frames`: the key frames of all clips, their labels, and why they were chosen.
 
-The file is a plain protocol-5 pickle (see `plain_pickle`) of one dict::
+`clips.pickle` is a plain protocol-5 pickle (see `pickles`) of one dict::
 
-    schema        'stenoscope/clips'
-    version       1
-    frames        uint8 (5 num_clips, 512, 512); key frame k of clip i is frames[5 i + k]
-    method        key-frame method
-    label_names   list of str
-    labels        float32 (num_clips, num_labels); 0, 1 or NaN
+    schema         'stenoscope/clips'
+    version        2
+    frames         uint8 (5 num_clips, 512, 512); key frame k of clip i is frames[5 i + k]
+    frames_sha256  of `clips.frames`, so that the hash of `clips.pickle` names both files
+    method         key-frame method
+    label_names    list of str
+    labels         float32 (num_clips, num_labels); 0, 1 or NaN
     clip_ids, patient_ids, source_sha256             lists of str
-    keyframes     int64 (num_clips, 5), indices into the clip, from 0
+    keyframes      int64 (num_clips, 5), indices into the clip, from 0
     apex, num_frames                                 int64 (num_clips,)
     start, end                                       lists of int or None
-    curves        list of float32 (num_frames,)
+    curves         list of float32 (num_frames,)
     frame_time_ms, view                              lists of float, of (float, float), or None
-    scale         float64 (num_clips,), stored pixels per source pixel
-    lesions       per clip a list of {'kind', 'severity', 'boxes'}; boxes float32 (5, 4), one a key frame, NaN
-                  where the lesion is not marked in it
+    scale          float64 (num_clips,), stored pixels per source pixel
+    lesions        per clip a list of {'kind', 'severity', 'boxes'}; boxes float32 (5, 4), one a key frame, NaN
+                   where the lesion is not marked in it
 
-Protocol 5 writes a large array's bytes in one piece. `ClipSetWriter` puts them into the file as the clips
-come and the rest of the pickle around them at the end; `ClipSet` reads the rest and maps the frames in place.
-Neither ever holds more than one clip's frames in memory.
+The data of `frames` is not in the pickle: it is an out-of-band buffer (PEP 574), and `clips.frames` holds its
+bytes and nothing else. Anyone reads both with::
+
+    with open("clips.pickle", "rb") as file:
+        clips = pickle.load(file, buffers=[np.memmap("clips.frames", mode="r")])
+
+Neither `ClipSetWriter` nor `ClipSet` ever holds more than one clip's frames in memory.
 """
 
 import contextlib
-import io
+import hashlib
 import os
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,21 +38,18 @@ from typing import Any
 
 import numpy as np
 
-from stenoscope.run import provenance
-from stenoscope.run.commands import again
-from stenoscope.data import plain_pickle
+from stenoscope.data import pickles
 from stenoscope.errors import DatasetError
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP, KeyframeChoice
+from stenoscope.run import provenance
+from stenoscope.run.commands import again
 from stenoscope.settings import KeyframeSettings
 
-FILE_NAME = "clips.pickle"
+FILE_NAME, FRAMES_NAME = "clips.pickle", "clips.frames"
 SCHEMA = "stenoscope/clips"
-VERSION = 1
+VERSION = 2
 
 _FRAME_SHAPE = (FRAME_SIZE, FRAME_SIZE)
-_FRAME_BYTES = FRAME_SIZE * FRAME_SIZE
-_BYTEARRAY8 = b"\x96"  # opcode before the frames: then their length in 8 bytes, then themselves
-_MAX_TAIL = 4 << 30  # bytes of everything but the frames that `ClipSet` is ready to read
 _LISTS = (
     "clip_ids", "patient_ids", "source_sha256", "start", "end", "curves", "frame_time_ms", "view", "lesions",
 )  # fmt: skip
@@ -65,30 +66,18 @@ _ARRAYS = {
 class ClipSet:
     """The key frames of all clips, frames memory-mapped, everything else in memory.
 
+    The fields are those of the file, as the head of this module lists them, and
+
     Attributes
     ----------
     frames : ndarray, uint8, shape (5 num_clips, 512, 512)
         Read-only. Key frame k of clip i is ``frames[5 * i + k]``.
-    clip_ids, patient_ids : list of str
-        `patient_ids` are empty where unknown (key frames without labels).
-    labels : ndarray, float32, shape (num_clips, num_labels)
-        0, 1, or NaN for unknown.
-    label_names : list of str
-    keyframes : ndarray, int64, shape (num_clips, 5)
-        Indices into the clip, from 0.
-    apex, num_frames : ndarray, int64, shape (num_clips,)
-    start, end : list of int or None
-    curves : list of ndarray, float32, shape (num_frames,)
-    lesions : list of list of dict
-        Per clip: ``kind``, ``severity`` and ``boxes``, float32 (5, 4), [x0, y0, x1, y1] in each key frame.
-    frame_time_ms : list of float or None
-    view : list of tuple of float or None
-    scale : ndarray, float64, shape (num_clips,)
-    source_sha256 : list of str
-    method : str
-    sha256 : str
-        Of the file, by the manifest; empty for a set from `load`.
+    patient_ids : list of str
+        Empty where unknown (key frames without labels).
+    sha256, frames_sha256 : str
+        Of `clips.pickle`, which names the frames too, and of `clips.frames`.
     path : Path
+        Of `clips.pickle`.
     """
 
     frames: np.ndarray = field(repr=False)
@@ -109,6 +98,7 @@ class ClipSet:
     source_sha256: list[str] = field(repr=False)
     method: str
     sha256: str
+    frames_sha256: str
     path: Path
 
     def __len__(self) -> int:
@@ -122,92 +112,60 @@ class ClipSet:
     def open(cls, folder: str | os.PathLike) -> "ClipSet":
         """Open the clips that step 1 wrote, with the frames mapped in place.
 
-        The whole file is not hashed, which would take minutes for large sets; `verify` does.
+        The files are not hashed, which would take minutes for large sets; `verify` does.
 
         Raises
         ------
         DatasetError
-            If the folder is not finished, the file is not the manifest's, or it is damaged.
+            If the folder is not finished, its files are not the manifest's, or one is damaged.
         """
         path = Path(folder) / FILE_NAME
         manifest = provenance.read_manifest(folder, "keyframes", again(KeyframeSettings, folder))
-        entry = manifest.get("clips")
-        try:
-            sha256, offset = str(entry["sha256"]), int(entry["frames_offset"])
-            shape = tuple(int(length) for length in entry["frames_shape"])
-        except (TypeError, KeyError, ValueError):
+        entry = manifest.get("clips", {})
+        if not {"sha256", "frames_sha256", "frames_bytes"} <= entry.keys():
             raise DatasetError(
-                f"The manifest of {folder} does not say where the frames of {FILE_NAME} are.",
-                "the entry 'clips' with sha256, frames_offset and frames_shape",
+                f"{folder} was written by another version: its manifest does not name {FRAMES_NAME}.",
+                "the entry 'clips' with sha256, frames_sha256 and frames_bytes",
                 _run(path),
-            ) from None
-        return cls._map(path, offset, shape, sha256)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> "ClipSet":
-        """Read a `clips.pickle` that lies without its manifest, whole into memory.
-
-        Raises
-        ------
-        DatasetError
-            If it is missing, damaged, or not plain data.
-        """
-        content = plain_pickle.load(path)
-        return cls._build(
-            Path(path), content, content.get("frames") if isinstance(content, dict) else None, ""
-        )
+            )
+        frames_path = path.with_name(FRAMES_NAME)
+        for part in (path, frames_path):
+            if not part.is_file():
+                raise DatasetError(f"No {part}.", "the file beside its manifest", _run(path))
+        size, expected = frames_path.stat().st_size, entry["frames_bytes"]
+        if size != expected or not size:
+            raise DatasetError(f"{frames_path} has {size} bytes.", f"{expected} bytes", _run(path))
+        content = pickles.load(path, _run(path), [np.memmap(frames_path, np.uint8, "r")])
+        return cls._build(path, content, entry["sha256"], entry["frames_sha256"])
 
     def verify(self) -> None:
-        """Hash the whole file and compare it with the manifest's hash.
+        """Hash both files and compare them with the manifest's hashes.
 
         Raises
         ------
         DatasetError
-            If they differ.
+            If one differs.
         """
-        found = provenance.sha256_file(self.path)
-        if self.sha256 and found != self.sha256:
-            raise provenance.damaged(self.path, found, self.sha256)
+        stated = {FILE_NAME: self.sha256, FRAMES_NAME: self.frames_sha256}
+        provenance.check_outputs(self.path.parent, {"outputs": stated})
 
     @classmethod
-    def _map(cls, path: Path, offset: int, shape: tuple[int, ...], sha256: str) -> "ClipSet":
-        """Read everything but the frames, and map those."""
-        if len(shape) != 3 or shape[1:] != _FRAME_SHAPE or shape[0] < 0 or offset < 9:
-            raise _damaged(path, f"the manifest says frames of shape {shape} at {offset}")
-        num_bytes = shape[0] * _FRAME_BYTES
-        try:
-            with path.open("rb") as stream:
-                size = stream.seek(0, os.SEEK_END)
-                if not offset + num_bytes < size <= offset + num_bytes + _MAX_TAIL:
-                    raise _damaged(path, f"it has {size} bytes, which does not fit its manifest")
-                stream.seek(0)
-                head = stream.read(offset)
-                stream.seek(offset + num_bytes)
-                tail = stream.read()
-        except FileNotFoundError:
-            raise DatasetError(f"No {path}.", "the file beside its manifest", _run(path)) from None
-        if head[-9:] != _BYTEARRAY8 + struct.pack("<Q", num_bytes):
-            raise _damaged(path, f"its frames do not begin at {offset}")
-        rest = io.BytesIO(head[:-8] + bytes(8) + tail)  # the same pickle with 0 bytes of frames
-        content = plain_pickle.load_stream(rest, path, missing_data=True)
-        frames = np.memmap(path, np.uint8, "r", offset, shape) if shape[0] else np.empty(shape, np.uint8)
-        return cls._build(path, content, frames, sha256)
-
-    @classmethod
-    def _build(cls, path: Path, content: Any, frames: Any, sha256: str) -> "ClipSet":
+    def _build(cls, path: Path, content: Any, sha256: str, frames_sha256: str) -> "ClipSet":
         """Check the content of the pickle and make the set."""
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise DatasetError(f"{path} holds no clips.", f"schema '{SCHEMA}'", _run(path))
         if content.get("version") != VERSION:
-            raise DatasetError(
-                f"{path} has version {content.get('version')!r} of its schema.",
-                f"version {VERSION}",
-                f"it is of another release: {_run(path)}",
-            )
+            found = f"{path} has version {content.get('version')!r} of its schema."
+            raise DatasetError(found, f"version {VERSION}", _run(path))
+        if content.get("frames_sha256") != frames_sha256:
+            raise _damaged(path, f"it belongs to another {FRAMES_NAME}")
+        frames = content.get("frames")
         count = len(content["clip_ids"]) if isinstance(content.get("clip_ids"), list) else -1
         shape = (KEYFRAMES_PER_CLIP * count, *_FRAME_SHAPE)
         if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.shape != shape:
             raise _damaged(path, "frames and clip_ids do not fit each other")
+        if frames.flags.writeable:  # they are in the pickle
+            raise _damaged(path, f"its frames are not those of {FRAMES_NAME}")
         for name in _LISTS:
             if not isinstance(content.get(name), list) or len(content[name]) != count:
                 raise _damaged(path, f"{name} is not a list of one entry a clip")
@@ -220,22 +178,21 @@ class ClipSet:
             raise _damaged(path, "labels and label_names do not fit each other")
         if content["keyframes"].shape != (count, KEYFRAMES_PER_CLIP):
             raise _damaged(path, "keyframes does not have five columns")
-        frames.flags.writeable = False
         columns = {name: content[name] for name in (*_LISTS, *_ARRAYS)}
-        method = str(content.get("method"))
-        return cls(frames=frames, label_names=names, method=method, sha256=sha256, path=path, **columns)
+        columns |= {"frames": frames, "label_names": names, "method": str(content.get("method"))}
+        return cls(sha256=sha256, frames_sha256=frames_sha256, path=path, **columns)
 
 
 class ClipSetWriter:
-    """Writes a `clips.pickle`, clip by clip, at constant memory; a context manager.
+    """Writes `clips.frames`, clip by clip, then `clips.pickle`, at constant memory; a context manager.
 
-    On leaving without an exception the file gets its name, and `entry` holds what the manifest must say of
-    it. On an exception nothing is left behind.
+    On leaving without an exception the files get their names, and `entry` holds what the manifest must say of
+    them. On an exception nothing is left behind.
 
     Parameters
     ----------
     folder : path
-        The file is ``folder/clips.pickle``.
+        Where the two files go.
     method : str
         Key-frame method.
     label_names : sequence of str
@@ -246,7 +203,7 @@ class ClipSetWriter:
     >>> with ClipSetWriter(folder, "opacification", ["label"]) as writer:  # doctest: +SKIP
     ...     writer.add("p1/c1", "p1", [1.0], choice, frames, num_frames=len(clip.frames))
     >>> writer.entry  # doctest: +SKIP
-    {'sha256': '...', 'frames_offset': 126, 'frames_shape': [5, 512, 512]}
+    {'sha256': '...', 'frames_sha256': '...', 'frames_bytes': 1310720}
     """
 
     def __init__(self, folder: str | os.PathLike, method: str, label_names: Sequence[str] = ("label",)):
@@ -256,22 +213,21 @@ class ClipSetWriter:
         self._fixed = {"method": str(method), "label_names": self._names}
         self._columns: dict[str, list] = {name: [] for name in (*_LISTS, *_ARRAYS)}
         self._seen: set[str] = set()
+        self._sha256 = hashlib.sha256()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "ClipSetWriter":
-        self._temporary = self._stack.enter_context(provenance.atomic_path(self.path))
+        frames_path = self.path.with_name(FRAMES_NAME)
+        self._temporary = self._stack.enter_context(provenance.atomic_path(frames_path))
         self._stream = self._stack.enter_context(self._temporary.open("wb"))
-        self._offset = len(_around(np.zeros(1 << 20, np.uint8), {})[0])  # for any number of frames
-        self._stream.write(bytes(self._offset))
         return self
 
     def __exit__(self, kind, problem, trace) -> None:
         if kind is not None:
             self._stack.__exit__(kind, problem, trace)
             return
-        with self._stack:  # closes the stream, then renames the file or, on an exception, removes it
+        with self._stack:  # renames the files or, on an exception, removes them
             self._finish()
-        self.entry["sha256"] = provenance.sha256_file(self.path)
 
     def __len__(self) -> int:
         return len(self._columns["clip_ids"])
@@ -338,12 +294,14 @@ class ClipSetWriter:
             "scale": float(scale),
         }
         self._seen.add(clip_id)
-        self._stream.write(np.ascontiguousarray(frames))
+        frames = np.ascontiguousarray(frames)
+        self._stream.write(frames)
+        self._sha256.update(frames)
         for name, value in row.items():
             self._columns[name].append(value)
 
     def _finish(self) -> None:
-        """Write the pickle around the frames."""
+        """Write the pickle, with the frames as its buffer."""
         count = len(self)
         if not count:
             raise DatasetError(
@@ -357,22 +315,16 @@ class ClipSetWriter:
         for name, dtype in _ARRAYS.items():
             rest[name] = np.asarray(self._columns[name], dtype)
         rest["labels"] = rest["labels"].reshape(count, len(self._names))
-        # Writable, as protocol 5 writes read-only data with another opcode; nothing is written through it.
-        frames = np.memmap(self._temporary, np.uint8, "r+", self._offset, shape)
-        head, tail = _around(frames.view(np.ndarray), rest)
-        if len(head) != self._offset:
-            raise RuntimeError("the pickle's head does not have the length that was reserved")
-        self._stream.write(tail)
-        self._stream.seek(0)
-        self._stream.write(head)
-        self._stream.flush()
-        self.entry = {"sha256": "", "frames_offset": self._offset, "frames_shape": list(shape)}
-
-
-def _around(frames: np.ndarray, rest: dict) -> tuple[bytes, bytes]:
-    """What the file holds before and after the frames."""
-    content = {"schema": SCHEMA, "version": VERSION, "frames": frames, **rest}
-    return plain_pickle.dump_around(content, frames.nbytes)
+        frames = np.memmap(self._temporary, np.uint8, "r", shape=shape).view(np.ndarray)
+        frames_sha256 = self._sha256.hexdigest()
+        head = {"schema": SCHEMA, "version": VERSION, "frames": frames, "frames_sha256": frames_sha256}
+        data = pickles.dumps({**head, **rest}, frames)
+        self._stack.enter_context(provenance.atomic_path(self.path)).write_bytes(data)
+        self.entry = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "frames_sha256": frames_sha256,
+            "frames_bytes": frames.nbytes,
+        }
 
 
 def _lesion(lesion: dict) -> dict:

@@ -2,8 +2,8 @@
 
 ``fold_K_train.pickle`` and ``fold_K_valid.pickle`` hold indices into `clips.pickle`, labels and ids, not
 frames; ``fold_K_mean.pickle`` the mean image of the training part. "valid" is the file name of the test
-part, which no training sees. All are plain pickles (see
-`stenoscope.data.plain_pickle`) and name the SHA-256 of the `clips.pickle` they belong to.
+part, which no training sees. All are plain pickles (see `stenoscope.data.pickles`) and name the SHA-256 of
+the `clips.pickle` they belong to.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ import pandas as pd
 
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import CROP_SIZE, VARIANTS
-from stenoscope.data import plain_pickle
+from stenoscope.data import pickles
 from stenoscope.errors import DatasetError
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows
 from stenoscope.folds.split import binary_labels
@@ -124,10 +124,8 @@ def write_folds(folder: str | PathLike, clip_set, folds: Sequence[Fold], seed: i
         }
         for name, clips in (("train", fold.train), ("valid", fold.valid)):
             part = _part(clip_set, clips)
-            plain_pickle.dump({**header, "part": name, **vars(part)}, fold_path(folder, fold.number, name))
-        plain_pickle.dump(
-            {**header, "part": "mean", "mean_image": mean}, fold_path(folder, fold.number, "mean")
-        )
+            pickles.dump({**header, "part": name, **vars(part)}, fold_path(folder, fold.number, name))
+        pickles.dump({**header, "part": "mean", "mean_image": mean}, fold_path(folder, fold.number, "mean"))
     table = folds_table(clip_set, folds)
     write_text(folder / FOLDS_CSV, to_csv(table))
     return fold_counts(clip_set, folds)
@@ -270,7 +268,7 @@ def _read(folder: str | PathLike, number: int, name: str) -> dict:
     path = fold_path(folder, number, name)
     if not path.is_file():
         raise DatasetError(f"No {path}.", "three files for each fold", f"run `{_made_by(folder)}`.")
-    content = plain_pickle.load(path)
+    content = pickles.load(path, f"run `{_made_by(folder)}`.")
     expected = {"schema": SCHEMA, "version": VERSION, "fold": number, "part": name}
     found = (
         {key: content.get(key) for key in expected} if isinstance(content, dict) else type(content).__name__

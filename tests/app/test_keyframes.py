@@ -78,7 +78,7 @@ def test_the_number_of_workers_changes_no_byte(clips, tmp_path):
     for workers in (1, 2):
         (tmp_path / str(workers)).mkdir()
         run(clips, tmp_path / str(workers), workers=workers)
-    for name in ("clips.pickle", "keyframes.csv", "intake.csv"):
+    for name in ("clips.pickle", "clips.frames", "keyframes.csv", "intake.csv"):
         assert (tmp_path / "1/out" / name).read_bytes() == (tmp_path / "2/out" / name).read_bytes()
 
 

@@ -163,11 +163,11 @@ def test_a_clip_without_contrast_is_used_with_given_frames_and_else_not_read_twi
     assert read == []
 
 
-@pytest.mark.parametrize("what", ["clips.pickle", ".outcomes.pickle", "sheets/p002_c1.png", "gone"])
+@pytest.mark.parametrize("what", ["clips.frames", ".outcomes.pickle", "sheets/p002_c1.png", "gone"])
 def test_what_is_damaged_is_read_again(lab, read, what):
     path = lab / "out" / (what if what != "gone" else "sheets/p002_c1.png")
     content = bytearray(path.read_bytes())
-    content[200 + 5 * 512 * 512 if what == "clips.pickle" else len(content) // 2] ^= 1
+    content[200 + 5 * 512 * 512 if what == "clips.frames" else len(content) // 2] ^= 1
     path.write_bytes(content)
     if what == "gone":
         path.unlink()
@@ -178,7 +178,7 @@ def test_what_is_damaged_is_read_again(lab, read, what):
 
 def test_a_kill_while_relabelling_costs_nothing(lab, read, monkeypatch):
     (lab / "in/labels.csv").write_text(LABELS.format(1))
-    for place in ("to_csv", "_counts"):  # before and after clips.pickle has been replaced
+    for place in ("to_csv", "_counts"):  # before and after the clips have been replaced
         with monkeypatch.context() as patch:
             patch.setattr(keyframes, place, interrupted)
             with pytest.raises(KeyboardInterrupt):

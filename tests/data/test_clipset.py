@@ -1,15 +1,17 @@
+import hashlib
 import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from stenoscope.run import provenance
-from stenoscope.data import plain_pickle
+from stenoscope.data import pickles
 from stenoscope.data.clipset import ClipSet, ClipSetWriter
 from stenoscope.errors import DatasetError
 from stenoscope.records import KeyframeChoice
+from stenoscope.run import provenance
 
+FILES = ["clips.frames", "clips.pickle", "manifest.json"]
 BOXES = np.arange(20, dtype=np.float32).reshape(5, 4)
 
 
@@ -66,45 +68,34 @@ def test_written_and_opened_in_place(tmp_path):
     entry = write(tmp_path)
     clips = ClipSet.open(tmp_path)
     check(clips)
-    assert isinstance(clips.frames, np.memmap) and clips.sha256 == entry["sha256"]
+    mapped = clips.frames.base
+    while isinstance(mapped, memoryview | np.ndarray) and not isinstance(mapped, np.memmap):
+        mapped = mapped.obj if isinstance(mapped, memoryview) else mapped.base
+    assert isinstance(mapped, np.memmap) and clips.sha256 == entry["sha256"]
     clips.verify()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips.pickle", "manifest.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 
 
-def test_lone_file_is_read_whole(tmp_path):
-    write(tmp_path)
-    (tmp_path / "manifest.json").unlink()
-    check(ClipSet.load(tmp_path / "clips.pickle"))
-    with pytest.raises(DatasetError, match=r"manifest\.json"):
-        ClipSet.open(tmp_path)
-
-
-def test_it_is_a_plain_pickle_for_everybody(tmp_path):
+def test_it_is_a_plain_pickle_for_everybody(tmp_path, monkeypatch):
     entry = write(tmp_path)
-    data = (tmp_path / "clips.pickle").read_bytes()
-    content = pickle.loads(data)
-    assert (content["schema"], content["version"]) == ("stenoscope/clips", 1)
+    monkeypatch.chdir(tmp_path)
+    with open("clips.pickle", "rb") as file:
+        content = pickle.load(file, buffers=[np.memmap("clips.frames", mode="r")])
+    assert (content["schema"], content["version"]) == ("stenoscope/clips", 2)
     np.testing.assert_array_equal(content["frames"].reshape(3, 5, 512, 512)[2], frames(2))
-    assert content["frames"].shape == tuple(entry["frames_shape"])
-    assert data[entry["frames_offset"] :].startswith(frames(0).tobytes())
-    plain_pickle.dump(content, tmp_path / "again.pickle")  # by NumPy and pickle alone: the very same file
-    assert (tmp_path / "again.pickle").read_bytes() == data
-    content["frames"] = content["frames"][:5]
-    with (tmp_path / "protocol4.pickle").open("wb") as stream:
-        pickle.dump({**content, "clip_ids": ["a"]}, stream, protocol=4)
-    with pytest.raises(DatasetError, match="one entry a clip"):
-        ClipSet.load(tmp_path / "protocol4.pickle")
+    data = (tmp_path / "clips.frames").read_bytes()
+    assert data == b"".join(frames(number).tobytes() for number in range(3))
+    assert entry["frames_bytes"] == len(data)
+    assert entry["frames_sha256"] == content["frames_sha256"] == hashlib.sha256(data).hexdigest()
+    assert (tmp_path / "clips.pickle").stat().st_size < 20_000
+    with pytest.raises(pickle.UnpicklingError, match="buffers"):
+        pickle.loads((tmp_path / "clips.pickle").read_bytes())
+    # By NumPy and pickle alone: the very same file
+    assert pickles.dumps(content, content["frames"]) == (tmp_path / "clips.pickle").read_bytes()
 
 
 def test_same_clips_same_bytes(tmp_path):
     assert write(tmp_path / "a") == write(tmp_path / "b")
-
-
-@pytest.mark.parametrize("count", [1, 2, 60])
-def test_offset_does_not_depend_on_the_number_of_clips(tmp_path, count):
-    entry = write(tmp_path, count)
-    assert entry["frames_offset"] < 200
-    np.testing.assert_array_equal(ClipSet.open(tmp_path).clip_frames(count - 1), frames(count - 1))
 
 
 def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
@@ -125,20 +116,27 @@ def test_without_labels(tmp_path):
 def test_unknown_patient_is_empty(tmp_path):
     with ClipSetWriter(tmp_path, "m", []) as writer:
         writer.add("a", None, [], choice(), frames())
-    assert ClipSet.load(tmp_path / "clips.pickle").patient_ids == [""]
+    assert opened(tmp_path, writer.entry).patient_ids == [""]
 
 
-def test_interrupt_leaves_nothing_and_keeps_what_was_there(tmp_path):
+def opened(folder, entry, **changes):
+    provenance.write_manifest(folder, "keyframes", {}, {}, {}, clips={**entry, **changes})
+    return ClipSet.open(folder)
+
+
+def test_interrupt_leaves_nothing_and_keeps_what_was_there(tmp_path, monkeypatch):
     write(tmp_path)
-    before = (tmp_path / "clips.pickle").read_bytes()
+    before = {name: (tmp_path / name).read_bytes() for name in FILES}
     with pytest.raises(KeyboardInterrupt), ClipSetWriter(tmp_path, "m", ["label"]) as writer:
         writer.add("a", "p", [1], choice(), frames())
         raise KeyboardInterrupt
-    assert (tmp_path / "clips.pickle").read_bytes() == before
     with pytest.raises(DatasetError, match="No clip"), ClipSetWriter(tmp_path, "m", ["label"]):
         pass
-    assert (tmp_path / "clips.pickle").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips.pickle", "manifest.json"]
+    with monkeypatch.context() as patch:
+        patch.setattr(pickles, "dumps", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError), ClipSetWriter(tmp_path, "m", ["label"]) as writer:
+            writer.add("a", "p", [1], choice(), frames())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_one_id_twice(tmp_path):
@@ -163,51 +161,84 @@ def test_wrong_shapes_are_refused_before_anything_is_written(tmp_path, changes):
         with pytest.raises(ValueError, match=r"frames|key frames|boxes"):
             writer.add("a", "p", **arguments)
         writer.add("a", "p", [1], choice(), frames())
-    np.testing.assert_array_equal(ClipSet.load(tmp_path / "clips.pickle").frames, frames())
+    np.testing.assert_array_equal(opened(tmp_path, writer.entry).frames, frames())
 
 
-def test_damage_is_noticed(tmp_path):
+@pytest.mark.parametrize("name", ["clips.pickle", "clips.frames"])
+def test_damage_is_noticed(tmp_path, name):
     entry = write(tmp_path)
-    path = tmp_path / "clips.pickle"
+    path = tmp_path / name
     good = path.read_bytes()
-
-    def reopened(data, **changes):
-        path.write_bytes(data)
-        provenance.write_manifest(tmp_path, "keyframes", {}, {}, {}, clips={**entry, **changes})
-        return ClipSet.open(tmp_path)
-
     for data in (good[:-1], good[: len(good) // 2], good[:50], b"", good + b"x"):
-        with pytest.raises(DatasetError, match=r"clips\.pickle"):
-            reopened(data)
-    for changes in (
-        {"frames_offset": entry["frames_offset"] + 1},
-        {"frames_offset": -5},
-        {"frames_shape": [10, 512, 512]},
-        {"frames_shape": [20, 512, 512]},
-        {"frames_shape": [15, 512]},
-        {"frames_shape": [1 << 50, 512, 512]},
-    ):
-        with pytest.raises(DatasetError, match=r"damaged"):
-            reopened(good, **changes)
+        path.write_bytes(data)
+        with pytest.raises(DatasetError, match=name.replace(".", r"\.")) as caught:
+            ClipSet.open(tmp_path)
+        assert "python pickle_generator.py" in caught.value.fix and "--overwrite" in caught.value.fix
     flipped = bytearray(good)
-    flipped[100_000] ^= 1  # a pixel: seen by the hash only
-    clips = reopened(flipped)
-    with pytest.raises(DatasetError, match="SHA-256"):
-        clips.verify()
+    flipped[len(good) // 2] ^= 1
+    path.write_bytes(flipped)
+    if name == "clips.frames":  # a pixel: seen by the hash only
+        with pytest.raises(DatasetError, match=r"clips\.frames.*SHA-256"):
+            ClipSet.open(tmp_path).verify()
+    path.write_bytes(good)
+    for change in ({"frames_bytes": entry["frames_bytes"] + 1}, {"frames_sha256": "ab" * 32}):
+        with pytest.raises(DatasetError, match=r"clips\.frames"):
+            opened(tmp_path, entry, **change)
 
 
-def test_folder_without_its_parts(tmp_path):
+def test_cut_frames_are_named_with_both_sizes(tmp_path):
     write(tmp_path)
-    (tmp_path / "clips.pickle").unlink()
-    with pytest.raises(DatasetError, match=r"No .*clips\.pickle"):
+    with (tmp_path / "clips.frames").open("r+b") as stream:
+        stream.truncate(1000)
+    with pytest.raises(DatasetError) as caught:
         ClipSet.open(tmp_path)
-    provenance.write_manifest(tmp_path, "keyframes", {}, {}, {})
-    with pytest.raises(DatasetError, match="does not say where the frames"):
+    assert caught.value.received == f"{tmp_path / 'clips.frames'} has 1000 bytes."
+    assert caught.value.expected == f"{3 * 5 * 512 * 512} bytes"
+
+
+def test_frames_of_another_run_are_refused(tmp_path):
+    entry = write(tmp_path / "a")
+    other = write(tmp_path / "b", names=("rca",))  # the same frames
+    (tmp_path / "a/clips.pickle").write_bytes((tmp_path / "b/clips.pickle").read_bytes())
+    assert entry["frames_sha256"] == other["frames_sha256"] and entry["sha256"] != other["sha256"]
+    with pytest.raises(DatasetError, match=r"clips\.pickle.*SHA-256"):
+        ClipSet.open(tmp_path / "a").verify()
+    write(tmp_path / "b", 2)
+    (tmp_path / "a/clips.pickle").write_bytes((tmp_path / "b/clips.pickle").read_bytes())
+    with pytest.raises(DatasetError, match="damaged"):
+        ClipSet.open(tmp_path / "a")
+
+
+def test_frames_in_the_pickle_are_refused(tmp_path):
+    entry = write(tmp_path)
+    content = pickle.loads(
+        (tmp_path / "clips.pickle").read_bytes(), buffers=[np.memmap(tmp_path / "clips.frames", mode="r")]
+    )
+    pickles.dump(content, tmp_path / "clips.pickle")
+    with pytest.raises(DatasetError, match="not those of"):
+        opened(tmp_path, entry)
+
+
+@pytest.mark.parametrize("name", ["clips.pickle", "clips.frames"])
+def test_folder_without_its_parts(tmp_path, name):
+    write(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(DatasetError, match=rf"No .*{name}"):
         ClipSet.open(tmp_path)
 
 
-@pytest.mark.parametrize("content", [{"schema": "other"}, [1], {"schema": "stenoscope/clips", "version": 2}])
+def test_a_folder_of_an_earlier_version_is_to_be_made_again(tmp_path):
+    write(tmp_path)
+    for old in ({}, {"clips": {"sha256": "ab" * 32, "frames_offset": 126, "frames_shape": [15, 512, 512]}}):
+        provenance.write_manifest(tmp_path, "keyframes", {}, {}, {}, **old)
+        with pytest.raises(DatasetError, match=r"another version.*clips\.frames") as caught:
+            ClipSet.open(tmp_path)
+        assert "python pickle_generator.py" in caught.value.fix and "--overwrite" in caught.value.fix
+
+
+@pytest.mark.parametrize("content", [{"schema": "other"}, [1], {"schema": "stenoscope/clips", "version": 3}])
 def test_foreign_pickles(tmp_path, content):
-    plain_pickle.dump(content, tmp_path / "a.pickle")
-    with pytest.raises(DatasetError, match=r"holds no clips|version 2"):
-        ClipSet.load(tmp_path / "a.pickle")
+    write(tmp_path)
+    pickles.dump(content, tmp_path / "clips.pickle")
+    with pytest.raises(DatasetError, match=r"holds no clips|version 3"):
+        ClipSet.open(tmp_path)

@@ -6,7 +6,7 @@ import pytest
 
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import VARIANTS
-from stenoscope.data import plain_pickle
+from stenoscope.data import pickles
 from stenoscope.errors import DatasetError
 from stenoscope.folds.files import (
     fold_path,
@@ -102,8 +102,8 @@ def test_files_of_two_splits_are_refused(written, clip_set, tmp_path):
     folder, _ = written
     for path in folder.glob("fold_1_*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    mean = plain_pickle.load(fold_path(folder, 1, "mean"))
-    plain_pickle.dump({**mean, "seed": 8}, fold_path(tmp_path, 1, "mean"))
+    mean = pickles.load(fold_path(folder, 1, "mean"))
+    pickles.dump({**mean, "seed": 8}, fold_path(tmp_path, 1, "mean"))
     with pytest.raises(DatasetError, match="different splits"):
         read_fold(tmp_path, 1)
 
@@ -120,10 +120,10 @@ def test_a_patient_in_both_parts_is_refused(written, tmp_path):
     folder, _ = written
     for part in ("train", "valid", "mean"):
         fold_path(tmp_path, 1, part).write_bytes(fold_path(folder, 1, part).read_bytes())
-    valid = plain_pickle.load(fold_path(folder, 1, "valid"))
-    train = plain_pickle.load(fold_path(folder, 1, "train"))
+    valid = pickles.load(fold_path(folder, 1, "valid"))
+    train = pickles.load(fold_path(folder, 1, "train"))
     valid["patient_ids"] = [train["patient_ids"][0], *valid["patient_ids"][1:]]
-    plain_pickle.dump(valid, fold_path(tmp_path, 1, "valid"))
+    pickles.dump(valid, fold_path(tmp_path, 1, "valid"))
     with pytest.raises(DatasetError, match="both parts"):
         read_fold(tmp_path, 1)
 
