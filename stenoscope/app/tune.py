@@ -37,7 +37,7 @@ from stenoscope.tuning.space import (
     space_yaml,
     with_parameters,
 )
-from stenoscope.tuning.study import DATABASE, FoldStudy, studied_folds
+from stenoscope.tuning.study import DATABASE, FoldStudy, studies_of
 from stenoscope.tuning.template import settings_yaml
 
 EXPERIMENT = "results/tuned"
@@ -94,7 +94,7 @@ def tune(settings: TuningSettings) -> None:
         _show(study)
         return
     provenance.write_text(study / SPACE, space_yaml(space))
-    outer_folds = max(settings.outer_folds, studied_folds(study))  # fewer than it has change nothing
+    outer_folds = max(settings.outer_folds, len(studies_of(study)))  # fewer than it has change nothing
     fit = partial(
         fit_job,
         input_folder=str(Path(settings.input).resolve()),
@@ -231,7 +231,7 @@ def _write(
 
 def _show(study: Path) -> None:
     """Print what the search was worth and the files to open; draw the report if it is missing."""
-    from stenoscope.report.tuning import print_tuning, write_tuning_report
+    from stenoscope.tuning.report import print_tuning, write_tuning_report
 
     if not (study / REPORT).exists():
         write_tuning_report(study)

@@ -6,8 +6,8 @@ from os import PathLike
 from pathlib import Path
 
 from stenoscope.report import figures
-from stenoscope.report.page import Drawing, render, write_figures
-from stenoscope.report.sections import changed_settings, provenance_rows, settings_note
+from stenoscope.report.page import Drawing, write_figures, write_page
+from stenoscope.report.sections import changed_settings, settings_note
 from stenoscope.report.tables import (
     comparison_rows,
     figure_names,
@@ -16,7 +16,6 @@ from stenoscope.report.tables import (
     signed_text,
 )
 from stenoscope.results.files import CONFIG, REPORT, read_json, read_manifest_if_any
-from stenoscope.run.provenance import write_text
 
 STUDY, AUDIT = "study.json", "audit.json"
 
@@ -51,100 +50,72 @@ _LEAKY = ("clip_auc", "frame_auc")  # what the audit's figure shows: by chance b
 
 
 def write_study_report(folder: str | PathLike) -> Path:
-    """Write `report.html` and `figures/study.png` of a finished study.
+    """Write `report.html` and `figures/study.*` of a finished study, and return the page's path.
 
     Parameters
     ----------
     folder : path
         With `study.json`, `manifest.json` and an experiment per arm in `arms/`.
-
-    Returns
-    -------
-    Path
-        Of the page.
     """
     folder = Path(folder)
-    study, manifest = read_json(folder / STUDY), read_manifest_if_any(folder)
+    study, settings = read_json(folder / STUDY), read_manifest_if_any(folder).get("settings", {})
     drawing = Drawing.of(
         "The arms",
         "Left: pooled metrics with 95 % intervals over patients. Right: paired differences to the first arm.",
         figures.forest_figure, _named(study["arms"], STUDY_ARMS), figure_names(), False, True,
         shape="broad",
     )  # fmt: skip
-    write_figures(folder, {"study": drawing})
-    settings = manifest.get("settings", {})
     varied = ("attention", "augmentation", "narrowings", "mirrored_test")
-    changed = [row for row in changed_settings(settings) if row["name"] not in varied]
-    page = render(
-        "study.html",
-        kind="Study",
-        manifest=manifest,
-        title=folder.resolve().name,
-        counts=study["counts"],
-        bootstrap=study["bootstrap"],
-        attention=settings.get("attention"),
-        narrowings=bool(settings.get("narrowings")),
-        mirrored=bool(settings.get("mirrored_test")),
-        shuffled=bool(settings.get("shuffle_labels")),
-        groups=comparison_rows(study["arms"], STUDY_ARMS),
-        figure=drawing.page,
-        arms=_links(folder, "arms", STUDY_ARMS),
-        settings_note=settings_note(changed, settings),
-        changed=changed,
-        settings=[{"name": name, "value": value} for name, value in settings.items() if name not in varied],
-        command=_command("study", folder),
-        provenance=provenance_rows(manifest),
-    )
-    write_text(folder / REPORT, page)
-    return folder / REPORT
+    alike = {name: value for name, value in settings.items() if name not in varied}
+    return _write(folder, "study", study, alike, drawing, title=folder.resolve().name, all_settings=settings)
 
 
 def write_audit_report(folder: str | PathLike) -> Path:
-    """Write `report.html` and `figures/audit.png` of a finished leakage audit.
+    """Write `report.html` and `figures/audit.*` of a finished leakage audit, and return the page's path.
 
     Parameters
     ----------
     folder : path
         With `audit.json`, `manifest.json` and a folder per arm.
-
-    Returns
-    -------
-    Path
-        Of the page.
     """
     folder = Path(folder)
-    audit, manifest = read_json(folder / AUDIT), read_manifest_if_any(folder)
+    audit, settings = read_json(folder / AUDIT), read_manifest_if_any(folder).get("settings", {})
     drawing = Drawing.of(
         "Leakage audit",
         "Pooled AUC with 95 % intervals over patients. Dotted line: 0.5, nothing learnt.",
         figures.forest_figure, _named(audit["arms"], AUDIT_ARMS, _LEAKY), figure_names(), True,
         shape="broad",
     )  # fmt: skip
-    write_figures(folder, {"audit": drawing})
-    settings = manifest.get("settings", {})
+    rows = [
+        {"name": name, "means": _MEANING[arm], "found": audit_finding(arm, audit["arms"][arm])}
+        for arm, name in AUDIT_ARMS.items()
+    ]
+    title = folder.resolve().parent.name
+    return _write(folder, "audit", audit, settings, drawing, title=title, rows=rows)
+
+
+def _write(folder: Path, mode: str, result: dict, settings: dict, drawing: Drawing, **context) -> Path:
+    kind, names, arms = {"study": ("Study", STUDY_ARMS, "arms/"), "audit": ("Leakage audit", AUDIT_ARMS, "")}[
+        mode
+    ]
+    links = {name: f"{arms}{arm}/{REPORT}" for arm, name in names.items()}
     changed = changed_settings(settings)
-    page = render(
-        "audit.html",
-        kind="Leakage audit",
-        manifest=manifest,
-        title=folder.resolve().parent.name,
-        counts=audit["counts"],
-        bootstrap=audit["bootstrap"],
-        rows=[
-            {"name": name, "means": _MEANING[arm], "found": audit_finding(arm, audit["arms"][arm])}
-            for arm, name in AUDIT_ARMS.items()
-        ],
-        groups=comparison_rows(audit["arms"], AUDIT_ARMS),
+    write_figures(folder, {mode: drawing})
+    return write_page(
+        folder,
+        f"{mode}.html",
+        kind=kind,
+        counts=result["counts"],
+        bootstrap=result["bootstrap"],
+        groups=comparison_rows(result["arms"], names),
         figure=drawing.page,
-        arms=_links(folder, "", AUDIT_ARMS),
+        arms={name: link if (folder / link).exists() else None for name, link in links.items()},
         settings_note=settings_note(changed, settings),
         changed=changed,
-        settings=[{"name": name, "value": value} for name, value in settings.items()],
-        command=_command("audit", folder),
-        provenance=provenance_rows(manifest),
+        settings=settings,
+        command=f"python main.py --{mode} --config {shlex.quote((folder / CONFIG).as_posix())}",
+        **context,
     )
-    write_text(folder / REPORT, page)
-    return folder / REPORT
 
 
 def audit_finding(arm: str, figures_of_arm: dict) -> str:
@@ -173,21 +144,8 @@ def audit_finding(arm: str, figures_of_arm: dict) -> str:
     return f"{change}: these patients show no clear difference."
 
 
-def _command(mode: str, folder: Path) -> str:
-    return f"python main.py --{mode} --config {shlex.quote((folder / CONFIG).as_posix())}"
-
-
 def _named(compared: dict, names: dict[str, str], only: Container[str] | None = None) -> dict:
     return {
         names[arm]: {name: value for name, value in figures_of_arm.items() if not only or name in only}
         for arm, figures_of_arm in compared.items()
     }
-
-
-def _links(folder: Path, below: str, names: dict[str, str]) -> list[dict]:
-    """The arms' own reports, where they have one."""
-    return [
-        {"name": name, "href": link if (folder / link).exists() else None}
-        for arm, name in names.items()
-        for link in [(Path(below) / arm / REPORT).as_posix()]
-    ]

@@ -13,23 +13,17 @@ from stenoscope.evaluation.metrics import shown_in
 from stenoscope.evaluation.summary import evaluation_levels
 from stenoscope.report import figures
 from stenoscope.report.documents import write_documents
-from stenoscope.report.page import Drawing, Images, render, write_figures
-from stenoscope.report.sections import (
-    call_of,
-    changed_settings,
-    decision_rows,
-    localisation_rows,
-    map_title,
-    metric_row,
-    provenance_rows,
-    randomisation_rows,
-    settings_note,
-    tile,
+from stenoscope.report.page import Drawing, Images, write_figures, write_page
+from stenoscope.report.sections import call_of, changed_settings, map_title, settings_note
+from stenoscope.report.tables import (
+    figure_groups,
+    figure_names,
+    interval_text,
+    percent_text,
+    summary_warnings,
 )
-from stenoscope.report.tables import figure_groups, interval_text, percent_text, summary_warnings
 from stenoscope.results.experiment import Experiment, read_experiment
-from stenoscope.results.files import CONFIG, HEATMAPS, REPORT
-from stenoscope.run.provenance import write_text
+from stenoscope.results.files import CONFIG, HEATMAPS
 
 _OPEN_PER_GROUP = 4
 _GROUPS = (
@@ -55,64 +49,39 @@ def write_report(experiment: str | PathLike) -> Path:
         Of the page.
     """
     data = read_experiment(experiment)
-    levels = evaluation_levels(data.predictions, data.summary["threshold"])
+    summary = data.summary
+    levels = evaluation_levels(data.predictions, summary["threshold"])
     drawings = _drawings(data, levels)
     write_figures(data.folder, drawings)
     write_documents(data)
-    write_text(data.folder / REPORT, render_report(data, levels["clip"], drawings))
-    return data.folder / REPORT
-
-
-def render_report(data: Experiment, clips: pd.DataFrame, drawings: dict[str, Drawing]) -> str:
-    """The page of an experiment, from what was read, the decided clips, and the figures by name."""
-    summary = data.summary
     images = Images(data.folder)
-    groups = _groups(data, clips, images)
+    groups = _groups(data, levels["clip"], images)
     changed = changed_settings(data.settings)
     heads = shown_in("tile", by_level=True)
-    total = summary["counts"]
     pages = {name: drawing.page for name, drawing in drawings.items()}
-    beside_text = {name: pages.pop(name, None) for name in ("localisation", "reliability")}
-    return render(
+    beside_text = {f"{name}_figure": pages.pop(name, None) for name in ("localisation", "reliability")}
+    return write_page(
+        data.folder,
         "experiment.html",
         kind="Experiment",
-        title=data.folder.resolve().name,
-        manifest=data.manifest,
         lead=_lead(summary),
         warnings=summary_warnings(summary),
-        shuffled=bool(data.settings.get("shuffle_labels")),
-        tiles=[tile(key, summary[key]) for key in heads],
-        bootstrap=summary["bootstrap"],
-        threshold=summary["threshold"],
-        fold_numbers=[row["fold"] for row in total["folds"]],
-        metrics=[
-            {
-                "name": group,
-                "rows": [
-                    metric_row(name, key, summary[key]) for key, name in names.items() if key in summary
-                ],
-            }
-            for group, names in figure_groups().items()
-        ],
+        summary=summary,
+        settings=data.settings,
+        heads=heads,
+        names=figure_names(),
+        figure_groups=figure_groups(),
         prevalence=_prevalence(summary),
         reasons=sorted({f"Not defined in {summary[n]['reason']}." for n in heads if "reason" in summary[n]}),
         figures=list(pages.values()),
-        decisions=decision_rows(summary.get("decisions"), data.settings),
-        reliability_figure=beside_text["reliability"],
-        localisation=localisation_rows(summary["localisation"]),
-        localisation_figure=beside_text["localisation"],
-        randomisation=randomisation_rows(summary.get("randomisation")),
+        **beside_text,
         groups=groups,
         method=data.methods[0] if data.methods else "",
         montage=f"{HEATMAPS}/montage.png" if (data.folder / HEATMAPS / "montage.png").exists() else None,
         omitted=images.omitted_note(),
         settings_note=settings_note(changed, data.settings),
         changed=changed,
-        settings=[{"name": name, "value": value} for name, value in data.settings.items()],
-        counts=[{"name": f"fold {row['fold']}", **row} for row in total["folds"]]
-        + [{"name": "all", **{key: value for key, value in total.items() if key != "folds"}}],
         command=f"python main.py --config {shlex.quote((data.folder / CONFIG).as_posix())}",
-        provenance=provenance_rows(data.manifest),
     )
 
 

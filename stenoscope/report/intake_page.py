@@ -1,5 +1,6 @@
 """The page of ``--check``: what a cohort holds, what is left out and why, what should be looked at."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -16,7 +17,7 @@ from stenoscope.data.survey import (
     note_counts,
 )
 from stenoscope.report.page import Drawing, render
-from stenoscope.report.plots import ABNORMAL, NORMAL, Plot, render_plot
+from stenoscope.report.plots import ABNORMAL, NORMAL, plot
 from stenoscope.run.provenance import write_text
 
 _MAX_FILES = 400  # lines of the page's table; all of them are in intake.csv
@@ -179,77 +180,54 @@ def _drawings(usable: Sequence[SurveyRow]) -> list[Drawing]:
     return result
 
 
-def distributions_figure(rows: Sequence[SurveyRow], dark: bool = False) -> Plot:
-    """Histograms of length, duration, frame time and clips of a patient, stacked by label; PNG.
-
-    Parameters
-    ----------
-    rows : sequence of SurveyRow
-        Clips that can be used; at least one.
-    dark : bool
-    """
-    clips_of: dict[str, int] = {}
-    for row in rows:
-        if row.patient_id:
-            clips_of[row.patient_id] = clips_of.get(row.patient_id, 0) + 1
+@plot(8.6, 5.2)
+def distributions_figure(figure: Figure, theme: dict, rows: Sequence[SurveyRow]) -> None:
+    """Histograms of length, duration, frame time and clips of a patient, stacked by label; for any rows."""
+    clips_of = Counter(row.patient_id for row in rows if row.patient_id)
     panels: list[tuple[str, Callable[[SurveyRow], float | None]]] = [
         ("frames", lambda row: row.num_frames),
         ("seconds", lambda row: row.num_frames * row.frame_time_ms / 1000 if row.frame_time_ms else None),
         ("milliseconds between frames", lambda row: row.frame_time_ms),
         ("clips of the same patient", lambda row: clips_of.get(row.patient_id)),
     ]
-
-    def draw(figure: Figure, theme: dict) -> None:
-        for axes, (name, value) in zip(figure.subplots(2, 2).flat, panels, strict=True):
-            groups = [
-                (title, colour or theme["quiet"], _known(value(row) for row in rows if row.label == label))
-                for title, label, colour in _GROUPS
-            ]
-            groups = [group for group in groups if len(group[2])]
-            axes.set(xlabel=name, ylabel="clips")
-            axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
-            if not groups:
-                axes.text(0.5, 0.5, "not stated", transform=axes.transAxes, ha="center", color=theme["quiet"])
-                continue
-            titles, colours, values = zip(*groups, strict=True)
-            together = np.concatenate(values)
-            edges = _edges(together)
-            axes.hist(values, edges, stacked=True, color=colours, label=titles, rwidth=0.9)
-            if _whole(together):
-                axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-            if len(edges) < _MIN_BINS:  # else one bar would fill the panel
-                middle, half = (edges[0] + edges[-1]) / 2, _MIN_BINS * (edges[1] - edges[0]) / 2
-                axes.set_xlim(max(middle - half, min(0.0, edges[0])), middle + half)
-        handles, titles = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, titles, loc="outside upper center", ncols=3, frameon=False)
-
-    return render_plot(draw, (8.6, 5.2), dark)
+    for axes, (name, value) in zip(figure.subplots(2, 2).flat, panels, strict=True):
+        groups = [
+            (title, colour or theme["quiet"], _known(value(row) for row in rows if row.label == label))
+            for title, label, colour in _GROUPS
+        ]
+        groups = [group for group in groups if len(group[2])]
+        axes.set(xlabel=name, ylabel="clips")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+        if not groups:
+            axes.text(0.5, 0.5, "not stated", transform=axes.transAxes, ha="center", color=theme["quiet"])
+            continue
+        titles, colours, values = zip(*groups, strict=True)
+        together = np.concatenate(values)
+        edges = _edges(together)
+        axes.hist(values, edges, stacked=True, color=colours, label=titles, rwidth=0.9)
+        if _whole(together):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        if len(edges) < _MIN_BINS:  # else one bar would fill the panel
+            middle, half = (edges[0] + edges[-1]) / 2, _MIN_BINS * (edges[1] - edges[0]) / 2
+            axes.set_xlim(max(middle - half, min(0.0, edges[0])), middle + half)
+    handles, titles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, titles, loc="outside upper center", ncols=3, frameon=False)
 
 
-def views_figure(rows: Sequence[SurveyRow], dark: bool = False) -> Plot:
-    """Secondary over primary positioner angle, a dot a clip, by label; PNG.
-
-    Parameters
-    ----------
-    rows : sequence of SurveyRow
-        At least one with angles.
-    dark : bool
-    """
-
-    def draw(figure: Figure, theme: dict) -> None:
-        axes = figure.subplots()
-        for title, label, colour in _GROUPS:
-            of = [row for row in rows if row.label == label and row.primary_angle is not None]
-            if of:
-                points = [row.primary_angle for row in of], [row.secondary_angle for row in of]
-                axes.scatter(*points, s=20, color=colour or theme["quiet"], alpha=0.6, lw=0, label=title)
-        for line in (axes.axhline, axes.axvline):
-            line(0, color=theme["line"], lw=1, zorder=0)
-        axes.set(xlabel="primary angle: RAO (-) to LAO (+), degrees")
-        axes.set(ylabel="secondary angle: caudal (-) to cranial (+), degrees")
-        axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-
-    return render_plot(draw, (5.2, 4.8), dark)
+@plot(5.2, 4.8)
+def views_figure(figure: Figure, theme: dict, rows: Sequence[SurveyRow]) -> None:
+    """Secondary over primary positioner angle, a dot a clip, by label; one row at least has angles."""
+    axes = figure.subplots()
+    for title, label, colour in _GROUPS:
+        of = [row for row in rows if row.label == label and row.primary_angle is not None]
+        if of:
+            points = [row.primary_angle for row in of], [row.secondary_angle for row in of]
+            axes.scatter(*points, s=20, color=colour or theme["quiet"], alpha=0.6, lw=0, label=title)
+    for line in (axes.axhline, axes.axvline):
+        line(0, color=theme["line"], lw=1, zorder=0)
+    axes.set(xlabel="primary angle: RAO (-) to LAO (+), degrees")
+    axes.set(ylabel="secondary angle: caudal (-) to cranial (+), degrees")
+    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def _known(values: Iterable[float | None]) -> np.ndarray:

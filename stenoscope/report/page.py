@@ -15,9 +15,11 @@ from stenoscope import __version__
 from stenoscope.errors import DatasetError
 from stenoscope.report.panels import panel_name, panel_parts
 from stenoscope.report.plots import VECTOR_KINDS, Plot
-from stenoscope.results.files import HEATMAPS
+from stenoscope.report.sections import map_title, provenance_of
+from stenoscope.report.tables import interval_text, mean_text, number_text, percent_text
+from stenoscope.results.files import HEATMAPS, REPORT, read_manifest_if_any
 from stenoscope.run.commands import train_again
-from stenoscope.run.provenance import write_bytes
+from stenoscope.run.provenance import write_bytes, write_text
 
 FIGURES = "figures"
 """Folder of the figures for light paper, as PNG, SVG and PDF."""
@@ -30,6 +32,16 @@ _JPEG = [  # full colour resolution: thin coloured lines would turn grey
     cv2.IMWRITE_JPEG_QUALITY, 74,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 ]  # fmt: skip
+
+
+_FILTERS = {
+    "number": number_text,
+    "mean": mean_text,
+    "interval": interval_text,
+    "percent": percent_text,
+    "map_title": map_title,
+    "cell": lambda text: text.replace("|", "/").replace("\n", " "),  # a name that breaks no table
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class Drawing:
     @classmethod
     def of(cls, title: str, caption: str, draw: Callable[..., Plot], *what, shape: str = "") -> "Drawing":
         """Draw with a function of `figures` on both papers."""
-        return cls(title, caption, draw(*what, dark=False), draw(*what, dark=True), shape)
+        return cls(title, caption, draw(*what), draw(*what, dark=True), shape)
 
     @property
     def page(self) -> dict[str, str]:
@@ -112,6 +124,17 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
+def write_page(folder: Path, template: str, **context) -> Path:
+    """Write `report.html` of a results folder with a template, and return its path.
+
+    Title (the folder's name, unless given), date and provenance are taken from the folder and its manifest.
+    """
+    manifest = read_manifest_if_any(folder)
+    context = {"title": folder.resolve().name, "provenance": provenance_of(manifest), **context}
+    write_text(folder / REPORT, render(template, manifest, **context))
+    return folder / REPORT
+
+
 def simulated_text(simulated: Mapping | None, what: str = "clips") -> str:
     """What a manifest's entry `simulated` says of the clips; empty where none is, or it is not known."""
     if not simulated or not simulated["clips"]:
@@ -141,4 +164,5 @@ def render(template: str, manifest: Mapping | None = None, **context) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters.update(_FILTERS)
     return environment.get_template(template).render(version=__version__, **context)

@@ -9,20 +9,18 @@ import pandas as pd
 from stenoscope.data.problems import count_of
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.evaluation.metrics import THRESHOLD
-from stenoscope.report.page import Images, render, simulated_text
+from stenoscope.report.page import Images, simulated_text, write_page
 from stenoscope.report.panels import panel_name
-from stenoscope.report.sections import call_of, provenance_rows
+from stenoscope.report.sections import call_of
 from stenoscope.results.experiment import refused_inputs
 from stenoscope.results.files import (
     DECISIONS,
     HEATMAPS,
-    REPORT,
     read_manifest_if_any,
     read_predictions,
     read_table_if_any,
 )
 from stenoscope.results.predictions import SEEN, SEEN_PATIENT, UNKNOWN, UNSEEN
-from stenoscope.run.provenance import write_text
 
 _NAMED = 10
 """Most clips that a sentence names; the table has all."""
@@ -89,11 +87,11 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
         counts = decided["decision"].value_counts()
         said = ", ".join(f"{counts.get(name, 0)} {name}" for name in ("normal", "uncertain", "abnormal"))
         lead += f" Calibrated: {said}."
-    manifest = read_manifest_if_any(folder)
-    page = render(
+    trained_on = read_manifest_if_any(folder).get("trained_on_simulated")
+    return write_page(
+        folder,
         "predict.html",
-        manifest=manifest,
-        trained_on_simulated=bool(simulated_text(manifest.get("trained_on_simulated"))),
+        trained_on_simulated=bool(simulated_text(trained_on)),
         kind="Prediction",
         title=f"{total} by {experiment}",
         lead=lead,
@@ -105,10 +103,7 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
         method=method,
         omitted=images.omitted_note(),
         refused=refused_inputs(folder),
-        provenance=provenance_rows(manifest),
     )
-    write_text(folder / REPORT, page)
-    return folder / REPORT
 
 
 def training_note(predictions: pd.DataFrame) -> str:

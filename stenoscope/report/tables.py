@@ -143,7 +143,7 @@ def summary_table(summary: Mapping) -> Table:
         f"{counts['clips']} clips of {counts['patients']} patients: {counts['normal_clips']} normal, "
         f"{counts['abnormal_clips']} abnormal"
     )
-    table = _table(title, "", "mean ± s.d. of folds", "pooled", "95 % interval")
+    table = table_of(title, "", "mean ± s.d. of folds", "pooled", "95 % interval")
     printed = shown_in("terminal")
     for title, names in figure_groups().items():
         rows = {key: name for key, name in names.items() if key in printed and key in summary}
@@ -166,7 +166,7 @@ def localisation_table(localisation: Mapping[str, Mapping]) -> Table:
         As from `evaluation.localisation.summarise_localisation`.
     """
     clips = max(row["clips"] for row in localisation.values())
-    table = _table(
+    table = table_of(
         f"Maximum of the map in the lesion box + 16 px, {clips} clips",
         "", "hit", "95 % interval", "distance, px",
     )  # fmt: skip
@@ -194,7 +194,7 @@ def comparison_tables(title: str, arms: Mapping, names: Mapping[str, str]) -> li
     first = next(iter(names.values()))
     tables = []
     for heading, columns in ((title, own), (f"Less {first}, paired", against)):
-        table = _table(heading, "", *columns.values())
+        table = table_of(heading, "", *columns.values())
         for group in groups:
             table.add_section()
             table.add_row(group["figure"], style="bold")
@@ -227,7 +227,8 @@ def print_summary(summary: Mapping, console: Console | None = None) -> None:
         console.print(localisation_table(summary["localisation"]))
 
 
-def _table(title: str, *columns: str) -> Table:
+def table_of(title: str, *columns: str) -> Table:
+    """An empty table for the terminal; the first column is text, the others are numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for position, column in enumerate(columns):
         table.add_column(column, justify="right" if position else "left", no_wrap=True)

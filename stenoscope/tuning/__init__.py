@@ -1,5 +1,6 @@
 """The search for better settings, and what it was worth.
 
 `space` says what may vary, `study` keeps the trials, `fits` the predictions of every training, `search` runs
-the trials of an outer fold, `nested` compares inner and outer scores, `template` writes settings as YAML.
+the trials of an outer fold, `nested` compares inner and outer scores, `template` writes settings as YAML,
+`report` the page.
 """

@@ -172,14 +172,10 @@ class FoldStudy:
         all have one score.
         """
         values = {trial.value for trial in self._trials(TrialState.COMPLETE)}
-        varied = [name for name, distribution in self.space.items() if not distribution.single()]
-        if len(values) < 2 or not varied:
+        options = importance_options(self.space, self.seed)
+        if len(values) < 2 or not options["params"]:
             return None
-        found = optuna.importance.get_param_importances(
-            self._study,
-            evaluator=optuna.importance.FanovaImportanceEvaluator(seed=self.seed),
-            params=varied,
-        )
+        found = optuna.importance.get_param_importances(self._study, **options)
         return {name: float(found.get(name, 0.0)) for name in self.space}
 
     def _row(self, number: int, trial: FrozenTrial) -> dict:
@@ -219,11 +215,21 @@ class FoldStudy:
             )
 
 
-def studied_folds(folder: str | PathLike) -> int:
-    """How many outer folds a folder has a study for."""
+def studies_of(folder: str | PathLike) -> dict[int, optuna.Study]:
+    """The studies that a folder holds, by outer fold."""
     if not (Path(folder) / DATABASE).exists():
-        return 0
-    return len(optuna.get_all_study_names(_url(folder)))
+        return {}
+    url = _url(folder)
+    studies = [optuna.load_study(study_name=name, storage=url) for name in optuna.get_all_study_names(url)]
+    return {int(study.study_name.removeprefix("fold_")): study for study in studies}
+
+
+def importance_options(space: Space, seed: int) -> dict:
+    """What the importance of settings is computed with: fANOVA, of the settings that vary."""
+    return {
+        "evaluator": optuna.importance.FanovaImportanceEvaluator(seed=seed),
+        "params": [name for name, distribution in space.items() if not distribution.single()],
+    }
 
 
 def _url(folder: str | PathLike) -> str:

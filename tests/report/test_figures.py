@@ -37,12 +37,12 @@ def drawings(data):
     return {
         "study": lambda dark: figures.forest_figure(arms, figure_names(), differences=True, dark=dark),
         "audit": lambda dark: figures.forest_figure(arms, figure_names(), chance=True, dark=dark),
-        "reliability": lambda dark: figures.reliability_figure(decisions, decided, dark),
+        "reliability": lambda dark: figures.reliability_figure(decisions, decided, dark=dark),
         "roc": lambda dark: figures.roc_figure(levels, summary, dark=dark),
-        "confusion": lambda dark: figures.confusion_figure(summary["confusion"], dark),
-        "calibration": lambda dark: figures.calibration_figure(levels["clip"], summary, dark),
-        "history": lambda dark: figures.history_figure({1: history, 2: history[:1]}, dark),
-        "localisation": lambda dark: figures.localisation_figure(localisation, dark),
+        "confusion": lambda dark: figures.confusion_figure(summary["confusion"], dark=dark),
+        "calibration": lambda dark: figures.calibration_figure(levels["clip"], summary, dark=dark),
+        "history": lambda dark: figures.history_figure({1: history, 2: history[:1]}, dark=dark),
+        "localisation": lambda dark: figures.localisation_figure(localisation, dark=dark),
     }
 
 
@@ -69,13 +69,10 @@ def test_figures_are_had_as_svg_and_pdf_of_the_same_bytes(drawings, name):
         assert b"CreationDate" not in data and b"<dc:date>" not in data
 
 
-def test_the_operating_points_are_on_the_roc_figure(data, monkeypatch):
+def test_the_operating_points_are_on_the_roc_figure(data):
     levels, summary = data
-    drawn = []
-    monkeypatch.setattr(figures, "render_plot", lambda draw, size, dark: drawn.append(draw))
-    figures.roc_figure(levels, summary)
     figure = Figure()
-    drawn[0](figure, LIGHT)
+    figures.roc_figure.__wrapped__(figure, LIGHT, levels, summary)
     points = {
         line.get_marker(): line.get_xydata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1
     }

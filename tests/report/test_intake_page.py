@@ -8,6 +8,7 @@ from stenoscope.data.problems import Problem
 from stenoscope.data.survey import SurveyRow
 from stenoscope.report import intake_page
 from stenoscope.report.intake_page import write_intake_page
+from stenoscope.report.plots import LIGHT
 
 
 def cohort(count=6):
@@ -76,22 +77,14 @@ def test_edges_of_histograms(values, edges):
     np.testing.assert_allclose(intake_page._edges(np.array(values)), edges)
 
 
-def axes_of(rows, monkeypatch):
-    drawn = []
-
-    def keep(draw, size, dark):
-        drawn.append(Figure(figsize=size))
-        draw(drawn[0], {"quiet": "grey", "line": "grey"})
-
-    monkeypatch.setattr(intake_page, "render_plot", keep)
-    intake_page.distributions_figure(rows)
-    return {axes.get_xlabel(): axes for axes in drawn[0].axes}
+def axes_of(rows):
+    figure = Figure(figsize=(8.6, 5.2))
+    intake_page.distributions_figure.__wrapped__(figure, LIGHT, rows)
+    return {axes.get_xlabel(): axes for axes in figure.axes}
 
 
-def test_a_single_value_is_a_bar_on_an_axis_of_whole_numbers(monkeypatch):
-    found = axes_of(
-        [SurveyRow("a.dcm", "a", "ok", num_frames=96, frame_time_ms=66.7, patient_id="p")], monkeypatch
-    )
+def test_a_single_value_is_a_bar_on_an_axis_of_whole_numbers():
+    found = axes_of([SurveyRow("a.dcm", "a", "ok", num_frames=96, frame_time_ms=66.7, patient_id="p")])
     for name, value in (("frames", 96), ("clips of the same patient", 1)):
         low, high = found[name].get_xlim()
         assert low <= value - 0.5 and high >= value + 2 and low >= -0.5
@@ -101,9 +94,9 @@ def test_a_single_value_is_a_bar_on_an_axis_of_whole_numbers(monkeypatch):
 
 
 @pytest.mark.parametrize("frames", [(1, 2, 3, 4, 5, 6, 7), range(10, 2000, 7)])
-def test_every_clip_is_in_a_bar(frames, monkeypatch):
+def test_every_clip_is_in_a_bar(frames):
     rows = [SurveyRow(f"{n}.dcm", f"{n}", "ok", num_frames=n, frame_time_ms=n / 7) for n in frames]
-    found = axes_of(rows, monkeypatch)
+    found = axes_of(rows)
     for name in ("frames", "seconds", "milliseconds between frames"):
         assert sum(bar.get_height() for bar in found[name].patches) == len(rows)
     assert 7 <= len(found["frames"].patches) <= 30

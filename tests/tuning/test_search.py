@@ -10,7 +10,7 @@ from stenoscope.run.executors import SerialExecutor, WorkerPool
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.fits import Fits, Job
 from stenoscope.tuning.search import search
-from stenoscope.tuning.study import FoldStudy, studied_folds
+from stenoscope.tuning.study import FoldStudy, studies_of
 from tests.tuning import fakes
 
 BASE = TrainingSettings(experiment="results/tuned")
@@ -132,7 +132,7 @@ def test_trials_is_the_total_and_more_continue_the_study(tmp_path):
     assert rows == [1, 2]
     study = run(tmp_path, 4, on_trial=keep)
     assert rows == [1, 2, 3, 4] and [row["trial"] for row in study.rows()] == rows
-    assert studied_folds(tmp_path) == 1 and studied_folds(tmp_path / "none") == 0
+    assert list(studies_of(tmp_path)) == [1] and studies_of(tmp_path / "none") == {}
 
 
 @pytest.mark.parametrize(

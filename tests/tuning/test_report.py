@@ -2,15 +2,23 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from stenoscope.report.tuning import print_tuning, write_tuning_report
 from stenoscope.run import provenance
+from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.nested import summarise_nested
+from stenoscope.tuning.report import print_tuning, write_tuning_report
+from stenoscope.tuning.space import parse_space
+from stenoscope.tuning.study import FoldStudy
 from tests.report.test_html import Page
 from tests.tuning.test_nested import outcome
 
 
 def write_study(folder, outcomes, default):
     provenance.write_json(folder / "summary.json", summarise_nested(outcomes, 3, default))
+    space = parse_space({"epochs": [5, 10], "attention": ["none", "cbam"]})
+    for one in outcomes:
+        kept = FoldStudy(folder, one.fold, space, TrainingSettings(), seed=7)
+        for score in (0.8, 0.7):
+            kept.report(kept.ask(2), score, 3, last=True)
     rows = [
         {"fold": one.fold, "trial": trial, "state": state, "score": score, "inner_folds": 3, "seconds": 1.0,
          "epochs": 5 * trial, "attention": "none", "problem": "out of memory" if state == "failed" else ""}
@@ -40,9 +48,11 @@ def test_the_page_is_whole_and_self_contained(study):
     text = (study / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.open == [] and page.links == []
-    assert len(page.loads) == 6 and all(link.startswith("data:image/png;base64,") for link in page.loads)
+    assert len(page.loads) == 8 and all(link.startswith("data:image/png;base64,") for link in page.loads)
     assert {path.name for path in (study / "figures").iterdir()} == {
-        f"{name}.{kind}" for name in ("history", "importance", "nested") for kind in ("png", "svg", "pdf")
+        f"{name}.{kind}"
+        for name in ("history", "importance_1", "importance_2", "nested")
+        for kind in ("png", "svg", "pdf")
     }
     assert "my <study>" in page.text and "my <study>" not in text
 
