@@ -21,19 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 from rich.progress import track
 
-from stenoscope.app.ensemble import (
-    ensemble_maps,
-    ensemble_probabilities,
-    load_models,
-    network_input,
-)
-from stenoscope.app.explain import drawn_methods, lesion_boxes
+from stenoscope.app.ensemble import ensemble_maps, ensemble_probabilities, load_learners
+from stenoscope.app.explain import lesion_boxes
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.localisation import score_baselines, score_clip, summarise_localisation
+from stenoscope.learners.protocol import Learner
 from stenoscope.report.tables import localisation_table
 from stenoscope.results.experiment import read_experiment
-from stenoscope.settings import TrainingSettings
 from stenoscope.vesselness.combined import vessel_mask
 from stenoscope.vesselness.hessian import vesselness
 from stenoscope.vesselness.overlays import clear_field
@@ -55,21 +50,20 @@ def annotated(clips: ClipSet, limit: int) -> list[int]:
     return [found[i] for i in np.linspace(0, len(found) - 1, limit).round().astype(int)]
 
 
-def measure(models: list, trained: TrainingSettings, clips: ClipSet, chosen: list[int]) -> pd.DataFrame:
+def measure(learners: list[Learner], clips: ClipSet, chosen: list[int]) -> pd.DataFrame:
     """Scores of every map and baseline of the chosen clips, in the columns of `summarise_localisation`."""
     rows = []
     for clip in track(chosen, description="pointing", console=Console(stderr=True), transient=True):
         frames = clips.clip_frames(clip)
-        images = network_input(frames, trained)
-        probabilities = ensemble_probabilities(models, images, trained).mean(axis=0)
+        probabilities = ensemble_probabilities(learners, frames).mean(axis=0)
         known = [k for k in range(len(frames)) if len(lesion_boxes(clips, clip, k))]
         keyframe = max(known, key=lambda k: probabilities[k])
         boxes = lesion_boxes(clips, clip, keyframe)
         clip_id = clips.clip_ids[clip]
         inside = clear_field(frames)
         ids = {"patient_id": clips.patient_ids[clip] or clip_id, "clip_id": clip_id}
-        for method in drawn_methods(trained):
-            heatmap = ensemble_maps(models, images[keyframe : keyframe + 1], method, trained)[0]
+        for method in learners[0].methods(learners[0].settings):
+            heatmap = ensemble_maps(learners, frames[keyframe : keyframe + 1], method)[0]
             rows.append({**ids, "method": method, **score_clip(heatmap, boxes, inside=inside)._asdict()})
         frame = frames[keyframe]
         found = score_baselines(vessel_mask(frame), vesselness(frame), boxes, inside=inside)
@@ -91,8 +85,8 @@ def main() -> None:
     trained = read_experiment(options.experiment).trained
     clips = ClipSet.open(options.keyframes)
     chosen = annotated(clips, options.limit)
-    models = load_models(options.experiment, trained, options.threads)
-    table = measure(models, trained, clips, chosen)
+    learners = load_learners(options.experiment, trained, options.threads)
+    table = measure(learners, clips, chosen)
     console = Console(highlight=False)
     console.print(localisation_table(summarise_localisation(table)))
 

@@ -33,11 +33,11 @@ def images(folder: str, count: int, size: int) -> np.ndarray:
     """Key frames of different clips, or without a folder noise of 10 grey levels; float32 (n, S, S, 1)."""
     if not folder:
         return np.random.default_rng(0).normal(128, 10, (count, size, size, 1)).astype(np.float32)
-    from stenoscope.training.batches import render, validation_plan
+    from stenoscope.training.centre import centre_images
 
     clips = ClipSet.open(folder)
     some = np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int)
-    return render(clips.frames, validation_plan(some)[2::5], size).images
+    return centre_images(np.stack([clips.clip_frames(clip)[2] for clip in some]), size)
 
 
 def last_of_blocks(names: list[str]) -> list[str]:

@@ -94,6 +94,7 @@ def measure(given: argparse.Namespace, size: int, precision: str, jit: str, clip
     """Images a second of training and of the bare pass, a list of rounds each."""
     import keras
 
+    from stenoscope.folds.part import TrainingPart
     from stenoscope.presets import training_settings
     from stenoscope.training.fold import Trainer
 
@@ -130,7 +131,7 @@ def measure(given: argparse.Namespace, size: int, precision: str, jit: str, clip
         ours.append(steps * given.batch / row["seconds"])
 
     mean = np.full((500, 500), 120, np.float32)
-    trainer.fit(frames, np.arange(clips), labels, mean, 1, on_epoch=turn)
+    trainer.fit(TrainingPart(1, frames, np.arange(clips), labels, mean), turn)
     return {"ours": ours[1:], "bare": bare[1:]}  # the first epoch traces and compiles
 
 

@@ -29,6 +29,10 @@ class TrainingSettings:
     overwrite: bool = place(False)
     """Replace an experiment that was run with other settings, with its audit/, predict/ and export/."""
 
+    # Learner
+    learner: str = result("cnn", searched=False)
+    """What learns: 'cnn', the network that the settings below describe."""
+
     # Network
     backbone: str = result("efficientnet_lite0")
     """Backbone from the registry; the default's ImageNet weights come with the installation."""

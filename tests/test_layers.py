@@ -10,6 +10,7 @@ import pytest
 LEVELS = {
     "errors": 0,
     "records": 0,
+    "geometry": 1,
     "roles": 1,
     "training_settings": 2,
     "settings": 3,
@@ -26,12 +27,13 @@ LEVELS = {
     "training": 11,
     "heatmaps": 11,
     "evaluation": 11,
-    "results": 12,
-    "report": 13,
-    "temporal": 14,
-    "tuning": 14,
-    "export": 14,
-    "app": 15,
+    "learners": 12,
+    "results": 13,
+    "report": 14,
+    "temporal": 15,
+    "tuning": 15,
+    "export": 15,
+    "app": 16,
 }
 """The optional parts, `temporal`, `tuning` and `export`, stand right below `app`, their only importer."""
 FREE_OF_KERAS = (

@@ -10,9 +10,11 @@ from stenoscope.app.train_worker import open_folds, shuffled_labels
 from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.files import read_fold, read_part
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows, mean_image
+from stenoscope.folds.part import TrainingPart
 from stenoscope.presets import training_settings
 from stenoscope.training.fold import Trainer
 from stenoscope.tuning.fits import OUTER, Job
+from tests.training.small import predict
 
 
 class Guarded:
@@ -69,7 +71,7 @@ def test_other_pixels_of_test_clips_change_neither_mean_image_nor_model(opened):
     trainer = Trainer(settings)
 
     def trained(frames, labels, mean):
-        trainer.fit(frames, fold.train, labels, mean, fold.number)
+        trainer.fit(TrainingPart.of(replace(fold, mean_image=mean), frames, labels))
         return [np.array(weight) for weight in trainer.model.weights]
 
     before = trained(clips.frames, clips.labels, fold.mean_image)
@@ -85,9 +87,18 @@ def test_training_does_not_even_read_test_frames(opened):
     )
     fold = folds[2]
     guarded = Guarded(clips.frames, frame_rows(fold.valid))
-    trainer.fit(guarded, fold.train, clips.labels, fold.mean_image, fold.number)
+    trainer.fit(TrainingPart.of(fold, guarded, clips.labels))
     with pytest.raises(AssertionError, match="test clip"):
-        trainer.predict(guarded, fold.valid)
+        predict(trainer, guarded, fold.valid)
+
+
+def test_a_learner_is_given_no_label_of_a_test_clip(opened):
+    clips, folds = opened
+    part = TrainingPart.of(folds[1], clips.frames, clips.labels)
+    np.testing.assert_array_equal(part.labels[folds[1].train], clips.labels[folds[1].train])
+    assert np.isnan(part.labels[folds[1].valid]).all()
+    frames, labels = part.examples()
+    assert len(frames) == len(labels) == 5 * len(folds[1].train) and not np.isnan(labels).any()
 
 
 def test_the_search_never_looks_at_the_test_part_of_its_outer_fold(opened, monkeypatch):

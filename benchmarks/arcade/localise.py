@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.arcade.crops import CORONARY, Cohort, cut_out
 from benchmarks.arcade.network import POSES, ZOOM, build
 from stenoscope.evaluation.localisation import MARGIN, score_baselines, score_clip
-from stenoscope.heatmaps.registry import heatmaps
+from stenoscope.heatmaps import registry
 from stenoscope.vesselness.combined import vessel_map, vessel_mask
 
 WINDOW = 256
@@ -64,7 +64,8 @@ def maps(model: keras.Model, cohort: Cohort, windows: list[Window], method: str)
     for pose in POSES:
         turns = round(pose.angle / (np.pi / 2))
         turned = np.rot90(upright[:, :, :: -1 if pose.mirrored else 1], -turns, axes=(1, 2))
-        found = heatmaps(wide, np.ascontiguousarray(turned)[..., None], method, LAYER)
+        cells = registry.evidence(wide, np.ascontiguousarray(turned)[..., None], method, LAYER)
+        found = np.stack([cv2.resize(one, (size, size), interpolation=cv2.INTER_LINEAR) for one in cells])
         total += np.rot90(found, turns, axes=(1, 2))[:, :, :: -1 if pose.mirrored else 1]
     total /= len(POSES)
     return np.stack([cv2.resize(item, (WINDOW, WINDOW), interpolation=cv2.INTER_AREA) for item in total])

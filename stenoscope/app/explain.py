@@ -9,17 +9,22 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, VARIANTS
 from stenoscope.data.clipset import ClipSet
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.evaluation.localisation import (
     COLUMNS,
     score_baselines,
     score_clip,
+    similarity,
     summarise_randomisation,
 )
 from stenoscope.export.spreadsheet import clips_csv, map_peak
-from stenoscope.folds.files import fold_folders
+from stenoscope.folds.files import FoldData, fold_folders
+from stenoscope.folds.mean_image import frame_rows
+from stenoscope.folds.part import Rows
+from stenoscope.geometry import WHOLE_FRAME
+from stenoscope.learners.protocol import Learner
+from stenoscope.learners.registry import get_learner
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.report.colours import common_scale
 from stenoscope.report.panels import Case, draw_montage, draw_panel, encode_png, panel_name
@@ -50,28 +55,25 @@ _CHECKED = 8  # test clips of a fold whose maps are made again with random weigh
 _RANDOM_NETWORKS = 5  # ... by this many networks
 
 
-def write_maps(folder: Path, model, clips: ClipSet, fold, probabilities: np.ndarray, settings) -> None:
+def write_maps(
+    folder: Path, learner: Learner, clips: ClipSet, fold: FoldData, probabilities: np.ndarray
+) -> None:
     """Compute the heatmaps of a fold's test clips and keep them in `folder/maps/`.
 
     Each clip has a map of one key frame, the one with the highest probability, and one of all five, moved
-    onto the middle one (not of the methods in `heatmaps.registry.SLOW`). Memory does not grow with the number
-    of clips.
+    onto the middle one (not of the learner's slow methods). Memory does not grow with the number of clips.
 
     Parameters
     ----------
     folder : Path
         `fold_K` of the experiment.
-    model : keras.Model
-        The fold's classifier.
+    learner : Learner
+        Fitted on the fold.
     probabilities : ndarray, float32, shape (num_test_clips, 5)
     """
     from stenoscope.heatmaps.clip_map import clip_map
-    from stenoscope.heatmaps.registry import SLOW, evidence
-    from stenoscope.models.classifier import heatmap_layer
-    from stenoscope.training.batches import render, validation_plan
 
     keyframe = probabilities.argmax(axis=1)
-    layer = heatmap_layer(model, settings)
     with contextlib.ExitStack() as stack:
         kept: dict[str, BinaryIO] = {}
 
@@ -90,25 +92,25 @@ def write_maps(folder: Path, model, clips: ClipSet, fold, probabilities: np.ndar
             group = fold.valid[first : first + _GROUP]
             keep("clips", group)
             keep("keyframe", keyframe[first : first + _GROUP])
-            images = render(clips.frames, validation_plan(group), settings.image_size).images
+            frames = Rows(clips.frames, frame_rows(group))[:]
             shown = KEYFRAMES_PER_CLIP * np.arange(len(group)) + keyframe[first : first + _GROUP]
-            for method in drawn_methods(settings):
-                if method in SLOW:
-                    keep(method, evidence(model, images[shown], method, layer))
+            for method in learner.methods(learner.settings):
+                if method in learner.slow:
+                    keep(method, learner.explain(frames[shown], method))
                     continue
-                maps = evidence(model, images, method, layer)
+                maps = learner.explain(frames, method)
                 keep(method, maps[shown])
                 of_clip = maps.reshape(len(group), KEYFRAMES_PER_CLIP, *maps.shape[1:])
                 combined = [
-                    _shrink(clip_map(np.stack([in_frame(one) for one in five]), keyframes_of(clips, clip)))
+                    _shrink(clip_map(np.stack([*map(learner.window.place, five)]), keyframes_of(clips, clip)))
                     for clip, five in zip(group, of_clip, strict=True)
                 ]
                 keep(method + CLIP, np.stack(combined))
-    table = _check_randomised(model, clips, fold, keyframe, layer, settings)
-    write_table(folder / RANDOMISATION, table)
+    if learner.parts:
+        write_table(folder / RANDOMISATION, _check_randomised(learner, clips, fold, keyframe))
 
 
-def _check_randomised(model, clips: ClipSet, fold, keyframe, layer: str, settings) -> pd.DataFrame:
+def _check_randomised(learner: Learner, clips: ClipSet, fold: FoldData, keyframe: np.ndarray) -> pd.DataFrame:
     """Compare the default map of some test clips with those of networks whose weights are random.
 
     Clips with a known lesion are preferred, so that it is also known what the random networks' maps hit.
@@ -120,23 +122,22 @@ def _check_randomised(model, clips: ClipSet, fold, keyframe, layer: str, setting
         clip_id, method, similarity (rank correlation with the trained network's map), magnitude (of the
         correlation, its sign left out), hit (empty where no lesion is known).
     """
-    from stenoscope.heatmaps.randomisation import PARTS, randomised, similarity
-    from stenoscope.heatmaps.registry import evidence
-    from stenoscope.training.batches import Sample, render
-
+    settings = learner.settings
+    method = learner.methods(settings)[0]
     pairs = [(int(clip), int(k)) for clip, k in zip(fold.valid, keyframe, strict=True)]
     known = [pair for pair in pairs if len(lesion_boxes(clips, *pair))] or pairs
     some = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, _CHECKED).round().astype(int))]
-    images = render(clips.frames, [Sample(*pair, CENTRE) for pair in some], settings.image_size).images
-    trained = evidence(model, images, settings.heatmap, layer)
+    frames = np.stack([keyframes_of(clips, clip)[k] for clip, k in some])
+    trained = learner.explain(frames, method)
     rows = []
-    for part in PARTS:
+    for part in learner.parts:
         alike, hits = [], []
         for draw in range(_RANDOM_NETWORKS):
-            with randomised(model, part, [settings.seed, fold.number, draw]):
-                maps = evidence(model, images, settings.heatmap, layer)
+            with learner.randomised(part, [settings.seed, fold.number, draw]):
+                maps = learner.explain(frames, method)
             alike.append(similarity(trained, maps))
-            hits.append([_hit(one, clips, *pair) for pair, one in zip(some, maps, strict=True)])
+            placed = map(learner.window.place, maps)
+            hits.append([_hit(one, clips, *pair) for pair, one in zip(some, placed, strict=True)])
         for number, (clip, _) in enumerate(some):
             values = {
                 "similarity": np.mean(alike, axis=0)[number],
@@ -144,35 +145,19 @@ def _check_randomised(model, clips: ClipSet, fold, keyframe, layer: str, setting
                 "hit": np.mean(hits, axis=0)[number],
             }
             ids = {"patient_id": clips.patient_ids[clip], "clip_id": clips.clip_ids[clip]}
-            method = f"{settings.heatmap}, {part} random"
-            rows.append({**ids, "method": method, **{k: round(float(v), 6) for k, v in values.items()}})
+            name = f"{method}, {part} random"
+            rows.append({**ids, "method": name, **{k: round(float(v), 6) for k, v in values.items()}})
     return pd.DataFrame(rows)
 
 
 def _hit(heatmap: np.ndarray, clips: ClipSet, clip: int, keyframe: int) -> float:
     boxes = lesion_boxes(clips, clip, keyframe)
     inside = clear_field(keyframes_of(clips, clip))
-    return score_clip(in_frame(heatmap), boxes, inside=inside).hit if len(boxes) else np.nan
+    return score_clip(heatmap, boxes, inside=inside).hit if len(boxes) else np.nan
 
 
 def _shrink(heatmap: np.ndarray) -> np.ndarray:
     return cv2.resize(heatmap, (_CLIP_MAP_SIZE, _CLIP_MAP_SIZE), interpolation=cv2.INTER_AREA)
-
-
-def drawn_methods(settings: TrainingSettings) -> list[str]:
-    """Heatmap methods of an experiment: its default first, always with CAM and HiResCAM."""
-    return list(dict.fromkeys([settings.heatmap, "hirescam", "cam"]))
-
-
-def in_frame(heatmap: np.ndarray) -> np.ndarray:
-    """Map of the network's input, of any resolution, in coordinates of the stored frame, float32 (512, 512).
-
-    The border of the frame that the centre crop leaves out repeats the map's edge.
-    """
-    resized = cv2.resize(np.float32(heatmap), (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_LINEAR)
-    top, left = VARIANTS[CENTRE].row, VARIANTS[CENTRE].col
-    bottom, right = FRAME_SIZE - CROP_SIZE - top, FRAME_SIZE - CROP_SIZE - left
-    return cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_REPLICATE)
 
 
 class StoredMaps:
@@ -181,12 +166,15 @@ class StoredMaps:
     Parameters
     ----------
     experiment : Path
+    settings : TrainingSettings
+        Of the experiment.
     name : str
         A heatmap method, or one followed by `CLIP`.
     """
 
-    def __init__(self, experiment: Path, name: str):
+    def __init__(self, experiment: Path, settings: TrainingSettings, name: str):
         self._of_clip = name.endswith(CLIP)
+        self._window = WHOLE_FRAME if self._of_clip else get_learner(settings.learner).window
         self._where: dict[int, tuple[int, np.ndarray, int]] = {}
         for folder in (fold / MAPS for fold in fold_folders(experiment)):
             clips, keyframe = np.load(folder / "clips.npy"), np.load(folder / "keyframe.npy")
@@ -204,12 +192,7 @@ class StoredMaps:
 
     def __getitem__(self, clip: int) -> tuple[int, np.ndarray]:
         """A clip's key frame, and its map in the coordinates of the frame, float32 (512, 512)."""
-        cells = self.cells(clip)
-        if self._of_clip:
-            cells = cv2.resize(cells, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_LINEAR)
-        else:
-            cells = in_frame(cells)
-        return self._where[clip][0], cells
+        return self._where[clip][0], self._window.place(self.cells(clip))
 
 
 def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd.DataFrame | None:
@@ -223,8 +206,9 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
         ``<heatmap>, clip``. None where no lesion is known.
     """
     rows, baselines = [], []
+    own = _own_method(settings)
     for name in stored_names(experiment, settings):
-        maps = StoredMaps(experiment, name)
+        maps = StoredMaps(experiment, settings, name)
         for clip in maps:
             keyframe, heatmap = maps[clip]
             boxes = lesion_boxes(clips, clip, keyframe)
@@ -234,7 +218,7 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
             inside = clear_field(keyframes_of(clips, clip))
             score = score_clip(heatmap, boxes, inside=inside)
             rows.append({**ids, "method": map_title(name), **score._asdict()})
-            if name == settings.heatmap:
+            if name == own:
                 frame = clips.frames[KEYFRAMES_PER_CLIP * clip + keyframe]
                 found = score_baselines(vessel_mask(frame), vesselness(frame), boxes, inside=inside)
                 for baseline, score in found.items():
@@ -242,9 +226,16 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
     return pd.DataFrame(rows + baselines)[list(COLUMNS)].round(6) if rows else None
 
 
-def randomisation(experiment: Path, seed: int) -> dict:
-    """What the folds' maps have in common with those of random networks, for `summary.json`."""
-    folds = [folder / RANDOMISATION for folder in fold_folders(experiment)]
+def _own_method(settings: TrainingSettings) -> str | None:
+    """The heatmap method that an experiment draws first; None if it draws none."""
+    return next(iter(get_learner(settings.learner).methods(settings)), None)
+
+
+def randomisation(experiment: Path, seed: int) -> dict | None:
+    """What the folds' maps have in common with those of random networks, for `summary.json`; None without."""
+    folds = [path for folder in fold_folders(experiment) if (path := folder / RANDOMISATION).exists()]
+    if not folds:
+        return None
     return summarise_randomisation(
         pd.concat(read_table(path, keep_default_na=True) for path in folds), seed=seed
     )
@@ -252,7 +243,8 @@ def randomisation(experiment: Path, seed: int) -> dict:
 
 def stored_names(experiment: Path, settings: TrainingSettings) -> list[str]:
     """Maps that an experiment keeps: of each drawn method for a key frame, then for the clip."""
-    names = [name for method in drawn_methods(settings) for name in (method, method + CLIP)]
+    methods = get_learner(settings.learner).methods(settings)
+    names = [name for method in methods for name in (method, method + CLIP)]
     return [name for name in names if (experiment / "fold_1" / MAPS / f"{name}.npy").exists()]
 
 
@@ -260,11 +252,12 @@ def write_clips_table(
     experiment: Path, clips: ClipSet, predictions: pd.DataFrame, settings: TrainingSettings
 ) -> None:
     """Write `clips.csv`: what an experiment says of each test clip, and the maximum of its default map."""
-    maps = StoredMaps(experiment, settings.heatmap)
+    own = _own_method(settings)
+    maps = StoredMaps(experiment, settings, own) if own else {}
     rows = []
     for clip in maps:
         keyframe, heatmap = maps[clip]
-        shown = {"shown_frame": int(clips.keyframes[clip, keyframe]), "heatmap": settings.heatmap}
+        shown = {"shown_frame": int(clips.keyframes[clip, keyframe]), "heatmap": own}
         peak = map_peak(heatmap, clear_field(keyframes_of(clips, clip)))
         rows.append({"clip_id": clips.clip_ids[clip], **shown, **peak})
     decided = read_table_if_any(experiment / DECISIONS)
@@ -310,11 +303,15 @@ def draw_heatmaps(
     calls = vote(predictions).set_index("clip_id")
     index_of = {clip_id: index for index, clip_id in enumerate(clips.clip_ids)}
     folder = experiment / HEATMAPS
-    drawn = (*drawn_methods(settings), settings.heatmap + CLIP)
-    names = [name for name in stored_names(experiment, settings) if name in drawn]
+    own = _own_method(settings)
+    names = [
+        name
+        for name in stored_names(experiment, settings)
+        if not name.endswith(CLIP) or name == f"{own}{CLIP}"
+    ]
     with progress("heatmaps", len(calls) * len(names)) as step:
         for name in names:
-            maps = StoredMaps(experiment, name)
+            maps = StoredMaps(experiment, settings, name)
             scale = scales[name] = common_scale(map(maps.cells, maps))
 
             def case(clip_id: str, maps=maps) -> Case:
@@ -329,7 +326,7 @@ def draw_heatmaps(
                 panel = draw_panel(case(clip_id), scale, map_title(name))
                 provenance.write_bytes(folder / panel_name(clip_id, name), encode_png(panel))
                 step()
-            if name == settings.heatmap:
+            if name == own:
                 order = calls.sort_values(["label", "probability"], ascending=False).index
                 montage = draw_montage(order, case, scale, name)
                 provenance.write_bytes(folder / "montage.png", encode_png(montage))

@@ -7,15 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope import __version__
-from stenoscope.app.ensemble import (
-    ensemble_maps,
-    ensemble_probabilities,
-    load_models,
-    network_input,
-)
-from stenoscope.app.explain import in_frame
+from stenoscope.app.ensemble import ensemble_maps, ensemble_probabilities, load_learners
 from stenoscope.errors import SettingsError
 from stenoscope.export.extras import extra
+from stenoscope.learners.protocol import Learner
 from stenoscope.phantom.clip import simulate_clip
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.results.experiment import Experiment, read_experiment
@@ -52,27 +47,22 @@ def export(settings: ExportSettings) -> None:
     manifest, trained = data.manifest, data.trained
     output = Path(settings.output) if settings.output else experiment / "export"
     locks.hold(output)
-    models = load_models(experiment, trained, settings.threads)
+    learners = load_learners(experiment, trained, settings.threads)
     for package in _PACKAGES:  # after TensorFlow was imported quietly, which tf2onnx would do aloud
         extra(package)
-    from stenoscope.export.ensemble import ensemble_network
     from stenoscope.export.onnx_file import run_onnx, write_onnx
-    from stenoscope.training.on_device import area_weights
 
-    cells = models[0].get_layer("pooling").input.shape[1]
-    # The crops of `area_weights` start at the left, the centre and the right.
-    crop = area_weights(trained.image_size)[1]
     path = output / FILE
     say("Writing the ONNX file, then checking it against the models ...")
     with provenance.atomic_path(path) as temporary, progress("export", 4) as step:
-        network = ensemble_network(models, crop, _place(cells, trained.image_size), trained.mirrored_test)
-        step()
-        write_onnx(network, temporary, _properties(data, cells))
+        network = learners[0].as_network(learners)
         step()
         frames = _frames_to_check(trained.seed)
+        write_onnx(network, temporary, _properties(data, learners[0].explain(frames[:1], "cam").shape[1]))
+        step()
         found = run_onnx(temporary, frames)
         step()
-        differences = _differences(found, models, frames, trained)
+        differences = _differences(found, learners, frames)
         step()
         if max(differences.values()) > settings.tolerance:
             raise SettingsError(
@@ -85,7 +75,7 @@ def export(settings: ExportSettings) -> None:
         "export",
         asdict(settings),
         {"experiment": provenance.sha256_json(manifest["outputs"])},
-        {"models": len(models), "frames checked": len(frames)},
+        {"models": len(learners), "frames checked": len(frames)},
         typed(),
         outputs={FILE: provenance.sha256_file(path)},
         differences=differences,
@@ -93,18 +83,13 @@ def export(settings: ExportSettings) -> None:
     rows = [
         ("model", f"{path} ({path.stat().st_size / 1e6:.1f} MB)"),
         ("takes", f"frames: uint8 (n, {FRAME_SIZE}, {FRAME_SIZE}), key frames with dark vessels"),
-        ("gives", f"probability (n,), fold_probability (n, {len(models)}), heatmap (n, 512, 512) in logits"),
+        (
+            "gives",
+            f"probability (n,), fold_probability (n, {len(learners)}), heatmap (n, 512, 512) in logits",
+        ),
         ("checked", f"{len(frames)} simulated frames, onnxruntime against Keras: {_said(differences)}"),
     ]
-    finish(f"The {len(models)} models of {experiment} in one file", rows, None)
-
-
-def _place(cells: int, size: int) -> np.ndarray:
-    """From rows of a class map to rows of the frame, float32 (512, cells): maps are stretched linearly."""
-    from stenoscope.heatmaps.registry import stretch
-
-    rows = np.repeat(np.eye(cells, dtype=np.float32)[..., None], cells, axis=2)  # one row of ones in each map
-    return np.stack([in_frame(one)[:, 0] for one in stretch(rows, (size, size))], axis=1)
+    finish(f"The {len(learners)} models of {experiment} in one file", rows, None)
 
 
 def _frames_to_check(seed: int) -> np.ndarray:
@@ -118,14 +103,10 @@ def _frames_to_check(seed: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _differences(
-    found: dict, models: list, frames: np.ndarray, trained: TrainingSettings
-) -> dict[str, float]:
+def _differences(found: dict, learners: list[Learner], frames: np.ndarray) -> dict[str, float]:
     """Largest difference of each output to what `predict` computes; heatmaps in parts of their maximum."""
-    clips = frames.reshape(-1, KEYFRAMES_PER_CLIP, FRAME_SIZE, FRAME_SIZE)
-    images = np.concatenate([network_input(clip, trained) for clip in clips])
-    of_folds = ensemble_probabilities(models, images, trained)
-    maps = ensemble_maps(models, images, "cam", trained)
+    of_folds = ensemble_probabilities(learners, frames)
+    maps = ensemble_maps(learners, frames, "cam")
     return {
         "probability": float(np.abs(found["probability"] - of_folds.mean(axis=0)).max()),
         "fold_probability": float(np.abs(found["fold_probability"] - of_folds.T).max()),

@@ -10,25 +10,21 @@ import pandas as pd
 from stenoscope.app.cohort import AUTO, CRASHED, check_method, choose_method
 from stenoscope.app.decide import decide_new_clips
 from stenoscope.app.dicom_objects import DicomFolder
-from stenoscope.app.ensemble import (
-    ensemble_maps,
-    ensemble_probabilities,
-    load_models,
-    network_input,
-)
-from stenoscope.app.explain import drawn_methods
+from stenoscope.app.ensemble import ensemble_maps, ensemble_probabilities, load_learners
 from stenoscope.app.named_paths import below, common_names, distinct
 from stenoscope.app.predict_worker import Job, read_clip
 from stenoscope.app.trained_on import TrainedOn
 from stenoscope.data.layouts import LAYOUTS, PLAIN, open_layout
 from stenoscope.data.repeats import mark_repeats
-from stenoscope.errors import DatasetError
+from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.export.spreadsheet import clips_csv, map_peak
 from stenoscope.imaging.intake import refuse, simulated_count, to_csv
 from stenoscope.imaging.inventory import IntakeRow
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.sheet import draw_sheet
+from stenoscope.learners.protocol import Learner
+from stenoscope.learners.registry import get_learner
 from stenoscope.records import Clip, KeyframeChoice
 from stenoscope.report.animation import encode_gif
 from stenoscope.report.panels import Case, draw_panel, encode_png, panel_name
@@ -78,11 +74,16 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     manifest, trained = data.manifest, data.trained
     output = Path(settings.output) if settings.output else experiment / "predict"
     claims.renew(output, "prediction", _MADE)  # names in dicom/ must not lie beside another run's report
-    dicom = DicomFolder(output / "dicom", experiment.name) if settings.dicom else None
+    dicom = None
+    if settings.dicom:
+        _check_maps(trained)
+        dicom = DicomFolder(output / "dicom", experiment.name)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
     jobs, rows, layouts = _discover_all(paths, settings)
     trained_on = TrainedOn(experiment)
-    models = load_models(experiment, trained, settings.threads)
+    learners = load_learners(experiment, trained, settings.threads)
+    methods = get_learner(trained.learner).methods(trained)
+    own = methods[0] if methods else None
     tables, peaks = [], []
     work = partial(read_clip, pseudonym=pseudonym)
     with (
@@ -94,17 +95,17 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
             clip, choice, row = (None, None, refuse(source, CRASHED)) if crashed(future) else future.result()
             rows.append(row)
             if clip is not None:
-                probabilities, keyframe, maps, shown = _apply(models, clip, choice, trained, settings.dicom)
+                probabilities, keyframe, maps, shown = _apply(learners, clip, choice, methods, settings.dicom)
                 seen = trained_on.find(clip.frames, clip.patient_id)
                 tables.append(new_clip_table(clip.clip_id, choice.keyframes, probabilities).assign(**seen))
                 inside = clear_field(clip.frames[list(choice.keyframes)])
-                frame = {"shown_frame": choice.keyframes[keyframe], "heatmap": trained.heatmap}
-                peaks.append({"clip_id": clip.clip_id, **frame, **map_peak(maps[trained.heatmap], inside)})
+                if own:
+                    frame = {"shown_frame": choice.keyframes[keyframe], "heatmap": own}
+                    peaks.append({"clip_id": clip.clip_id, **frame, **map_peak(maps[own], inside)})
                 scales = manifest["heatmap_scales"]
                 _draw(output, clip, choice, keyframe, maps, tables[-1], scales)
                 if dicom is not None:
-                    mean, method = probabilities.mean(axis=0), trained.heatmap
-                    dicom.write(source, clip, choice, mean, shown, scales[method], method)
+                    dicom.write(source, clip, choice, probabilities.mean(axis=0), shown, scales[own], own)
             step()
     provenance.write_text(output / INTAKE, to_csv(mark_repeats(rows)))
     if not tables:
@@ -118,7 +119,6 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
         status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
     }
     inputs = {"experiment": provenance.sha256_json(manifest["outputs"])}
-    methods = sorted({method for _, method, _ in jobs})
     provenance.write_manifest(
         output,
         "prediction",
@@ -130,9 +130,9 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
         simulated=simulated_count(rows),
         trained_on_simulated=manifest.get("simulated"),
         layouts=layouts,
-        methods=methods,
+        methods=sorted({method for _, method, _ in jobs}),
     )
-    write_predict_report(output, experiment.name, trained.heatmap)
+    write_predict_report(output, experiment.name, own)
     _show(output, experiment, predictions, decisions, counts["quarantined"], dicom)
 
 
@@ -159,25 +159,37 @@ def _discover_all(
     return distinct(jobs), rows, layouts
 
 
-def _apply(models: list, clip: Clip, choice: KeyframeChoice, trained: TrainingSettings, all_maps: bool):
-    """What the models say of a clip.
+def _check_maps(trained: TrainingSettings) -> None:
+    """Refuse DICOM overlays of an experiment that has no heatmaps."""
+    if not get_learner(trained.learner).methods(trained):
+        raise SettingsError(
+            f"--dicom, and the learner {trained.learner!r} draws no heatmaps.",
+            "heatmaps to lay over the key frames",
+            "leave --dicom out, or name an experiment of --learner cnn.",
+        )
+
+
+def _apply(
+    learners: Sequence[Learner], clip: Clip, choice: KeyframeChoice, methods: Sequence[str], all_maps: bool
+):
+    """What the learners say of a clip.
 
     Returns
     -------
-    probabilities : ndarray, float32, shape (num_models, 5)
+    probabilities : ndarray, float32, shape (num_learners, 5)
     keyframe : int
         Which of the five is shown: the one of the highest mean probability.
     maps : dict of str to ndarray, float32, shape (512, 512)
-        The models' mean map of that key frame, by method.
+        The learners' mean map of that key frame, by method.
     shown : ndarray, float32, shape (5, 512, 512), or None
-        With `all_maps`, those of all key frames by the experiment's own method.
+        With `all_maps`, those of all key frames by the first method.
     """
-    images = network_input(clip.frames[list(choice.keyframes)], trained)
-    probabilities = ensemble_probabilities(models, images, trained)
+    frames = clip.frames[list(choice.keyframes)]
+    probabilities = ensemble_probabilities(learners, frames)
     keyframe = int(probabilities.mean(axis=0).argmax())
-    of_one = images[keyframe : keyframe + 1]
-    maps = {method: ensemble_maps(models, of_one, method, trained)[0] for method in drawn_methods(trained)}
-    shown = ensemble_maps(models, images, trained.heatmap, trained) if all_maps else None
+    of_one = frames[keyframe : keyframe + 1]
+    maps = {method: ensemble_maps(learners, of_one, method)[0] for method in methods}
+    shown = ensemble_maps(learners, frames, methods[0]) if all_maps else None
     return probabilities, keyframe, maps, shown
 
 
@@ -221,9 +233,11 @@ def _show(output: Path, experiment: Path, predictions: pd.DataFrame, decisions, 
         rows.append(("...", f"{len(calls) - 30} more in {output / PREDICTIONS}"))
     if note := training_note(predictions):
         rows.append(("training data", note))
+    folder = output / HEATMAPS
+    drawn = [("heatmaps", f"{folder}/ (PNG and GIF per clip; the GIF lays one frame's map over all)")]
     rows += [
         ("report", str(output / REPORT)),
-        ("heatmaps", f"{output / HEATMAPS}/ (PNG and GIF per clip; the GIF lays one frame's map over all)"),
+        *(drawn if folder.exists() else []),
         ("spreadsheet", str(output / CLIPS)),
         ("intake", f"{output / INTAKE} ({refused} quarantined)"),
     ]

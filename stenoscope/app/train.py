@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from stenoscope.app.leaks import PATIENT
 from stenoscope.app.train_worker import (
     WORK,
     FoldJob,
+    epochs,
     epochs_done,
     open_folds,
     run_fold,
@@ -26,6 +27,7 @@ from stenoscope.app.trained_on import write_trained_on
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import ClusterError, DatasetError
 from stenoscope.folds.files import FoldData, fold_folders, fold_numbers
+from stenoscope.learners.registry import get_learner
 from stenoscope.results.files import (
     CONFIG,
     HEATMAPS,
@@ -97,6 +99,7 @@ def begin_experiment(
     DatasetError
         If the folder holds another experiment, or what it holds is damaged.
     """
+    get_learner(settings.learner)  # a wrong name should fail now
     say_if_labels_changed(clips.path.parent)
     experiment = Path(settings.experiment)
     if claims.claim(experiment, "experiment", settings, inputs, settings.overwrite):
@@ -135,7 +138,7 @@ def end_experiment(
     started = time.perf_counter()
     tasks.finish(jobs)
     predictions = gather(experiment, clips.label_names)
-    say(f"Folds done ({time.perf_counter() - started:.0f} s). Drawing heatmaps and the report ...")
+    say(f"Folds done ({time.perf_counter() - started:.0f} s). Making the report ...")
 
     from stenoscope.app.decide import decide
     from stenoscope.app.explain import draw_heatmaps, localise, randomisation, write_clips_table
@@ -245,7 +248,8 @@ class FoldTasks:
             If a fold's process was killed twice, or machines do not see the same files.
         """
         self.expect(jobs)
-        with progress("epochs", sum(job.settings.epochs for job in jobs), every=0) as step:
+        total = sum(map(epochs, jobs))
+        with progress("epochs", total, every=0) if total else nullcontext() as step:
             if isinstance(self._pool, SerialExecutor):
                 for job in jobs:
                     _tell(run_fold(self._own_threads(job), step, say))
@@ -268,10 +272,10 @@ class FoldTasks:
                     await_file(job.folder / provenance.SUMS)
                     left.remove(job)
                     _tell(row)
-                epochs = sum(epochs_done(self._own_threads(job)) for job in jobs)
-                for _ in range(epochs - shown):
+                done = sum(epochs_done(self._own_threads(job)) for job in jobs)
+                for _ in range(done - shown):
                     step()
-                shown = max(shown, epochs)
+                shown = max(shown, done)
 
     def _own_threads(self, job: FoldJob) -> FoldJob:
         return replace(job, settings=replace(job.settings, threads=self._threads))
@@ -290,10 +294,8 @@ def fold_tasks(settings: TrainingSettings) -> Iterator[FoldTasks]:
 
 def _tell(row: dict) -> None:
     where = "" if row["host"] == platform.node() else f", on {row['host']}"
-    say(
-        f"fold {row['fold']}: {row['trained']}, {row['epochs']} epochs, loss {row['loss']:.3f}, "
-        f"{row['seconds']:.0f} s{where}"
-    )
+    learnt = f"{row['epochs']} epochs, loss {row['loss']:.3f}, " if row["epochs"] else ""
+    say(f"fold {row['fold']}: {row['trained']}, {learnt}{row['seconds']:.0f} s{where}")
 
 
 def _killed(job: FoldJob) -> ClusterError:
@@ -326,11 +328,13 @@ def _show(experiment: Path) -> None:
     from stenoscope.report.tables import print_summary
 
     print_summary(read_json(experiment / SUMMARY))
+    folder = experiment / HEATMAPS
+    heatmaps = [("heatmaps", f"{folder}/ (one PNG per test clip; many in montage.png)")] * folder.exists()
     finish(
         "What to open",
         [
             ("report", f"{experiment / REPORT}"),
-            ("heatmaps", f"{experiment / HEATMAPS}/ (one PNG per test clip; many in montage.png)"),
+            *heatmaps,
             ("predictions", f"{experiment / PREDICTIONS}"),
             ("metrics", f"{experiment / SUMMARY}"),
         ],

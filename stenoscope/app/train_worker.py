@@ -1,7 +1,7 @@
 """What a worker does with a fold of step 3: train, test, explain, and write `fold_K`.
 
-Only paths and settings travel to it. It opens clips and folds itself and keeps them, with the network that it
-has traced, for the next fold. A fold's files are made in `.work/` and get their place by one rename, so that
+Only paths and settings travel to it. It opens clips and folds itself and keeps them, with the learner that it
+has made, for the next fold. A fold's files are made in `.work/` and get their place by one rename, so that
 `fold_K` is there whole or not at all. Its checkpoint lies in `.work/`, too, below a name for the settings,
 where the next worker goes on from it if this one dies.
 """
@@ -11,6 +11,7 @@ import json
 import platform
 import shutil
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stenoscope.app.explain import write_maps
 from stenoscope.app.leaks import PATIENT, leaking_fold
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import ClusterError, DatasetError, SettingsError
@@ -27,8 +29,12 @@ from stenoscope.export.tensorboard import FOLDER as TENSORBOARD
 from stenoscope.export.tensorboard import tensorboard_log
 from stenoscope.folds.files import FoldData, fold_numbers, read_fold
 from stenoscope.folds.mean_image import frame_rows, mean_image
+from stenoscope.folds.part import Rows, TrainingPart
 from stenoscope.folds.split import inner_split
-from stenoscope.results.files import HISTORY, INNER, MODEL, read_again, write_table
+from stenoscope.learners.protocol import Learner
+from stenoscope.learners.registry import get_learner
+from stenoscope.records import KEYFRAMES_PER_CLIP
+from stenoscope.results.files import HISTORY, INNER, model_path, read_again, write_table
 from stenoscope.results.predictions import predictions_table, table_names
 from stenoscope.roles import names
 from stenoscope.run import provenance
@@ -44,9 +50,9 @@ CHECKPOINT = "checkpoint.npz"
 ONE_AT_A_TIME = threading.Lock()
 """A Dask worker may have several threads; the tensor library has one state."""
 
-_trainers: dict[str, tuple] = {}
+_learners: dict[str, Learner] = {}
 _SAME_NETWORK = names(TrainingSettings, "place", "speed", "data", "after")
-"""Settings that a traced network does not depend on."""
+"""Settings that a learner does not depend on before it is fitted."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,12 @@ def run_fold(
     on_epoch : callable
         Called after each epoch.
     tell : callable
-        Called with a line for the user when a network is built.
+        Called with a line for the user when a learner is made.
 
     Returns
     -------
     dict
-        fold, trained (what on, for the user), epochs, loss, seconds, host.
+        fold, trained (what on, for the user), epochs, loss (None without epochs), seconds, host.
 
     Raises
     ------
@@ -189,13 +195,6 @@ def train_fold(
     SettingsError
         If patients are to be held out of frame-wise folds.
     """
-    from stenoscope.training.machine import prepare
-
-    prepare(settings.threads, settings.seed, settings.deterministic)  # before the tensor library is loaded
-    from stenoscope.app.explain import write_maps
-    from stenoscope.heatmaps.registry import check_method
-
-    check_method(settings)  # a wrong name should fail now, not after the training
     if fold.frame_wise and settings.inner_share:
         raise SettingsError(
             f"inner_share is {settings.inner_share} for frame-wise folds, which split a patient's frames.",
@@ -203,30 +202,25 @@ def train_fold(
             "set inner_share to 0.",
         )
     fold, inner = hold_out(fold, clips, labels, settings)
-    trainer = trainer_of(settings, labels.shape[1], settings.threads, tell)
-    log_folder = None
+    learner = learner_of(settings, labels.shape[1], settings.threads, tell)
+    log_folder, started = None, time.perf_counter()
     if settings.tensorboard:
         log_folder = Path(settings.experiment) / TENSORBOARD / f"fold_{fold.number}"
     with tensorboard_log(log_folder) as log:
-        history = trainer.fit(
-            clips.frames,
-            fold.train,
-            labels,
-            fold.mean_image,
-            fold.number,
-            on_epoch=lambda row: (log(row), on_epoch(row)),
-            frame_wise=fold.frame_wise,
-            checkpoint=checkpoint,
-        )
-    probabilities = trainer.predict(clips.frames, fold.valid, fold.frame_wise)
-    write_table(folder / HISTORY, pd.DataFrame(history))
-    with provenance.atomic_path(folder / MODEL) as temporary:
-        trainer.model.save(temporary)
-    if maps and not fold.frame_wise:
-        write_maps(folder, trainer.model, clips, fold, probabilities[..., 0], settings)
+        part = TrainingPart.of(fold, clips.frames, labels)
+        history = learner.fit(part, lambda row: (log(row), on_epoch(row)), checkpoint)
+    seconds = sum(row["seconds"] for row in history) or time.perf_counter() - started
+    probabilities = test(learner, clips, fold)
+    if history:
+        write_table(folder / HISTORY, pd.DataFrame(history))
+    with provenance.atomic_path(model_path(folder, learner.suffix)) as temporary:
+        learner.save(temporary)
+    if maps and not fold.frame_wise and learner.methods(settings):
+        write_maps(folder, learner, clips, fold, probabilities[..., 0])
     if len(inner):
-        found = trainer.predict(clips.frames, inner)[..., 0]
-        write_table(folder / INNER, predictions_table(replace(fold, valid=inner), clips, labels, found))
+        held_out = replace(fold, valid=inner)
+        found = test(learner, clips, held_out)[..., 0]
+        write_table(folder / INNER, predictions_table(held_out, clips, labels, found))
     for label, name in enumerate(table_names(clips.label_names)):
         table = predictions_table(fold, clips, labels, probabilities[..., label], label)
         write_table(folder / name, table)
@@ -235,9 +229,17 @@ def train_fold(
         "fold": fold.number,
         "trained": f"{len(fold.train)} training {'frames' if fold.frame_wise else 'clips'}",
         "epochs": len(history),
-        "loss": history[-1]["loss"],
-        "seconds": sum(row["seconds"] for row in history),
+        "loss": history[-1]["loss"] if history else None,
+        "seconds": seconds,
     }
+
+
+def test(learner: Learner, clips: ClipSet, fold: FoldData) -> np.ndarray:
+    """Probabilities of the test part, float32 (n, 5, num_labels), of frame-wise folds (n, num_labels)."""
+    if fold.frame_wise:
+        return learner.predict(Rows(clips.frames, fold.valid))
+    found = learner.predict(Rows(clips.frames, frame_rows(fold.valid)))
+    return found.reshape(len(fold.valid), KEYFRAMES_PER_CLIP, -1)
 
 
 def hold_out(
@@ -267,31 +269,31 @@ def hold_out(
     return replace(fold, train=part, mean_image=mean), inner
 
 
-def trainer_of(
+def learner_of(
     settings: TrainingSettings, num_labels: int, threads: int, tell: Callable[[str], None] = lambda text: None
-):
-    """The `training.fold.Trainer` of some settings; the last one is kept, because tracing takes long."""
-    from stenoscope.training.machine import prepare
-
-    where = prepare(threads, settings.seed, settings.deterministic)
-    import keras
-
-    from stenoscope.training.fold import Trainer
-
+) -> Learner:
+    """The learner of some settings; the last one is kept, because tracing a network takes long."""
+    kind = get_learner(settings.learner)
+    where = kind.prepare(settings, threads)
     same = {name: value for name, value in asdict(settings).items() if name not in _SAME_NETWORK}
     key = provenance.sha256_json([same, num_labels])
-    if key not in _trainers:
-        tell(f"Building {settings.backbone} with {settings.weights} weights ({where}) ...")
-        _trainers.clear()
-        keras.utils.clear_session()  # frees the network before
-        _trainers[key] = Trainer(settings, num_labels)
-    return _trainers[key]
+    if key not in _learners:
+        _learners.clear()
+        learner = kind(settings, num_labels)
+        tell(f"Building {learner.title} ({where}) ...")
+        _learners[key] = learner
+    return _learners[key]
+
+
+def epochs(job: FoldJob) -> int:
+    """How many epochs a fold takes, for a progress bar; 0 of a learner without epochs."""
+    return get_learner(job.settings.learner).epochs(job.settings)
 
 
 def epochs_done(job: FoldJob) -> int:
-    """How many epochs of a fold are behind it, for a progress bar."""
+    """How many epochs of a fold are behind it."""
     if job.folder.exists():
-        return job.settings.epochs
+        return epochs(job)
     try:
         with np.load(job.checkpoint, allow_pickle=False) as stored:
             return len(json.loads(str(stored["history"])))

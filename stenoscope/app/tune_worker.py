@@ -12,13 +12,15 @@ import pandas as pd
 from stenoscope.app.train_worker import (
     ONE_AT_A_TIME,
     hold_out,
+    learner_of,
     opened,
     shuffled_labels,
-    trainer_of,
+    test,
 )
 from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import fold_mean_images
+from stenoscope.folds.part import TrainingPart
 from stenoscope.folds.split import make_folds
 from stenoscope.records import Fold
 from stenoscope.results.predictions import predictions_table
@@ -61,10 +63,9 @@ def fit_job(
         if job.inner != OUTER:
             fold = _inner(input_folder, clips_and_folds, job.outer, inner_folds, seed)[job.inner - 1]
         fold, _ = hold_out(fold, clips, labels, job.settings)  # as main.py trains the fold
-        trainer = trainer_of(job.settings, labels.shape[1], threads)
-        trainer.fit(clips.frames, fold.train, labels, fold.mean_image, fold.number)
-        probabilities = trainer.predict(clips.frames, fold.valid)
-        return predictions_table(fold, clips, labels, probabilities[..., 0])
+        learner = learner_of(job.settings, labels.shape[1], threads)
+        learner.fit(TrainingPart.of(fold, clips.frames, labels))
+        return predictions_table(fold, clips, labels, test(learner, clips, fold)[..., 0])
 
 
 def split_training_part(clips: ClipSet, train: np.ndarray, num_folds: int, seed: int) -> list[Fold]:

@@ -6,6 +6,7 @@ networks", Computer Methods and Programs in Biomedicine 198:105819, section 2.3.
 
 from typing import NamedTuple
 
+from stenoscope.geometry import Window
 from stenoscope.records import FRAME_SIZE
 
 CROP_SIZE = 500
@@ -21,6 +22,8 @@ CROPS: dict[str, tuple[int, int]] = {
     "bottom right": (_LAST, _LAST),
 }
 """First row and column of each crop."""
+
+CENTRE_CROP = Window(*CROPS["centre"], CROP_SIZE, CROP_SIZE)
 
 OFFSETS = (-10, -5, 0, 5, 10)
 """Grey levels added to a crop."""

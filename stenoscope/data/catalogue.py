@@ -8,7 +8,7 @@ import numpy as np
 
 from stenoscope.data.labels import LabelTable
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.intensity import frame_scale
+from stenoscope.geometry import source_to_frame
 from stenoscope.imaging.inventory import IntakeRow, Inventory, Source
 from stenoscope.imaging.sequences import frames_facts
 
@@ -162,8 +162,4 @@ def check_box(box: tuple[float, float, float, float], where: str, expected: str)
 
 def in_frame(box: tuple[float, float, float, float], size: tuple[int, int]) -> list[float]:
     """Source pixels to pixels of the stored frame: see `imaging.intensity.to_frame`."""
-    rows, cols = size
-    side, scale = max(rows, cols), frame_scale(rows, cols)
-    left, top = (side - cols) // 2, (side - rows) // 2
-    offsets = (left, top, left, top)
-    return [round((value + offset) * scale, 3) for value, offset in zip(box, offsets, strict=True)]
+    return [round(value, 3) for value in source_to_frame(*size).box(box)]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from stenoscope.errors import DatasetError
 from stenoscope.evaluation.intervals import RESAMPLES, SEED, bootstrap_statistic
@@ -196,6 +197,30 @@ def summarise_localisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed
                 "ci95": interval.bounds,
             }
     return result
+
+
+def similarity(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Rank correlation (Spearman) of each map with its other, signed values, cell by cell [1]_.
+
+    Parameters
+    ----------
+    maps, others : ndarray, float, shape (n, rows, cols)
+
+    Returns
+    -------
+    ndarray, float64, shape (n,)
+        -1 to 1; 0 where a map is constant. 1 means that the map does not depend on what was randomised.
+
+    References
+    ----------
+    .. [1] Adebayo J, Gilmer J, Muelly M, Goodfellow I, Hardt M, Kim B. Sanity Checks for Saliency Maps.
+       NeurIPS 2018, section 3.
+    """
+    found = np.zeros(len(maps))
+    for number, (one, other) in enumerate(zip(maps, others, strict=True)):
+        if np.ptp(one) > 0 and np.ptp(other) > 0:
+            found[number] = spearmanr(one.ravel(), other.ravel()).statistic
+    return found
 
 
 def summarise_randomisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> dict:

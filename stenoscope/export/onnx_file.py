@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from stenoscope.errors import SettingsError
-from stenoscope.export.ensemble import OUTPUTS
 from stenoscope.export.extras import extra
+from stenoscope.learners.cnn_ensemble import OUTPUTS
 from stenoscope.records import FRAME_SIZE
 
 OPSET = 17

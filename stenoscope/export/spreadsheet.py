@@ -35,6 +35,7 @@ def clips_csv(
         patient_id and label, as `predictions.csv`.
     maps : iterable of mapping
         For each clip: clip_id, shown_frame (of the map), heatmap (its method) and the entries of `map_peak`.
+        Empty where there are no heatmaps.
     decisions : DataFrame, optional
         clip_id, calibrated and decision, as `decisions.csv`.
 
@@ -63,5 +64,6 @@ def clips_csv(
             table[name] = table["clip_id"].map(predictions.groupby("clip_id")[name].first())
     frames = predictions.groupby("clip_id", sort=False)["frame_index"]
     table["key_frames"] = table["clip_id"].map(frames.agg(lambda column: " ".join(map(str, column))))
-    table = table.merge(pd.DataFrame(maps), on="clip_id", how="left")
+    if peaks := list(maps):
+        table = table.merge(pd.DataFrame(peaks), on="clip_id", how="left")
     return "\ufeff" + to_csv(table, quoting=csv.QUOTE_NONNUMERIC)

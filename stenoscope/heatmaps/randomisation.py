@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import keras
 import numpy as np
-from scipy.stats import spearmanr
 
 HEAD = ("attention", "class_map", "gated_attention", "logits")
 """Layers after the backbone."""
@@ -49,27 +48,3 @@ def _random_like(value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if value.ndim < 2:
         return rng.permutation(value) if value.ndim else value
     return rng.normal(0.0, np.sqrt(np.mean(value.astype(np.float64) ** 2)), value.shape).astype(value.dtype)
-
-
-def similarity(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Rank correlation (Spearman) of each map with its other, signed values, cell by cell [1]_.
-
-    Parameters
-    ----------
-    maps, others : ndarray, float, shape (n, rows, cols)
-
-    Returns
-    -------
-    ndarray, float64, shape (n,)
-        -1 to 1; 0 where a map is constant. 1 means that the map does not depend on what was randomised.
-
-    References
-    ----------
-    .. [1] Adebayo J, Gilmer J, Muelly M, Goodfellow I, Hardt M, Kim B. Sanity Checks for Saliency Maps.
-       NeurIPS 2018, section 3.
-    """
-    found = np.zeros(len(maps))
-    for number, (one, other) in enumerate(zip(maps, others, strict=True)):
-        if np.ptp(one) > 0 and np.ptp(other) > 0:
-            found[number] = spearmanr(one.ravel(), other.ravel()).statistic
-    return found

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import cv2
 import keras
 import numpy as np
 
@@ -70,32 +69,3 @@ def evidence(model: keras.Model, images: np.ndarray, method: str, layer: str, la
     if method not in METHODS:
         raise unknown_name("heatmap method", method, METHODS)
     return METHODS[method](model, images, layer, label)
-
-
-def heatmaps(model: keras.Model, images: np.ndarray, method: str, layer: str, label: int = 0) -> np.ndarray:
-    """Heatmaps of images, at the size of the images, float32 (n, S, S); otherwise as `evidence`."""
-    return stretch(evidence(model, images, method, layer, label), images.shape[1:3])
-
-
-def stretch(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Stretch maps over the image, linearly between the centres of their cells, constant beyond them.
-
-    By the layers alone, the receptive fields of a network with TensorFlow's padding are centred up to 7.5 px
-    further right and down than its cells. Trained networks make up for it (flipped images should give
-    flipped maps): on simulated lesions, class maps placed by the receptive fields lay 4 px off, stretched
-    ones less than 3.
-
-    Parameters
-    ----------
-    maps : ndarray, float32, shape (n, rows, cols)
-    shape : tuple of int
-        Rows and columns of the image.
-
-    Returns
-    -------
-    ndarray, float32, shape (n, *shape)
-    """
-    stretched = np.empty((len(maps), *shape), np.float32)
-    for target, source in zip(stretched, maps, strict=True):
-        target[...] = cv2.resize(source, shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return stretched

@@ -28,7 +28,7 @@ _NAMED = 10
 _SEEN_TEXTS = {SEEN_PATIENT: "its patient", UNSEEN: "no", UNKNOWN: UNKNOWN}
 
 
-def write_predict_report(folder: str | PathLike, experiment: str, method: str) -> Path:
+def write_predict_report(folder: str | PathLike, experiment: str, method: str | None) -> Path:
     """Write `report.html` on new clips that the folds' models were applied to.
 
     Parameters
@@ -41,7 +41,7 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
     experiment : str
         Name of the experiment whose models they are.
     method : str
-        Heatmap method to show.
+        Heatmap method to show; None if there are no heatmaps.
 
     Returns
     -------
@@ -61,8 +61,8 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
     images = Images(folder)
     cases = []
     for row in clips.itertuples():
-        picture = images.panel(row.clip_id, method)
-        gif = f"{HEATMAPS}/{panel_name(row.clip_id, method, 'gif')}"
+        picture = images.panel(row.clip_id, method) if method else None
+        gif = f"{HEATMAPS}/{panel_name(row.clip_id, method, 'gif')}" if method else ""
         values = per_model.loc[row.clip_id].tolist()
         cases.append(
             {
@@ -76,7 +76,7 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str) -
                 "model_xs": [_strip_x(value) for value in values],
                 "mean_x": _strip_x(row.probability),
                 "threshold_x": _strip_x(THRESHOLD),
-                "gif": quote(gif) if (folder / gif).exists() else None,
+                "gif": quote(gif) if gif and (folder / gif).exists() else None,
                 **(picture or {"parts": [], "link": None}),
             }
         )

@@ -40,8 +40,8 @@ HEATMAPS = "heatmaps"
 INNER = "inner.csv"
 """Predictions of a fold's model on the patients held out of its training, in `fold_K/`."""
 
-HISTORY, MODEL = "history.csv", "model.keras"
-"""In `fold_K/`: a row for each epoch, and the network."""
+HISTORY = "history.csv"
+"""In `fold_K/`: a row for each epoch, of a learner that has epochs."""
 
 MAPS = "maps"
 """Folder of a fold's maps: `<method>.npy` with the rows of `clips.npy`, and what belongs to them."""
@@ -49,7 +49,7 @@ MAPS = "maps"
 RANDOMISATION = "randomisation.csv"
 """A fold's maps by networks with random weights, compared with those of the trained one."""
 
-_READ_AGAIN = ("*.csv", "*.json", "*.yaml", MODEL, f"{MAPS}/*.npy")
+_READ_AGAIN = ("*.csv", "*.json", "*.yaml", "model.*", f"{MAPS}/*.npy")
 
 
 def read_again(folder: Path) -> list[str]:
@@ -59,6 +59,11 @@ def read_again(folder: Path) -> list[str]:
     ]
     found = [path for path in found if path.name != MANIFEST and not path.name.startswith(".")]
     return [path.relative_to(folder).as_posix() for path in found]
+
+
+def model_path(folder: Path, suffix: str) -> Path:
+    """The file of a fold's learner, in the fold's folder; `suffix` is the learner's."""
+    return folder / f"model{suffix}"
 
 
 def write_table(path: str | PathLike, table: pd.DataFrame) -> None:

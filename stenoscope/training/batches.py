@@ -15,7 +15,6 @@ import numpy as np
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, VARIANTS
 from stenoscope.augmentation.narrowing import synthetic_narrowing
-from stenoscope.folds.mean_image import frame_rows
 from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
 
@@ -100,12 +99,6 @@ def epoch_plan(
         for sample, seed in zip(shuffled, seeds, strict=True)
     ]
     return [sample for group in twins for sample in group]
-
-
-def validation_plan(valid: np.ndarray, frame_wise: bool = False) -> list[Sample]:
-    """All five key frames of each clip (or some frame rows) in the centre crop without offset, in order."""
-    rows = valid if frame_wise else frame_rows(valid)
-    return [Sample(*map(int, divmod(row, KEYFRAMES_PER_CLIP)), CENTRE) for row in rows]
 
 
 def keyframes_of(part: np.ndarray, frame_wise: bool = False) -> dict[int, np.ndarray]:

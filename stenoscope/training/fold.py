@@ -14,10 +14,9 @@ import keras
 import numpy as np
 
 from stenoscope.errors import SettingsError
-from stenoscope.folds.mean_image import frame_rows
+from stenoscope.folds.part import TrainingPart
 from stenoscope.models.classifier import build_classifier, computing_in, reset_weights, set_mean_image
 from stenoscope.models.folded import fold_batch_norm
-from stenoscope.models.mirrors import predict_probabilities
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
 from stenoscope.run.executors import available_cores
 from stenoscope.settings import TrainingSettings
@@ -30,7 +29,6 @@ from stenoscope.training.batches import (
     no_places,
     render,
     targets,
-    validation_plan,
 )
 from stenoscope.training.devices import accelerated, sharing
 from stenoscope.training.features import cacheable, split_backbone, stored_features
@@ -64,6 +62,8 @@ class Trainer:
     model : keras.Model
         Takes float32 (batch, S, S, 1), grey levels 0 to 255; gives probabilities (batch, num_labels). It
         computes in float32.
+    scope : callable
+        Makes the context in which the model is built, trained and applied.
     network : keras.Model
         The one that learns: `model`, or its twin in another precision, whose weights `model` takes over at
         the end of `fit`.
@@ -88,9 +88,9 @@ class Trainer:
             self._jit = False  # it slows training on a CPU 2 to 10 times
         self._front: keras.Model | None = None  # from image to features, where those are stored
         self._device_frames: DeviceFrames | None = None
-        self._scope = sharing(settings.devices, settings.batch_size)
+        self.scope = sharing(settings.devices, settings.batch_size)
         cached = cacheable(settings)
-        with self._scope():
+        with self.scope():
             self.model = self.network = build_classifier(settings, num_labels)
             with computing_in(settings.precision):
                 if settings.precision != "float32":
@@ -153,7 +153,7 @@ class Trainer:
     def reset(self, mean_image: np.ndarray, fold: int) -> None:
         """Make the model new for a fold: initial weights, empty optimizer, this fold's mean image."""
         seed = self.settings.seed * 1000 + fold
-        with self._scope():
+        with self.scope():
             keras.utils.set_random_seed(seed)
             reset_weights(self.network, seed)
             for index, variable in enumerate(self._learner.optimizer.variables):
@@ -172,31 +172,17 @@ class Trainer:
 
     def fit(
         self,
-        frames,
-        train,
-        labels,
-        mean_image,
-        fold: int,
+        part: TrainingPart,
         on_epoch: Callable[[dict], None] = lambda row: None,
-        frame_wise: bool = False,
         checkpoint: Path | None = None,
     ) -> list[dict]:
         """Train on the training part of a fold.
 
         Parameters
         ----------
-        frames : ndarray, uint8, shape (5 num_clips, 512, 512)
-        train : ndarray, int64, shape (n,)
-            Clip indices of the training part; with `frame_wise`, rows of `frames`.
-        labels : ndarray, float32, shape (num_clips, num_labels)
-            Of all clips; only those of the training part are read.
-        mean_image : ndarray, float32, shape (500, 500)
-        fold : int
-            From 1.
+        part : TrainingPart
         on_epoch : callable
             Called with each epoch's row, also with those that a checkpoint holds.
-        frame_wise : bool
-            Whether `train` holds frames instead of clips.
         checkpoint : Path, optional
             File that is written after each epoch and, if it exists, resumed from.
 
@@ -209,14 +195,15 @@ class Trainer:
         settings = self.settings
 
         def plan(epoch: int) -> list[Sample]:
-            return epoch_plan(train, settings, fold, epoch, normal, frame_wise)
+            return epoch_plan(part.train, settings, part.number, epoch, normal, part.frame_wise)
 
-        normal = [clip for clip in keyframes_of(train, frame_wise) if labels[clip, 0] == 0]
-        weights = self._class_weights(train // KEYFRAMES_PER_CLIP if frame_wise else train, labels)
-        mean = mean_image if settings.subtract_mean else None
-        with self._scope():
-            self._place(frames, train if frame_wise else frame_rows(train))
-            self.reset(mean_image, fold)
+        frames, train, labels = part.frames, part.train, part.labels
+        normal = [clip for clip in keyframes_of(train, part.frame_wise) if labels[clip, 0] == 0]
+        weights = self._class_weights(train // KEYFRAMES_PER_CLIP if part.frame_wise else train, labels)
+        mean = part.mean_image if settings.subtract_mean else None
+        with self.scope():
+            self._place(frames, part.rows)
+            self.reset(part.mean_image, part.number)
             history = checkpoints.restore(checkpoint, self.network, self._learner.optimizer)
             for row in history:
                 on_epoch(row)
@@ -286,28 +273,3 @@ class Trainer:
         if self.settings.narrowings:
             columns[0] = np.append(columns[0], np.ones((columns[0] == 0).sum()))
         return np.stack([class_weights(column, self.settings.class_weights) for column in columns])
-
-    def predict(self, frames, valid, frame_wise: bool = False) -> np.ndarray:
-        """Probabilities of test frames, in the centre crop without offset (mean over its mirror images).
-
-        Parameters
-        ----------
-        frames : ndarray, uint8, shape (5 num_clips, 512, 512)
-        valid : ndarray, int64, shape (n,)
-            Clip indices; with `frame_wise`, rows of `frames`.
-
-        Returns
-        -------
-        ndarray, float32, shape (n, 5, num_labels), with `frame_wise` (n, num_labels)
-        """
-        plan = validation_plan(valid, frame_wise)
-        batch, mirrored = self.settings.batch_size, self.settings.mirrored_test
-        found = []
-        with self._scope():
-            for first in range(0, len(plan), batch):
-                samples = plan[first : first + batch]
-                filled = samples + samples[:1] * (batch - len(samples))
-                images = render(frames, filled, self.settings.image_size).images
-                found.append(predict_probabilities(self.model, images, mirrored)[: len(samples)])
-        probabilities = np.concatenate(found)
-        return probabilities if frame_wise else probabilities.reshape(len(valid), KEYFRAMES_PER_CLIP, -1)

@@ -8,33 +8,14 @@ import pytest
 from stenoscope.app.explain import (
     StoredMaps,
     draw_heatmaps,
-    drawn_methods,
-    in_frame,
     lesion_boxes,
     localise,
     randomisation,
     write_maps,
 )
+from stenoscope.augmentation.grid import CENTRE_CROP
+from stenoscope.learners.cnn import Cnn
 from stenoscope.settings import TrainingSettings
-
-
-@pytest.mark.parametrize("row, col", [(10, 10), (25, 40), (49, 0)])
-def test_a_map_lies_where_the_centre_crop_does(row, col):
-    heatmap = np.zeros((50, 50), np.float32)
-    heatmap[row, col] = 1
-    placed = in_frame(heatmap)
-    assert placed.shape == (512, 512) and placed.dtype == np.float32
-    rows, cols = np.nonzero(placed == placed.max())
-    # a pixel of the map is 10 x 10 pixels of the crop, which begins at (6, 6)
-    if 0 < row < 49 and 0 < col < 49:
-        assert (rows.mean(), cols.mean()) == pytest.approx((6 + 10 * row + 4.5, 6 + 10 * col + 4.5), abs=1)
-    else:
-        assert abs(rows.mean() - (6 + 10 * row + 4.5)) < 8 and abs(cols.mean() - (6 + 10 * col + 4.5)) < 8
-
-
-def test_the_border_repeats_the_maps_edge():
-    placed = in_frame(np.full((500, 500), 3, np.float32))
-    assert (placed == 3).all()
 
 
 def test_boxes_outside_the_frame_are_left_out():
@@ -44,11 +25,6 @@ def test_boxes_outside_the_frame_are_left_out():
     clips = SimpleNamespace(lesions=[[{"boxes": box} for box in (inside, left, below)], []])
     np.testing.assert_array_equal(lesion_boxes(clips, 0, 2), [[500, 500, 530, 520]])
     assert lesion_boxes(clips, 1, 2).shape == (0, 4)
-
-
-def test_the_default_map_comes_first_and_both_are_drawn():
-    assert drawn_methods(TrainingSettings(heatmap="cam")) == ["cam", "hirescam"]
-    assert drawn_methods(TrainingSettings(heatmap="hirescam")) == ["hirescam", "cam"]
 
 
 SMALL = TrainingSettings(weights="none", image_size=32, cut="block0_project_bn", attention="none")
@@ -82,7 +58,9 @@ def explained(tmp_path_factory):
         [[0.1, 0.9, 0.2, 0.3, 0.4], [0.5, 0.4, 0.3, 0.2, 0.1], [0, 0, 0, 0, 1]], np.float32
     )
     fold = SimpleNamespace(valid=np.array([2, 0, 1]), number=1)
-    write_maps(experiment / "fold_1", model, clips, fold, probabilities, SMALL)
+    learner = Cnn(SMALL)
+    learner.model = model
+    write_maps(experiment / "fold_1", learner, clips, fold, probabilities)
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     for number in range(2, 6):
@@ -98,17 +76,17 @@ def explained(tmp_path_factory):
 def test_stored_maps_are_those_of_the_models_shown_frames(explained):
     from stenoscope.heatmaps.clip_map import clip_map
     from stenoscope.heatmaps.registry import evidence
-    from stenoscope.training.batches import render, validation_plan
+    from stenoscope.training.centre import centre_images
 
-    maps = StoredMaps(explained.experiment, "cam")
+    maps = StoredMaps(explained.experiment, SMALL, "cam")
     assert list(maps) == [2, 0, 1]
     assert [maps[clip][0] for clip in (2, 0, 1)] == [1, 0, 4]  # the likeliest key frame of each
-    images = render(explained.clips.frames, validation_plan(np.array([0])), 32).images
+    images = centre_images(explained.clips.frames[:5], 32)
     five = evidence(explained.model, images, "cam", "")
     np.testing.assert_allclose(maps.cells(0), five[0], rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(maps[0][1], in_frame(maps.cells(0)))
-    keyframe, of_clip = StoredMaps(explained.experiment, "cam_clip")[0]
-    expected = clip_map(np.stack([in_frame(one) for one in five]), explained.clips.frames[:5])
+    np.testing.assert_array_equal(maps[0][1], CENTRE_CROP.place(maps.cells(0)))
+    keyframe, of_clip = StoredMaps(explained.experiment, SMALL, "cam_clip")[0]
+    expected = clip_map(np.stack([CENTRE_CROP.place(one) for one in five]), explained.clips.frames[:5])
     expected = cv2.resize(cv2.resize(expected, (128, 128), interpolation=cv2.INTER_AREA), (512, 512))
     assert keyframe == 2 and of_clip.shape == (512, 512)
     np.testing.assert_allclose(of_clip, expected, rtol=1e-3, atol=1e-3)

@@ -10,14 +10,13 @@ import pytest
 import yaml
 
 from stenoscope.app import export as stage
-from stenoscope.app.ensemble import ensemble_maps, ensemble_probabilities, network_input
+from stenoscope.app.ensemble import ensemble_maps, ensemble_probabilities
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.export import onnx_file
-from stenoscope.export.ensemble import ensemble_network
+from stenoscope.learners.cnn import Cnn
 from stenoscope.models.classifier import build_classifier, set_mean_image
 from stenoscope.run import provenance
 from stenoscope.settings import ExportSettings
-from stenoscope.training.on_device import area_weights
 from tests.training.small import settings as small_settings
 
 SMALL = small_settings(weights="none", attention="none")
@@ -44,6 +43,13 @@ def models():
     return [random_model(seed) for seed in range(2)]
 
 
+def learners_of(models, trained=SMALL):
+    found = [Cnn(trained) for _ in models]
+    for learner, model in zip(found, models, strict=True):
+        learner.model = model
+    return found
+
+
 @pytest.fixture(scope="module")
 def frames():
     return blotches(9, 5, 512).astype(np.uint8)
@@ -51,13 +57,11 @@ def frames():
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_network_is_what_predict_computes(models, frames, mirrored):
-    trained = replace(SMALL, mirrored_test=mirrored)
-    cells = models[0].get_layer("pooling").input.shape[1]
-    network = ensemble_network(models, area_weights(32)[1], stage._place(cells, 32), mirrored)
+    learners = learners_of(models, replace(SMALL, mirrored_test=mirrored))
+    network = Cnn.as_network(learners)
     found = {name: np.asarray(value) for name, value in network(frames).items()}
-    images = network_input(frames, trained)
-    of_folds = ensemble_probabilities(models, images, trained)
-    maps = ensemble_maps(models, images, "cam", trained)
+    of_folds = ensemble_probabilities(learners, frames)
+    maps = ensemble_maps(learners, frames, "cam")
     assert np.ptp(of_folds) > 0.01 and np.ptp(maps) > 0.1, "something to compare"
     np.testing.assert_allclose(found["fold_probability"], of_folds.T, atol=1e-5)
     np.testing.assert_allclose(found["probability"], of_folds.mean(axis=0), atol=1e-5)
@@ -111,7 +115,7 @@ def test_the_file_agrees_and_says_what_it_is(experiment, tmp_path, capsys):
 def test_a_file_that_differs_is_not_kept(experiment, models, frames, tmp_path, monkeypatch):
     wrong = {"probability": np.full(5, 0.5), "fold_probability": np.full((5, 2), 0.5), "heatmap": np.zeros(1)}
     monkeypatch.setattr(stage, "extra", lambda package: None)
-    monkeypatch.setattr(stage, "load_models", lambda *_: models)
+    monkeypatch.setattr(stage, "load_learners", lambda *_: learners_of(models))
     monkeypatch.setattr(stage, "_frames_to_check", lambda seed: frames)
     monkeypatch.setattr(onnx_file, "write_onnx", lambda network, path, properties: path.write_bytes(b"file"))
     monkeypatch.setattr(onnx_file, "run_onnx", lambda path, frames: wrong)

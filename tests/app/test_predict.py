@@ -11,7 +11,6 @@ import pydicom
 import pytest
 
 from stenoscope.app import predict
-from stenoscope.app.explain import drawn_methods
 from stenoscope.app.keyframes import make_keyframes
 from stenoscope.app.predict import _discover_all
 from stenoscope.app.predict_worker import read_clip
@@ -104,16 +103,16 @@ def fatal(job, **settings):
     return read_clip(job, **settings)
 
 
-def undecided(models, clip, choice, trained, all_maps):
+def undecided(learners, clip, choice, methods, all_maps):
     """Stands for `_apply`: what five models that know nothing would say."""
-    maps = {method: np.zeros((512, 512), np.float32) for method in drawn_methods(trained)}
+    maps = {method: np.zeros((512, 512), np.float32) for method in methods}
     return np.full((5, 5), 0.5, np.float32), 0, maps, None
 
 
 @pytest.fixture
 def unlearned(journey, monkeypatch, tmp_path):
     """Settings of an experiment whose models know nothing."""
-    monkeypatch.setattr(predict, "load_models", lambda *_: [])
+    monkeypatch.setattr(predict, "load_learners", lambda *_: [])
     monkeypatch.setattr(predict, "_apply", undecided)
     return PredictSettings(
         experiment=str(journey.folder / "results/demo"),

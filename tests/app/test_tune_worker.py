@@ -1,4 +1,4 @@
-"""Nesting: what is trained on and looked at for each job, with a trainer that only takes notes."""
+"""Nesting: what is trained on and looked at for each job, with a learner that only takes notes."""
 
 import numpy as np
 import pytest
@@ -7,26 +7,31 @@ from stenoscope.app import train_worker, tune, tune_worker
 from stenoscope.errors import DatasetError
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.folds.split import make_folds
+from stenoscope.learners.protocol import Learner
+from stenoscope.learners.registry import LEARNERS
 from stenoscope.settings import TrainingSettings, TuningSettings
 from stenoscope.tuning.fits import OUTER, Job
 from tests.tuning import fakes
 
 
-class Notes:
-    """Stands for the trainer."""
+class Notes(Learner):
+    """Notes what it is given."""
 
     made: list = []  # noqa: RUF012
     fitted: list = []  # noqa: RUF012
 
-    def __init__(self, settings, num_labels):
+    def __init__(self, settings, num_labels=1):
+        super().__init__(settings, num_labels)
         Notes.made.append(settings)
 
-    def fit(self, frames, clips, labels, mean, fold, **more):
-        Notes.fitted.append({"train": set(clips.tolist()), "labels": labels, "fold": fold})
+    def fit(self, part, on_epoch=None, checkpoint=None):
+        Notes.fitted.append({"train": set(part.train.tolist()), "labels": part.labels, "fold": part.number})
+        return []
 
-    def predict(self, frames, clips):
+    def predict(self, frames):
+        clips = frames._rows // 5
         Notes.fitted[-1]["test"] = set(clips.tolist())
-        return np.full((len(clips), 5, 1), 0.25, np.float32) + np.asarray(clips)[:, None, None] / 1000
+        return np.float32(0.25 + clips[:, None] / 1000)
 
 
 @pytest.fixture
@@ -36,15 +41,15 @@ def world(monkeypatch):
     for module in (tune, train_worker):
         monkeypatch.setattr(module, "open_folds", lambda folder: opened)
     monkeypatch.setattr(train_worker, "await_file", lambda path: None)
-    monkeypatch.setattr("stenoscope.training.fold.Trainer", Notes)
+    monkeypatch.setitem(LEARNERS, "cnn", Notes)
     Notes.made, Notes.fitted = [], []
     for cache in (train_worker.opened, tune_worker._inner):
         cache.cache_clear()
-    train_worker._trainers.clear()
+    train_worker._learners.clear()
     yield opened
     for cache in (train_worker.opened, tune_worker._inner):
         cache.cache_clear()
-    train_worker._trainers.clear()
+    train_worker._learners.clear()
 
 
 def fit(outer, inner, **settings):
@@ -124,10 +129,12 @@ def test_a_network_is_traced_once_for_the_folds_of_a_trial(world):
 
 def test_shuffled_labels_are_shuffled_here_too(world):
     clips, folds, _ = world
-    table = fit(1, 1, shuffle_labels=True)
+    fit(1, OUTER, shuffle_labels=True)
     shuffled = Notes.fitted[-1]["labels"]
-    assert not np.array_equal(shuffled, clips.labels)
-    assert shuffled[folds[0].valid].sum() == clips.labels[folds[0].valid].sum()
+    assert not np.array_equal(shuffled[folds[0].train], clips.labels[folds[0].train])
+    for fold in folds[1:]:
+        assert shuffled[fold.valid].sum() == clips.labels[fold.valid].sum()
+    table = fit(1, 1, shuffle_labels=True)
     assert table["label"].tolist() != fit(1, 1)["label"].tolist()
 
 

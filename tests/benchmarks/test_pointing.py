@@ -5,6 +5,7 @@ from benchmarks import pointing
 from stenoscope.app.keyframes import make_keyframes
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import DatasetError
+from stenoscope.learners.cnn import Cnn
 from stenoscope.settings import KeyframeSettings, TrainingSettings
 from tests.data.trees import write_cadica
 
@@ -27,16 +28,15 @@ def test_the_map_is_taken_where_a_box_is_known(clips, monkeypatch):
     """Key frame 0 has the highest probability and no box; of the others key frame 3 has."""
     seen = []
 
-    def maps(models, images, method, trained):
-        seen.append(float(images[0]))
+    def maps(learners, frames, method):
+        seen.append(next(k for k in range(5) if np.array_equal(frames[0], clips.clip_frames(0)[k])))
         heatmap = np.zeros((1, 512, 512))
         heatmap[0, 180, 200] = 1  # in the box 80, 160, 320, 224
         return heatmap
 
-    monkeypatch.setattr(pointing, "network_input", lambda frames, trained: np.arange(5.0))
     monkeypatch.setattr(pointing, "ensemble_probabilities", lambda *_: np.array([[0.9, 0.1, 0.2, 0.6, 0.3]]))
     monkeypatch.setattr(pointing, "ensemble_maps", maps)
-    table = pointing.measure([], TrainingSettings(), clips, [0])
+    table = pointing.measure([Cnn(TrainingSettings())], clips, [0])
     assert set(seen) == {3.0}
     found = table.set_index("method")
     assert found.loc["cam", "hit"] == 1 and found.loc["image_centre", "hit"] == 0

@@ -9,7 +9,7 @@ from stenoscope.heatmaps.attention import attention
 from stenoscope.heatmaps.cam import BATCH_SIZE, cam
 from stenoscope.heatmaps.gradients import gradcam, gradcam_plus_plus, hirescam
 from stenoscope.heatmaps.occlusion import occlusion, patch_corners
-from stenoscope.heatmaps.registry import METHODS, SLOW, heatmaps, stretch
+from stenoscope.heatmaps.registry import METHODS, SLOW, evidence
 from stenoscope.models.classifier import AddBias, build_classifier
 from stenoscope.models.pooling import POOLING
 from stenoscope.settings import TrainingSettings
@@ -100,12 +100,13 @@ def classifier():
 def test_each_image_is_explained_alone(method, classifier):
     count = 3 if method in SLOW else BATCH_SIZE + 3
     images = np.random.default_rng(1).uniform(0, 255, (count, 32, 32, 1)).astype(np.float32)
-    together = heatmaps(classifier, images, method, "block1_project_bn")
-    assert together.shape == (count, 32, 32) and together.dtype == np.float32
+    together = evidence(classifier, images, method, "block1_project_bn")
+    assert together.shape[0] == count and together.ndim == 3 and together.dtype == np.float32
     for index in (0, count - 1):
-        alone = heatmaps(classifier, images[index : index + 1], method, "block1_project_bn")
+        alone = evidence(classifier, images[index : index + 1], method, "block1_project_bn")
         np.testing.assert_allclose(alone[0], together[index], rtol=1e-3, atol=1e-5)
-    assert heatmaps(classifier, images[:0], method, "block1_project_bn").shape == (0, 32, 32)
+    none = evidence(classifier, images[:0], method, "block1_project_bn")
+    assert none.shape == (0, *together.shape[1:])
 
 
 def test_evidence_of_attention_mil_is_the_weighted_class_map(images):
@@ -122,7 +123,7 @@ def test_evidence_of_attention_mil_is_the_weighted_class_map(images):
 
 def test_attention_needs_a_block(images):
     with pytest.raises(SettingsError, match="no attention block"):
-        heatmaps(_network(), images, "attention", "features")
+        evidence(_network(), images, "attention", "features")
 
 
 def test_occlusion_finds_a_planted_dot():
@@ -152,8 +153,8 @@ def test_patches_cover_the_image_twice(size):
 def test_explaining_changes_nothing(classifier, images):
     before = [array.copy() for array in classifier.get_weights()]
     frames = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
-    first = heatmaps(classifier, frames, "hirescam", "block2_add")
-    second = heatmaps(classifier, frames, "hirescam", "block2_add")
+    first = evidence(classifier, frames, "hirescam", "block2_add")
+    second = evidence(classifier, frames, "hirescam", "block2_add")
     np.testing.assert_array_equal(first, second)
     for one, other in zip(before, classifier.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -164,26 +165,12 @@ def test_the_map_points_where_the_evidence_is():
     image = np.zeros((1, 16, 16, 1), np.float32)
     image[0, 11, 4] = 5
     for method in ("cam", "gradcam", "gradcam_plus_plus", "hirescam"):
-        peak = np.unravel_index(heatmaps(model, image, method, "features")[0].argmax(), (16, 16))
+        peak = np.unravel_index(evidence(model, image, method, "features")[0].argmax(), (16, 16))
         assert peak == (11, 4)
 
 
 def test_unknown_methods_and_layers_are_refused(images):
     with pytest.raises(SettingsError, match="hirescam"):
-        heatmaps(_network(), images, "saliency", "features")
+        evidence(_network(), images, "saliency", "features")
     with pytest.raises(SettingsError, match="features"):
-        heatmaps(_network(), images, "hirescam", "block7_add")
-
-
-def test_stretching_keeps_cells_in_place_and_the_scale():
-    maps = np.zeros((2, 4, 4), np.float32)
-    maps[0, 1, 2], maps[1] = 6, -2.5
-    stretched = stretch(maps, (20, 20))
-    assert stretched.dtype == np.float32
-    assert np.unravel_index(stretched[0].argmax(), (20, 20)) == (
-        7,
-        12,
-    )  # the centre of cell (1, 2), 5 px wide
-    assert stretched[0].max() == 6 and stretched[0, 7, 17] == 0
-    np.testing.assert_array_equal(stretched[1], -2.5)
-    np.testing.assert_allclose(stretch(maps[:, ::-1, ::-1], (20, 20))[:, ::-1, ::-1], stretched, atol=1e-6)
+        evidence(_network(), images, "hirescam", "block7_add")

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from stenoscope.heatmaps.randomisation import PARTS, randomised, similarity
+from stenoscope.evaluation.localisation import similarity
+from stenoscope.heatmaps.randomisation import PARTS, randomised
 
 
 @pytest.fixture

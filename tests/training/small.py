@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from stenoscope.folds.mean_image import frame_rows
+from stenoscope.folds.part import Rows, TrainingPart
 from stenoscope.settings import TrainingSettings
 
 TRAIN, TEST = np.array([0, 1, 2, 3, 4]), np.array([5, 6])
@@ -28,3 +30,17 @@ def seven_clips() -> np.ndarray:
     for clip in np.flatnonzero(LABELS[:, 0] == 1):
         frames[5 * clip : 5 * clip + 5, 100:400, 200:260] = 20
     return frames
+
+
+def part(frames, train=TRAIN, labels=LABELS, mean=MEAN, fold=1, frame_wise=False) -> TrainingPart:
+    """A training part of these clips."""
+    return TrainingPart(fold, frames, train, labels, mean, frame_wise)
+
+
+def predict(trainer, frames, clips) -> np.ndarray:
+    """Probabilities of all key frames of some clips, float32 (n, 5, num_labels)."""
+    from stenoscope.training.centre import probabilities
+
+    with trainer.scope():
+        found = probabilities(trainer.model, Rows(frames, frame_rows(clips)), trainer.settings)
+    return found.reshape(len(clips), 5, -1)

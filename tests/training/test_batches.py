@@ -5,7 +5,8 @@ import pytest
 
 from stenoscope.augmentation.grid import CENTRE, VARIANTS
 from stenoscope.settings import TrainingSettings
-from stenoscope.training.batches import Sample, epoch_plan, render, resize, targets, validation_plan
+from stenoscope.training.batches import Sample, epoch_plan, render, resize, targets
+from stenoscope.training.centre import centre_images
 
 CLIPS = np.array([4, 1, 7], np.int64)
 
@@ -132,16 +133,15 @@ def test_frame_rows_are_visited_instead_of_clips():
     found = sorted((sample.clip, sample.keyframe) for sample in plan)
     assert len(found) == 5 and (0, 3) in found and (1, 2) in found
     assert {keyframe for clip, keyframe in found if clip == 4} < {0, 1, 3, 4}
-    assert validation_plan(rows[:2], frame_wise=True) == [Sample(0, 3, CENTRE), Sample(4, 0, CENTRE)]
     whole = np.array([5, 6, 7, 8, 9, 20, 21, 22, 23, 24])
     assert epoch_plan(whole, settings(), 2, 1, frame_wise=True) == epoch_plan(
         np.array([1, 4]), settings(), 2, 1
     )
 
 
-def test_validation_sees_all_frames_in_order_unchanged():
-    plan = validation_plan(np.array([4, 1]))
-    assert plan == [Sample(clip, k, CENTRE) for clip in (4, 1) for k in range(5)]
+def test_the_test_view_is_the_centre_crop_unchanged(frames):
+    found = centre_images(frames[[8, 3]], 100)
+    np.testing.assert_array_equal(found, pixels(frames, [Sample(1, 3, CENTRE), Sample(0, 3, CENTRE)], 100))
 
 
 def test_render_takes_the_variants_crop_of_the_right_frame(frames):

@@ -7,7 +7,7 @@ import pytest
 from stenoscope.errors import DatasetError
 from stenoscope.training import checkpoint
 from stenoscope.training.fold import Trainer
-from tests.training.small import LABELS, MEAN, TEST, TRAIN, settings, seven_clips
+from tests.training.small import LABELS, MEAN, TEST, TRAIN, part, predict, settings, seven_clips
 
 OWN = {
     "epochs": 3,
@@ -36,8 +36,8 @@ def trainers():
 
 @pytest.fixture(scope="module")
 def undisturbed(trainers, frames):
-    history = trainers[0].fit(frames, TRAIN, LABELS, MEAN, 2)
-    return [row["loss"] for row in history], trainers[0].predict(frames, TEST)
+    history = trainers[0].fit(part(frames, TRAIN, LABELS, MEAN, 2))
+    return [row["loss"] for row in history], predict(trainers[0], frames, TEST)
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
@@ -48,12 +48,12 @@ def test_an_interrupted_fold_ends_as_an_undisturbed_one(trainers, frames, undist
 
     file = tmp_path / "checkpoint.npz"
     with pytest.raises(StopError):
-        trainers[0].fit(frames, TRAIN, LABELS, MEAN, 2, stop, checkpoint=file)
+        trainers[0].fit(part(frames, TRAIN, LABELS, MEAN, 2), stop, checkpoint=file)
     rows = []
-    trainers[1].fit(frames, TEST, LABELS, MEAN, 5)  # whatever ran before
-    history = trainers[1].fit(frames, TRAIN, LABELS, MEAN, 2, rows.append, checkpoint=file)
+    trainers[1].fit(part(frames, TEST, LABELS, MEAN, 5))  # whatever ran before
+    history = trainers[1].fit(part(frames, TRAIN, LABELS, MEAN, 2), rows.append, checkpoint=file)
     assert [row["loss"] for row in history] == undisturbed[0] and rows == history
-    np.testing.assert_array_equal(trainers[1].predict(frames, TEST), undisturbed[1])
+    np.testing.assert_array_equal(predict(trainers[1], frames, TEST), undisturbed[1])
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
 
 
@@ -61,10 +61,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused(trainers, frames, tmp_path):
     file = tmp_path / "checkpoint.npz"
     file.write_bytes(b"nothing")
     with pytest.raises(DatasetError, match=r"checkpoint\.npz can't be read"):
-        trainers[0].fit(frames, TRAIN, LABELS, MEAN, 2, checkpoint=file)
+        trainers[0].fit(part(frames, TRAIN, LABELS, MEAN, 2), checkpoint=file)
     np.savez(file, history=np.array("[]"), v0=np.zeros(3))
     with pytest.raises(DatasetError, match="another network") as caught:
-        trainers[0].fit(frames, TRAIN, LABELS, MEAN, 2, checkpoint=file)
+        trainers[0].fit(part(frames, TRAIN, LABELS, MEAN, 2), checkpoint=file)
     assert "delete it" in caught.value.fix
 
 

@@ -20,12 +20,12 @@ if keras.backend.backend() == "tensorflow":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from stenoscope.training.fold import Trainer
-from tests.training.small import LABELS, MEAN, TEST, TRAIN, settings, seven_clips
+from tests.training.small import TEST, part, predict, settings, seven_clips
 frames, found = seven_clips(), []
 for devices in (1, 2):
     trainer = Trainer(settings(devices=devices))
-    history = trainer.fit(frames, TRAIN, LABELS, MEAN, 1)
-    found.append([[row["loss"] for row in history], trainer.predict(frames, TEST).ravel().tolist()])
+    history = trainer.fit(part(frames))
+    found.append([[row["loss"] for row in history], predict(trainer, frames, TEST).ravel().tolist()])
 print(json.dumps(found))
 """
 

@@ -8,7 +8,7 @@ from stenoscope.errors import SettingsError
 from stenoscope.models.classifier import build_classifier
 from stenoscope.training import features, fold
 from stenoscope.training.fold import Trainer
-from tests.training.small import LABELS, MEAN, TEST, TRAIN, settings, seven_clips
+from tests.training.small import TEST, part, predict, settings, seven_clips
 
 STILL = {"frozen_layers": 1.0, "flip": False, "shift": 0, "epochs": 2, "variants_per_epoch": 2}
 
@@ -25,18 +25,18 @@ def trainer():
 
 @pytest.fixture(scope="module")
 def trained(trainer, frames):
-    history = trainer.fit(frames, TRAIN, LABELS, MEAN, 1)
-    return history, trainer.predict(frames, TEST)
+    history = trainer.fit(part(frames))
+    return history, predict(trainer, frames, TEST)
 
 
 def test_stored_features_train_as_images_do(frames, trained, monkeypatch):
     monkeypatch.setattr(fold, "cacheable", lambda settings: False)
     plain = Trainer(settings(**STILL))
-    history = plain.fit(frames, TRAIN, LABELS, MEAN, 1)
+    history = plain.fit(part(frames))
     np.testing.assert_allclose(
         [row["loss"] for row in history], [row["loss"] for row in trained[0]], rtol=1e-5
     )
-    np.testing.assert_allclose(plain.predict(frames, TEST), trained[1], atol=1e-5)
+    np.testing.assert_allclose(predict(plain, frames, TEST), trained[1], atol=1e-5)
     assert not np.allclose(trained[1], 0.5), "the head has learnt something"
 
 
@@ -44,7 +44,7 @@ def test_every_image_is_computed_once(trainer, frames, monkeypatch):
     seen = []
     render = fold.render
     monkeypatch.setattr(fold, "render", lambda f, plan, *more: seen.append(plan) or render(f, plan, *more))
-    trainer.fit(frames, TRAIN, LABELS, MEAN, 1)
+    trainer.fit(part(frames))
     whole = [sample for plan in seen for sample in plan]
     wanted = set(whole)
     assert len(wanted) > 5 * 3 * 2, "both epochs' variants"
@@ -53,8 +53,8 @@ def test_every_image_is_computed_once(trainer, frames, monkeypatch):
 
 def test_many_features_go_to_a_file(trainer, frames, trained, monkeypatch):
     monkeypatch.setattr(features, "IN_MEMORY", 0)
-    trainer.fit(frames, TRAIN, LABELS, MEAN, 1)
-    np.testing.assert_array_equal(trainer.predict(frames, TEST), trained[1])
+    trainer.fit(part(frames))
+    np.testing.assert_array_equal(predict(trainer, frames, TEST), trained[1])
 
 
 def test_a_full_disk_is_said_before_the_work(trainer, frames, monkeypatch):
@@ -64,7 +64,7 @@ def test_a_full_disk_is_said_before_the_work(trainer, frames, monkeypatch):
     monkeypatch.setattr(features, "IN_MEMORY", 0)
     monkeypatch.setattr(features.os, "posix_fallocate", full)
     with pytest.raises(SettingsError, match=r"GiB do not fit.*No space left") as caught:
-        trainer.fit(frames, TRAIN, LABELS, MEAN, 1)
+        trainer.fit(part(frames))
     assert "image_size" in caught.value.fix
 
 

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from stenoscope.folds.part import Rows
+from stenoscope.training.centre import probabilities
 from stenoscope.training.fold import Trainer
-from tests.training.small import LABELS, MEAN, TEST, TRAIN, settings, seven_clips
+from tests.training.small import LABELS, MEAN, TEST, TRAIN, part, predict, settings, seven_clips
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +22,8 @@ def trainer():
 
 def fit(trainer, frames, fold=1, mean=MEAN, clips=TRAIN):
     keras.utils.set_random_seed(123)  # whatever ran before must not matter
-    history = trainer.fit(frames, clips, LABELS, mean, fold)
-    return history, trainer.predict(frames, TEST)
+    history = trainer.fit(part(frames, clips, LABELS, mean, fold))
+    return history, predict(trainer, frames, TEST)
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +81,14 @@ def test_the_folds_mean_image_goes_into_the_model(trainer):
 def test_labels_of_test_clips_are_never_read(trainer, frames, first):
     poisoned = LABELS.copy()
     poisoned[TEST] = np.nan
-    trainer.fit(frames, TRAIN, poisoned, MEAN, 1)
-    np.testing.assert_array_equal(trainer.predict(frames, TEST), first[1])
+    trainer.fit(part(frames, TRAIN, poisoned, MEAN, 1))
+    np.testing.assert_array_equal(predict(trainer, frames, TEST), first[1])
 
 
 def test_prediction_does_not_depend_on_the_company(trainer, frames, first):
-    trainer.fit(frames, TRAIN, LABELS, MEAN, 1)
+    trainer.fit(part(frames))
     for order in (TEST[::-1], TEST[:1]):
-        found = trainer.predict(frames, order)
+        found = predict(trainer, frames, order)
         expected = {5: first[1][0], 6: first[1][1]}
         for clip, probability in zip(order, found, strict=True):
             np.testing.assert_allclose(probability, expected[int(clip)], atol=1e-6)
@@ -102,13 +104,13 @@ def test_it_learns_what_can_be_learnt(frames):
 def test_two_labels_of_which_some_are_unknown(frames):
     labels = np.column_stack([LABELS[:, 0], [1, 0, np.nan, 0, 1, 0, 0]]).astype(np.float32)
     learner = Trainer(settings(narrowings=True), num_labels=2)
-    history = learner.fit(frames, TRAIN, labels, MEAN, 1)
+    history = learner.fit(part(frames, TRAIN, labels, MEAN, 1))
     assert all(np.isfinite(row["loss"]) and 0 <= row["accuracy"] <= 1 for row in history)
-    assert learner.predict(frames, TEST).shape == (2, 5, 2)
+    assert predict(learner, frames, TEST).shape == (2, 5, 2)
     kernel = np.array(learner.model.get_layer("class_map").weights[0])
     assert (kernel != 0).any(axis=(0, 1, 2)).all(), "both labels were learnt"
     labels[TRAIN, 1] = np.nan
-    learner.fit(frames, TRAIN, labels, MEAN, 1)
+    learner.fit(part(frames, TRAIN, labels, MEAN, 1))
     kernel = np.array(learner.model.get_layer("class_map").weights[0])
     assert (kernel[..., 0] != 0).any() and not kernel[..., 1].any(), "unknown labels teach nothing"
 
@@ -116,9 +118,9 @@ def test_two_labels_of_which_some_are_unknown(frames):
 def test_frame_rows_train_as_their_clips_do(trainer, frames, first):
     rows = (TRAIN[:, None] * 5 + np.arange(5)).ravel()
     keras.utils.set_random_seed(5)
-    history = trainer.fit(frames, rows, LABELS, MEAN, 1, frame_wise=True)
+    history = trainer.fit(part(frames, rows, LABELS, MEAN, 1, frame_wise=True))
     assert [row["loss"] for row in history] == [row["loss"] for row in first[0]]
-    found = trainer.predict(frames, np.array([25, 27, 34]), frame_wise=True)
+    found = probabilities(trainer.model, Rows(frames, np.array([25, 27, 34])), trainer.settings)
     np.testing.assert_allclose(found, first[1][[0, 0, 1], [0, 2, 4]], atol=1e-6)
 
 
@@ -126,7 +128,7 @@ def test_early_blocks_learn_slower(frames):
     learner = Trainer(settings(layer_decay=0.1, optimizer="sgd", epochs=1, frozen_layers=0.0))
     learner.reset(MEAN, 1)
     start = {weight.path: np.array(weight) for weight in learner.model.trainable_weights}
-    learner.fit(frames, TRAIN, LABELS, MEAN, 1)
+    learner.fit(part(frames))
     moved = {
         weight.path: np.abs(np.array(weight) - start[weight.path]).max() / np.abs(start[weight.path]).max()
         for weight in learner.model.trainable_weights
@@ -143,7 +145,7 @@ def test_one_step_with_narrowings_by_hand():
     plan = {"variants_per_epoch": 1, "frames_per_epoch": 5, "batch_size": 40, "epochs": 1}
     step = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.1}
     learner = Trainer(settings(**plan, **step, narrowings=True))
-    (row,) = learner.fit(frames, np.arange(5), labels, MEAN, 1)
+    (row,) = learner.fit(part(frames, np.arange(5), labels, MEAN, 1))
     # 15 normal frames, their 15 twins and 5 abnormal frames: 35 / (2 * 15) = 7/6 and 35 / (2 * 20) = 7/8.
     # At first every logit is 0: each frame costs log 2, and so do the normal cells of a normal frame, the
     # normal and the narrowed cells of a twin: ((15 * 7/6 + 20 * 7/8) + (15 * 7/6 + 15 * 7/8 * 2)) / 35 = 2.25

@@ -7,7 +7,7 @@ import pytest
 from stenoscope.training.batches import Sample, epoch_plan, render
 from stenoscope.training.fold import Trainer
 from stenoscope.training.on_device import DeviceFrames, area_weights, encode
-from tests.training.small import LABELS, MEAN, TEST, TRAIN, settings, seven_clips
+from tests.training.small import TEST, TRAIN, part, predict, settings, seven_clips
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,10 @@ def test_samples_look_the_same(frames, size):
 
 def test_training_is_the_same_but_for_rounding_and_sees_training_frames_alone(frames):
     one, other = Trainer(settings(), on_device=False), Trainer(settings(), on_device=True)
-    histories = [trainer.fit(frames, TRAIN, LABELS, MEAN, 1) for trainer in (one, other)]
+    histories = [trainer.fit(part(frames)) for trainer in (one, other)]
     losses = [[row["loss"] for row in history] for history in histories]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
-    np.testing.assert_allclose(one.predict(frames, TEST), other.predict(frames, TEST), atol=5e-3)
+    np.testing.assert_allclose(predict(one, frames, TEST), predict(other, frames, TEST), atol=5e-3)
     held = keras.ops.convert_to_numpy(other._device_frames.frames)
     np.testing.assert_array_equal(held[:25], frames[:25])
     assert not held[25:].any()

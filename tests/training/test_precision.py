@@ -7,7 +7,7 @@ import pytest
 from stenoscope.errors import SettingsError
 from stenoscope.training import machine
 from stenoscope.training.fold import Trainer
-from tests.training.small import LABELS, MEAN, TEST, TRAIN, settings, seven_clips
+from tests.training.small import MEAN, TEST, part, predict, settings, seven_clips
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def frames():
 def trained(request, frames):
     """A trainer of half precision after a fold, and its history."""
     trainer = Trainer(settings(precision=request.param))
-    return trainer, trainer.fit(frames, TRAIN, LABELS, MEAN, 1)
+    return trainer, trainer.fit(part(frames))
 
 
 def test_the_backbone_learns_in_half_precision_and_the_evidence_in_full(trained):
@@ -52,17 +52,17 @@ def test_the_tested_model_is_float32_and_has_the_weights_of_the_other(trained, f
 def test_it_learns_nearly_what_full_precision_learns(trained, frames):
     trainer, history = trained
     full = Trainer(settings())
-    expected = full.fit(frames, TRAIN, LABELS, MEAN, 1)
+    expected = full.fit(part(frames))
     found = [row["loss"] for row in history]
     np.testing.assert_allclose(found, [row["loss"] for row in expected], rtol=0.1)
     assert found != [row["loss"] for row in expected]
-    np.testing.assert_allclose(trainer.predict(frames, TEST), full.predict(frames, TEST), atol=0.05)
+    np.testing.assert_allclose(predict(trainer, frames, TEST), predict(full, frames, TEST), atol=0.05)
 
 
 def test_stored_features_come_from_the_float32_network(frames):
     changes = {"frozen_layers": 1.0, "flip": False, "shift": 0, "precision": "mixed_bfloat16"}
     trainer = Trainer(settings(**changes))
-    history = trainer.fit(frames, TRAIN, LABELS, MEAN, 1)
+    history = trainer.fit(part(frames))
     assert trainer._front.output.dtype == "float32" and np.isfinite(history[-1]["loss"])
 
 

@@ -6,8 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from stenoscope.augmentation.grid import CENTRE_CROP
 from stenoscope.models.mirrors import VIEWS
 from stenoscope.records import FRAME_SIZE
+from stenoscope.training.on_device import area_weights
 
 OUTPUTS = ("probability", "fold_probability", "heatmap")
 """Names of the network's outputs."""
@@ -63,19 +65,15 @@ class _Mean(keras.layers.Layer):
         return ops.take(values, 0, axis=self.axis) if self.first_only else ops.mean(values, axis=self.axis)
 
 
-def ensemble_network(
-    models: Sequence[keras.Model], crop: np.ndarray, place: np.ndarray, mirrored: bool
-) -> keras.Model:
+def ensemble_network(models: Sequence[keras.Model], size: int, mirrored: bool) -> keras.Model:
     """Join classifiers into one network that takes frames as they are stored.
 
     Parameters
     ----------
     models : sequence of Model
-        Made by `build_classifier`, all of one input size S and one map size G.
-    crop : ndarray, float, shape (S, 512)
-        From rows of a frame to rows of the models' input; the same for columns.
-    place : ndarray, float, shape (512, G)
-        From rows of a class map to rows of a frame; the same for columns.
+        Made by `build_classifier`, all of one size of input and class map.
+    size : int
+        Rows and columns of their input.
     mirrored : bool
         Average each probability over the four views of `mirrors.VIEWS`. The map is that of the plain view.
 
@@ -87,7 +85,7 @@ def ensemble_network(
         first label in logits, mean of the models.
     """
     frames = keras.Input((FRAME_SIZE, FRAME_SIZE), dtype="uint8", name="frames")
-    images = _Linear(crop)(frames)
+    images = _Linear(area_weights(size)[1])(frames)  # of the centre crop, the second of three
     views = VIEWS if mirrored else VIEWS[:1]
     probabilities, maps = [], []
     for model in models:
@@ -98,6 +96,12 @@ def ensemble_network(
         probabilities.append(_Mean(axis=0)(_ByView(len(views))(probability)))
         maps.append(_Mean(axis=0, first_only=True)(_ByView(len(views))(class_map)))
     of_folds = ops.stack(probabilities, axis=1)
-    heatmap = _Linear(place)(_Mean(axis=0)(ops.stack(maps, axis=0)))
+    heatmap = _Linear(_placing(maps[0].shape[1]))(_Mean(axis=0)(ops.stack(maps, axis=0)))
     outputs = _Mean(axis=1)(of_folds), of_folds, heatmap
     return keras.Model(frames, dict(zip(OUTPUTS, outputs, strict=True)))
+
+
+def _placing(cells: int) -> np.ndarray:
+    """From rows of a class map to rows of the frame, float32 (512, cells); the same for columns."""
+    rows = np.repeat(np.eye(cells, dtype=np.float32)[..., None], cells, axis=2)  # one row of ones in each map
+    return np.stack([CENTRE_CROP.place(one)[:, 0] for one in rows], axis=1)
