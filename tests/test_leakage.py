@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stenoscope.app import tune_worker
-from stenoscope.app.train_worker import open_folds, shuffled_labels
+from stenoscope.app.fold_inputs import open_folds, shuffled_labels
 from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.files import read_fold, read_part
 from stenoscope.folds.mean_image import fold_mean_images, frame_rows, mean_image

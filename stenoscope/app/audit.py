@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from stenoscope.app.fold_inputs import open_folds
 from stenoscope.app.leaks import CLIP, FRAME, PATIENT
 from stenoscope.app.study import compare
 from stenoscope.app.train import begin_experiment, end_experiment, fold_tasks, gather, undone
-from stenoscope.app.train_worker import FoldJob, open_folds
+from stenoscope.app.train_worker import FoldJob
 from stenoscope.data.clipset import ClipSet
 from stenoscope.results.files import PREDICTIONS, read_json
 from stenoscope.run import claims, locks, provenance

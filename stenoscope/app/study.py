@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from stenoscope.app.fold_inputs import open_folds
 from stenoscope.app.train import begin_experiment, end_experiment, fold_tasks, to_repeat
-from stenoscope.app.train_worker import open_folds
 from stenoscope.errors import SettingsError
 from stenoscope.results.files import CONFIG, read_json, read_predictions, write_table
 from stenoscope.run import claims, locks, provenance

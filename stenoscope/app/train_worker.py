@@ -6,7 +6,6 @@ has made, for the next fold. A fold's files are made in `.work/` and get their p
 where the next worker goes on from it if this one dies.
 """
 
-import functools
 import json
 import platform
 import shutil
@@ -22,12 +21,13 @@ import numpy as np
 import pandas as pd
 
 from stenoscope.app.explain import write_maps
+from stenoscope.app.fold_inputs import opened, shuffled_labels
 from stenoscope.app.leaks import PATIENT, leaking_fold
 from stenoscope.data.clipset import ClipSet
-from stenoscope.errors import ClusterError, DatasetError, SettingsError
+from stenoscope.errors import SettingsError
 from stenoscope.export.tensorboard import FOLDER as TENSORBOARD
 from stenoscope.export.tensorboard import tensorboard_log
-from stenoscope.folds.files import FoldData, fold_numbers, read_fold
+from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.folds.part import Rows, TrainingPart
 from stenoscope.folds.split import inner_split
@@ -38,10 +38,8 @@ from stenoscope.results.files import HISTORY, INNER, model_path, read_again, wri
 from stenoscope.results.predictions import predictions_table, table_names
 from stenoscope.roles import names
 from stenoscope.run import provenance
-from stenoscope.run.cluster import Run, await_file
-from stenoscope.run.commands import again
-from stenoscope.settings import FoldSettings, TrainingSettings
-from stenoscope.training.machine import keras_backend
+from stenoscope.run.cluster import Run
+from stenoscope.settings import TrainingSettings
 
 WORK = ".work"
 CHECKPOINT = "checkpoint.npz"
@@ -51,8 +49,8 @@ ONE_AT_A_TIME = threading.Lock()
 """A Dask worker may have several threads; the tensor library has one state."""
 
 _learners: dict[str, Learner] = {}
-_SAME_NETWORK = names(TrainingSettings, "place", "speed", "data", "after")
-"""Settings that a learner does not depend on before it is fitted."""
+_NOT_TRAINING = names(TrainingSettings, "place", "speed", "data", "after")
+"""Settings that do not change how a learner is fitted to given clips and labels."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class FoldJob:
     @property
     def checkpoint(self) -> Path:
         """Of the training under way; other settings or clips have another."""
-        what = {name: value for name, value in asdict(self.settings).items() if name not in _SAME_NETWORK}
+        what = {name: value for name, value in asdict(self.settings).items() if name not in _NOT_TRAINING}
         shares = [self.settings.shuffle_labels, self.settings.inner_share]
         key = provenance.sha256_json([what, shares, self.inputs, self.split])[:12]
         return Path(self.settings.experiment) / WORK / key / self.folder.name / CHECKPOINT
@@ -275,7 +273,8 @@ def learner_of(
     """The learner of some settings; the last one is kept, because tracing a network takes long."""
     kind = get_learner(settings.learner)
     where = kind.prepare(settings, threads)
-    same = {name: value for name, value in asdict(settings).items() if name not in _SAME_NETWORK}
+    elsewhere = names(TrainingSettings, "place", "speed", "data")
+    same = {name: value for name, value in asdict(settings).items() if name not in elsewhere}
     key = provenance.sha256_json([same, num_labels])
     if key not in _learners:
         _learners.clear()
@@ -299,59 +298,3 @@ def epochs_done(job: FoldJob) -> int:
             return len(json.loads(str(stored["history"])))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return 0  # not there yet, or being replaced
-
-
-@functools.lru_cache(maxsize=1)
-def opened(folder: str, inputs: tuple[tuple[str, str], ...]) -> tuple[ClipSet, list[FoldData]]:
-    """Clips and folds in `folder`, which must be those that `inputs` names.
-
-    Raises
-    ------
-    ClusterError
-        If this machine does not see the folder, or sees another.
-    """
-    await_file(Path(folder) / provenance.MANIFEST)
-    clips, folds, found = open_folds(folder)
-    if tuple(sorted(found.items())) != inputs:
-        raise ClusterError(
-            f"{platform.node()} sees other clips or folds in {folder}, or has another Keras backend, "
-            "than the run began with.",
-            "one file system and environment that all machines share, and input that stays as it is",
-            "run the same command again.",
-        )
-    return clips, folds
-
-
-def open_folds(folder: str | Path) -> tuple[ClipSet, list[FoldData], dict[str, str]]:
-    """Open what step 2 wrote: the clips, the folds, and what names them and the library that learns."""
-    folder = Path(folder)
-    manifest = provenance.read_manifest(folder, "folds", again(FoldSettings, folder))
-    provenance.check_outputs(folder, manifest, [n for n in manifest["outputs"] if n.endswith(".pickle")])
-    clips = ClipSet.open(folder / manifest["clips_folder"])
-    if clips.sha256 != manifest["inputs"]["clips.pickle"]:
-        raise DatasetError(
-            f"{folder} was split from other key frames than {folder / manifest['clips_folder']} holds now.",
-            "folds of the present clips.pickle",
-            f"run `{again(FoldSettings, folder, overwrite=True)}`.",
-        )
-    folds = [read_fold(folder, number, clips.sha256) for number in fold_numbers(folder)]
-    named = {
-        "clips.pickle": clips.sha256,
-        "folds": provenance.sha256_json(manifest["outputs"]),
-        "seed of the folds": str(manifest["seed"]),  # to draw them again
-        "Keras backend": keras_backend(),  # an experiment has one
-    }
-    return clips, folds, named
-
-
-def shuffled_labels(labels: np.ndarray, folds, seed: int) -> np.ndarray:
-    """Labels permuted among the clips of each test fold.
-
-    Shuffling inside the folds keeps every fold's prevalence: shuffling across them would couple the training
-    part's prevalence to the test part's and push the pooled AUC of a blind classifier below 0.5.
-    """
-    rng = np.random.default_rng([seed, 0x5F])
-    result = labels.copy()
-    for fold in folds:
-        result[fold.valid] = labels[rng.permutation(fold.valid)]
-    return result

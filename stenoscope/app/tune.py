@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stenoscope.app.train_worker import open_folds
+from stenoscope.app.fold_inputs import open_folds
 from stenoscope.app.tune_worker import fit_job, split_training_part
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.presets import training_settings

@@ -9,14 +9,8 @@ import functools
 import numpy as np
 import pandas as pd
 
-from stenoscope.app.train_worker import (
-    ONE_AT_A_TIME,
-    hold_out,
-    learner_of,
-    opened,
-    shuffled_labels,
-    test,
-)
+from stenoscope.app.fold_inputs import opened, shuffled_labels
+from stenoscope.app.train_worker import ONE_AT_A_TIME, hold_out, learner_of, test
 from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import fold_mean_images

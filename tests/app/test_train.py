@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stenoscope.app.fold_inputs import open_folds
 from stenoscope.app.train import gather, train
-from stenoscope.app.train_worker import open_folds, train_fold
+from stenoscope.app.train_worker import train_fold
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.folds.mean_image import frame_rows, mean_image
 from stenoscope.models.classifier import load_classifier

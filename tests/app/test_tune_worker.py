@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stenoscope.app import train_worker, tune, tune_worker
+from stenoscope.app import fold_inputs, train_worker, tune, tune_worker
 from stenoscope.errors import DatasetError
 from stenoscope.folds.mean_image import frame_rows
 from stenoscope.folds.split import make_folds
@@ -38,16 +38,16 @@ class Notes(Learner):
 def world(monkeypatch):
     """Fresh clips whose frames note which of them were looked at."""
     opened = fakes.open_folds.__wrapped__()
-    for module in (tune, train_worker):
+    for module in (tune, fold_inputs):
         monkeypatch.setattr(module, "open_folds", lambda folder: opened)
-    monkeypatch.setattr(train_worker, "await_file", lambda path: None)
+    monkeypatch.setattr(fold_inputs, "await_file", lambda path: None)
     monkeypatch.setitem(LEARNERS, "cnn", Notes)
     Notes.made, Notes.fitted = [], []
-    for cache in (train_worker.opened, tune_worker._inner):
+    for cache in (fold_inputs.opened, tune_worker._inner):
         cache.cache_clear()
     train_worker._learners.clear()
     yield opened
-    for cache in (train_worker.opened, tune_worker._inner):
+    for cache in (fold_inputs.opened, tune_worker._inner):
         cache.cache_clear()
     train_worker._learners.clear()
 

@@ -61,7 +61,7 @@ class Clips:
 
 @functools.cache
 def open_folds(folder=""):
-    """Stands for `app.train_worker.open_folds`."""
+    """Stands for `app.fold_inputs.open_folds`."""
     clips = Clips()
     folds = make_folds(clips.labels, clips.patient_ids, seed=7)
     mean = np.zeros((500, 500), np.float32)
