@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.intake import admit, discover
+from stenoscope.imaging.find import find_clips
+from stenoscope.imaging.intake import admit
 
 REQUIRED = ("apex", "apex_lo", "apex_hi", "full_end")
 OPTIONAL = ("first_contrast", "last_contrast")
@@ -90,7 +91,7 @@ def read_annotated(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
     DatasetError
         If the file is faulty, or a clip is not there, can't be read, or is shorter than its reading.
     """
-    sources = {source.clip_id: source for source in discover(folder).sources}
+    sources = {source.clip_id: source for source in find_clips(folder).sources}
     for reference in read_annotations(folder / "annotations.csv"):
         if reference.clip_id not in sources:
             raise DatasetError(

@@ -113,7 +113,7 @@ def read_phantom(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
 def read_cadica(folder: Path) -> Iterator[tuple[np.ndarray, Reference]]:
     """Readable runs of CADICA with the frames that its cardiologists selected."""
     data = cadica_catalogue(folder)
-    for source in data.inventory.sources:
+    for source in data.sources:
         selected = data.keyframes.get(source.clip_id)
         clip, _ = admit(source, str) if selected else (None, None)
         if clip is not None:

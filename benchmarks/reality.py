@@ -31,7 +31,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import dicom, dicom_header
+from stenoscope.imaging import dicom
+from stenoscope.imaging.dicom_file import LIBRARY_ERRORS
+from stenoscope.imaging.dicom_header import Header
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 60
@@ -96,7 +98,7 @@ def claim_xa(path: Path, target: Path) -> bool:
             dataset = dcmread(path)
             dataset.Modality = "XA"
             dataset.save_as(target)
-    except dicom_header.LIBRARY_ERRORS:  # no DICOM
+    except LIBRARY_ERRORS:  # no DICOM
         return False
     return True
 
@@ -104,11 +106,10 @@ def claim_xa(path: Path, target: Path) -> bool:
 def read(path: Path) -> Outcome:
     """Read the frames, or say why not."""
     try:
-        header = dicom_header.read_header(path)
-        frames = dicom.read_frames(path, header)
+        with dicom.open_clip(path) as clip:
+            frames, facts = clip.frames(), clip.facts
     except DicomError as problem:
         return Outcome("refused", problem.received.replace(f"{path} ", ""))
-    facts = header.facts
     return Outcome("frames", f"{len(frames)} of {facts.rows} x {facts.cols}")
 
 
@@ -117,8 +118,8 @@ def compare(path: Path) -> Outcome:
     outcome = read(path)
     if outcome.kind != "frames":
         return outcome
-    header = dicom_header.read_header(path)
-    ours = np.stack(list(dicom.iter_stored(path, header)))
+    with dicom.open_clip(path) as clip:
+        header, ours = clip.header, np.stack(list(clip.stored()))
     theirs = reference(path)
     if theirs is None:
         return Outcome("frames", outcome.text, "not read by SimpleITK")
@@ -152,7 +153,7 @@ def reference(path: Path) -> np.ndarray | None:
     return SimpleITK.GetArrayFromImage(image)
 
 
-def as_shown_by_sitk(stored: np.ndarray, header: dicom_header.Header, dataset: Dataset) -> np.ndarray:
+def as_shown_by_sitk(stored: np.ndarray, header: Header, dataset: Dataset) -> np.ndarray:
     """Stored values, turned round for MONOCHROME1, then rescaled, as SimpleITK gives them."""
     groups = [
         group

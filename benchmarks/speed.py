@@ -30,7 +30,8 @@ from skimage.filters import frangi, sato
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stenoscope.imaging.intake import admit, discover
+from stenoscope.imaging.find import find_clips
+from stenoscope.imaging.intake import admit
 from stenoscope.keyframes.moon2021 import vessel_pixels
 from stenoscope.keyframes.registry import choose
 from stenoscope.keyframes.sheet import draw_sheet
@@ -233,7 +234,7 @@ def main() -> None:
         return
     cv2.setNumThreads(1)
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    sources = discover(arguments.input).sources
+    sources = find_clips(arguments.input).sources
     if not sources:
         parser.error(f"no clips in {arguments.input}")
     chosen = list(itertools.islice(sources, 0, None, max(1, len(sources) // arguments.clips)))[

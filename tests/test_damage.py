@@ -113,9 +113,9 @@ def test_a_fold_that_is_done_before_its_experiment_is(data, damage):
 
 
 def test_a_clip_that_an_interrupted_step_one_kept(journey, tmp_path):
-    from stenoscope.imaging.intake import discover
+    from stenoscope.imaging.find import find_clips
 
-    source = discover(journey.folder / "data/phantom/p001_c1.dcm").sources[0]
+    source = find_clips(journey.folder / "data/phantom/p001_c1.dcm").sources[0]
     kept_at = tmp_path / "kept.pickle"
     job = (source, kept_at, (), ())
     assert keyframe_worker.process(job, lambda name: "p", "opacification", False, None) is None

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope import __version__
-from stenoscope.app.check_worker import survey
-from stenoscope.app.cohort import (
+from stenoscope.app.check_worker import check_source
+from stenoscope.app.fingerprints import Fingerprints
+from stenoscope.app.inputs import (
     CHECK,
     DEFAULT_METHOD,
     UNLABELLED,
@@ -24,29 +25,29 @@ from stenoscope.app.cohort import (
     find_corrections,
     find_labels,
     find_truth,
-    open_cohort,
+    open_data_set,
     people,
     result_of,
     same_patients,
     write_draft,
 )
-from stenoscope.app.sources import Fingerprints
-from stenoscope.data.catalogue import Catalogue
-from stenoscope.data.label_form import LabelForm
-from stenoscope.data.labels import TEMPLATE, LabelsError, LabelTable, template
-from stenoscope.data.problems import BLOCKING, Problem, count_of, in_order
-from stenoscope.data.repeats import mark_repeats, repeat_problems
-from stenoscope.data.survey import (
-    SurveyRow,
+from stenoscope.data.check import (
+    CheckRow,
     content_problems,
     match_problems,
     patient_problems,
     shortcut_problems,
 )
+from stenoscope.data.data_set import DataSet
+from stenoscope.data.label_form import LabelForm
+from stenoscope.data.labels import TEMPLATE, LabelsError, LabelTable, template
+from stenoscope.data.problems import BLOCKING, Problem, count_of, in_order
+from stenoscope.data.repeats import mark_repeats, repeat_problems
 from stenoscope.data.truth import boxes_text, fit_boxes, unknown_ids
 from stenoscope.errors import DatasetError, writing
 from stenoscope.folds.split import make_folds
-from stenoscope.imaging.intake import discover, missing_clip, to_csv
+from stenoscope.imaging.find import find_clips
+from stenoscope.imaging.intake import missing_clip, to_csv
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.report.intake_page import write_intake_page
 from stenoscope.run import locks, provenance
@@ -99,7 +100,7 @@ def check(settings: KeyframeSettings) -> int:
     problems += people(settings, used, merged, output / _RESULTS)
     problems = in_order(problems)
     write_draft(output / _RESULTS / TEMPLATE, _template(rows, labels, LabelForm.of(settings)))
-    provenance.write_text(output / TABLE, to_csv(rows, SurveyRow))
+    provenance.write_text(output / TABLE, to_csv(rows, CheckRow))
     blocked = any(problem.severity in BLOCKING for problem in problems)
     line = _next_command(settings, blocked)
     write_intake_page(output / PAGE, Path(settings.input).resolve().name, rows, problems, line)
@@ -107,20 +108,21 @@ def check(settings: KeyframeSettings) -> int:
     return int(blocked)
 
 
-def _open(settings: KeyframeSettings, problems: list[Problem]) -> tuple[str, Catalogue]:
+def _open(settings: KeyframeSettings, problems: list[Problem]) -> tuple[str, DataSet]:
     """The cohort; where a published data set's own tables are damaged, its clips without them."""
     try:
-        return open_cohort(settings.input, settings.layout)
+        return open_data_set(settings.input, settings.layout)
     except DatasetError as problem:
         with suppress(DatasetError):
-            data = Catalogue(discover(settings.input))
+            found = find_clips(settings.input)
+            data = DataSet(found.sources, found.rows)
             problems.append(Problem("stop", problem.received, problem.fix))
             return _DAMAGED, data
         raise
 
 
 def _labels(
-    settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym, problems: list[Problem]
+    settings: KeyframeSettings, layout: str, data: DataSet, pseudonym, problems: list[Problem]
 ) -> LabelTable | None:
     """The labels as step 1 finds them; with faults, what can be read of them."""
     try:
@@ -135,7 +137,7 @@ def _labels(
 
 
 def _corrections(
-    settings: KeyframeSettings, data: Catalogue, problems: list[Problem]
+    settings: KeyframeSettings, data: DataSet, problems: list[Problem]
 ) -> dict[str, tuple[int, ...]]:
     """The key frames corrected by hand as step 1 finds them."""
     try:
@@ -146,15 +148,15 @@ def _corrections(
 
 
 def _rows(
-    settings: KeyframeSettings, data: Catalogue, pseudonym, method: str, corrected: dict
-) -> list[SurveyRow]:
+    settings: KeyframeSettings, data: DataSet, pseudonym, method: str, corrected: dict
+) -> list[CheckRow]:
     """One row a source, and the rows of what is no source, in the order of their paths."""
-    rows = [SurveyRow(**asdict(row)) for row in data.inventory.rows]
+    rows = [CheckRow(**asdict(row)) for row in data.rows]
     work = Path(settings.output) / _WORK
     locks.hold(work)
-    content = Fingerprints(data.inventory.sources, settings.output)
+    content = Fingerprints(data.sources, settings.output)
     content.keep()
-    how = [method, pseudonym.fingerprint, __version__, [field.name for field in fields(SurveyRow)]]
+    how = [method, pseudonym.fingerprint, __version__, [field.name for field in fields(CheckRow)]]
     keys = {
         source.clip_id: provenance.sha256_json(
             [
@@ -166,10 +168,10 @@ def _rows(
                 *([True] if source.clip_id in corrected else []),
             ]
         )
-        for source in data.inventory.sources
+        for source in data.sources
     }
     known = _read_journal(work / _JOURNAL, set(keys.values()))
-    missing = [source for source in data.inventory.sources if keys[source.clip_id] not in known]
+    missing = [source for source in data.sources if keys[source.clip_id] not in known]
     if len(missing) < len(keys):
         say(f"{len(keys) - len(missing)} of {len(keys)} clips are unchanged; {len(missing)} to read.")
     jobs = (  # a worker may have been started in another folder
@@ -187,11 +189,11 @@ def _rows(
         progress("intake", len(missing)) as step,
     ):
         for (source, *_), future in map_ordered(
-            pool, partial(survey, pseudonym=pseudonym, method=method), jobs
+            pool, partial(check_source, pseudonym=pseudonym, method=method), jobs
         ):
             row = result_of(source, future)
-            if not isinstance(row, SurveyRow):
-                row = SurveyRow(**asdict(row))
+            if not isinstance(row, CheckRow):
+                row = CheckRow(**asdict(row))
             known[keys[source.clip_id]] = row
             # What failed is tried again: permissions and crashes leave files as they are.
             if row.status == "ok":
@@ -201,11 +203,11 @@ def _rows(
     return sorted([*rows, *known.values()], key=lambda row: (row.path, row.clip_id))
 
 
-def _line(key: str, row: SurveyRow) -> str:
+def _line(key: str, row: CheckRow) -> str:
     return json.dumps({"key": key, "row": asdict(row)}) + "\n"
 
 
-def _read_journal(path: Path, wanted: set[str]) -> dict[str, SurveyRow]:
+def _read_journal(path: Path, wanted: set[str]) -> dict[str, CheckRow]:
     """Rows of earlier runs that still hold, by key; the journal is written anew without the others.
 
     A line that a killed run left half-written is dropped.
@@ -217,13 +219,13 @@ def _read_journal(path: Path, wanted: set[str]) -> dict[str, SurveyRow]:
                 with suppress(ValueError, TypeError, KeyError):
                     entry = json.loads(line)
                     if entry["key"] in wanted:
-                        known[entry["key"]] = SurveyRow(**entry["row"])
+                        known[entry["key"]] = CheckRow(**entry["row"])
     with provenance.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as journal:
         journal.writelines(_line(key, row) for key, row in known.items())
     return known
 
 
-def _template(rows: list[SurveyRow], labels: LabelTable | None, form: LabelForm) -> str:
+def _template(rows: list[CheckRow], labels: LabelTable | None, form: LabelForm) -> str:
     """The clips that can be used once they have a label, with what is known of them."""
     values = dict(zip(labels.clip_ids, labels.labels, strict=True)) if labels else {}
     return template(
@@ -237,8 +239,8 @@ def _template(rows: list[SurveyRow], labels: LabelTable | None, form: LabelForm)
 
 
 def _with_cohort(
-    rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None, merged: dict[str, str]
-) -> list[SurveyRow]:
+    rows: list[CheckRow], data: DataSet, labels: LabelTable | None, merged: dict[str, str]
+) -> list[CheckRow]:
     """The rows with their labels and patients; as in step 1, a clip without a label can't be used."""
     row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)} if labels else {}
     result = []
@@ -254,17 +256,17 @@ def _with_cohort(
         result.append(replace(row, patient_id=merged.get(patient, patient), label=label))
     if labels:
         found = {row.clip_id for row in rows}
-        result += [SurveyRow(**asdict(missing_clip(name))) for name in labels.clip_ids if name not in found]
+        result += [CheckRow(**asdict(missing_clip(name))) for name in labels.clip_ids if name not in found]
     return sorted(result, key=lambda row: (row.path, row.clip_id))
 
 
-def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None) -> list[Problem]:
+def _problems(rows: list[CheckRow], data: DataSet, labels: LabelTable | None) -> list[Problem]:
     """Everything that the rows show, in the order in which a reader wants it."""
     problems = []
     usable = [row for row in rows if row.status == "ok"]
     if labels:
-        sources = [source.clip_id for source in data.inventory.sources]
-        problems += match_problems(labels.clip_ids, sources, [row.clip_id for row in data.inventory.rows])
+        sources = [source.clip_id for source in data.sources]
+        problems += match_problems(labels.clip_ids, sources, [row.clip_id for row in data.rows])
     if not usable:
         problems.append(Problem("stop", "No clip can be used.", "see what is excluded, and why."))
     elif labels:
@@ -285,7 +287,7 @@ def _problems(rows: list[SurveyRow], data: Catalogue, labels: LabelTable | None)
 
 
 def _box_problems(
-    settings: KeyframeSettings, layout: str, data: Catalogue, rows: list[SurveyRow]
+    settings: KeyframeSettings, layout: str, data: DataSet, rows: list[CheckRow]
 ) -> list[Problem]:
     """Lesion boxes that fit no clip."""
     try:
@@ -307,7 +309,7 @@ def _next_command(settings: KeyframeSettings, blocked: bool) -> str:
     return command(KeyframeSettings, check=blocked, **asdict(replace(settings, overwrite=False)))
 
 
-def _show(output: Path, rows: list[SurveyRow], problems: list[Problem], line: str) -> None:
+def _show(output: Path, rows: list[CheckRow], problems: list[Problem], line: str) -> None:
     usable = [row for row in rows if row.status == "ok"]
     excluded, ignored = (sum(row.status == status for row in rows) for status in ("quarantined", "ignored"))
     normal, abnormal = (sum(row.label == value for row in usable) for value in "01")

@@ -9,7 +9,7 @@ import cv2
 
 from stenoscope.app.keyframe_methods import choose
 from stenoscope.app.keyframe_worker import LEFT_OUT, missing_files
-from stenoscope.data.survey import SurveyRow
+from stenoscope.data.check import CheckRow
 from stenoscope.errors import DicomError
 from stenoscope.imaging.intake import Source, admit, quarantine
 from stenoscope.keyframes.published import PUBLISHED, choose_published
@@ -19,7 +19,7 @@ from stenoscope.vesselness.overlays import burned_in, field_of_view
 _JUDGE = "opacification"  # the only method that says whether there is contrast at all
 
 
-def survey(job: tuple[Source, tuple[int, ...], bool], pseudonym, method: str) -> SurveyRow:
+def check_source(job: tuple[Source, tuple[int, ...], bool], pseudonym, method: str) -> CheckRow:
     """The row of one source, with the status that step 1 would give it; never raises for a bad file.
 
     Parameters
@@ -41,7 +41,7 @@ def survey(job: tuple[Source, tuple[int, ...], bool], pseudonym, method: str) ->
     cv2.setNumThreads(1)
     clip, row = admit(source, pseudonym)
     if clip is None:
-        return SurveyRow(**asdict(row))
+        return CheckRow(**asdict(row))
     contrast = ""
     if len(clip.frames) > 1:
         contrast = "yes" if choose(clip.frames, _JUDGE).contrast else "no"
@@ -52,7 +52,7 @@ def survey(job: tuple[Source, tuple[int, ...], bool], pseudonym, method: str) ->
             row = quarantine(row, problem.one_line)
     elif method == _JUDGE and contrast == "no" and not corrected:
         row = quarantine(row, LEFT_OUT)
-    return SurveyRow(
+    return CheckRow(
         **asdict(row),
         contrast=contrast,
         beam_share=round(float(field_of_view(clip.frames).mean()), 4),

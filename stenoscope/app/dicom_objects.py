@@ -15,7 +15,7 @@ from stenoscope.errors import DicomError
 from stenoscope.export import dicom
 from stenoscope.export.extras import extra
 from stenoscope.export.pictures import overlay_pictures
-from stenoscope.imaging.dicom_header import open_dicom, reporting
+from stenoscope.imaging.dicom_file import open_dicom, reporting
 from stenoscope.imaging.intake import Source
 from stenoscope.records import Clip, KeyframeChoice
 from stenoscope.run import provenance

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from stenoscope.app.cohort import say_if_labels_changed
+from stenoscope.app.inputs import say_if_labels_changed
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.folds import files, split

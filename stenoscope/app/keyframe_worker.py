@@ -14,8 +14,7 @@ import numpy as np
 from stenoscope.app.keyframe_methods import choose
 from stenoscope.data import pickles
 from stenoscope.errors import DatasetError, DicomError
-from stenoscope.imaging.intake import admit, quarantine
-from stenoscope.imaging.inventory import IntakeRow, Source
+from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
 from stenoscope.imaging.readers import READERS
 from stenoscope.keyframes.published import PUBLISHED, choose_published, correct
 from stenoscope.keyframes.sheet import draw_sheet

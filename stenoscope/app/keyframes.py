@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope.app.cohort import (
+from stenoscope.app.fingerprints import Fingerprints
+from stenoscope.app.inputs import (
     KEPT,
     UNLABELLED,
     check_method,
@@ -20,19 +21,18 @@ from stenoscope.app.cohort import (
     find_corrections,
     find_labels,
     find_truth,
-    open_cohort,
+    open_data_set,
     people,
     same_patients,
     write_draft,
 )
 from stenoscope.app.outcomes import Outcomes, Reading
-from stenoscope.app.sources import Fingerprints
+from stenoscope.data.check import CheckRow, match_problems, patient_problems
 from stenoscope.data.clipset import FILE_NAME, FRAMES_NAME, VERSION, ClipSetWriter
 from stenoscope.data.label_form import LabelForm
 from stenoscope.data.labels import TEMPLATE, match_labels, template
 from stenoscope.data.problems import Problem, count_of
 from stenoscope.data.repeats import mark_repeats, repeat_problems
-from stenoscope.data.survey import SurveyRow, match_problems, patient_problems
 from stenoscope.data.truth import (
     BOX_FAULTS,
     boxes_text,
@@ -43,13 +43,7 @@ from stenoscope.data.truth import (
     unknown_ids,
 )
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.intake import (
-    IntakeRow,
-    missing_clip,
-    refuse,
-    simulated_count,
-    to_csv,
-)
+from stenoscope.imaging.intake import IntakeRow, missing_clip, simulated_count, to_csv
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.published import CORRECTED, PUBLISHED
 from stenoscope.records import FRAME_SIZE, KeyframeChoice
@@ -77,8 +71,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         If there is no clip, no usable clip, or the labels are faulty.
     """
     check_method(settings.method)
-    layout, data = open_cohort(settings.input, settings.layout)
-    found = data.inventory
+    layout, data = open_data_set(settings.input, settings.layout)
     method = choose_method(settings.method, layout, data)
     pseudonym = Pseudonymizer(settings.pseudonym_key)
     labels, labels_from = find_labels(settings, layout, data, pseudonym)
@@ -86,7 +79,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     truth, truth_from = find_truth(settings, layout, data)
     corrected = find_corrections(settings, data)
     output = Path(settings.output)
-    content = Fingerprints(found.sources, output)
+    content = Fingerprints(data.sources, output)
     fingerprints = content.hashes
     inputs = {
         "clips": provenance.sha256_json(fingerprints),
@@ -111,19 +104,21 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     if finished:
         say(f"{output} is up to date; nothing to do.")
     else:
-        rows = list(found.rows)
+        rows = list(data.rows)
         names = labels.label_names if labels else []
         row_of: dict[str, int] = {}
-        sources = found.sources
+        sources = data.sources
         if labels:
             row_of, missing, unlabelled = match_labels(labels, [source.clip_id for source in sources])
-            doubled = {row.clip_id for row in found.rows}
+            doubled = {row.clip_id for row in data.rows}
             rows += [missing_clip(clip_id) for clip_id in missing if clip_id not in doubled]
             unlabelled = set(unlabelled)
-            rows += [refuse(source, UNLABELLED) for source in sources if source.clip_id in unlabelled]
+            rows += [
+                source.row("quarantined", UNLABELLED) for source in sources if source.clip_id in unlabelled
+            ]
             sources = [source for source in sources if source.clip_id in row_of]
         table, boxed, headers = [], 0, {}
-        known_ids = [item.clip_id for item in (*found.sources, *found.rows)]
+        known_ids = [item.clip_id for item in (*data.sources, *data.rows)]
         box_faults = unknown_ids(truth, known_ids)
         with ClipSetWriter(output, method, names) as writer:
             published = data.keyframes if method == PUBLISHED else {}
@@ -157,8 +152,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
             provenance.write_text(output / BOX_FAULTS, faults_csv(box_faults))
         problems = []
         if labels:
-            doubled = [row.clip_id for row in found.rows]
-            problems = match_problems(labels.clip_ids, [source.clip_id for source in found.sources], doubled)
+            doubled = [row.clip_id for row in data.rows]
+            problems = match_problems(labels.clip_ids, [source.clip_id for source in data.sources], doubled)
             problems += _persons(settings, table, headers, merged)
         else:
             blank = [(line["clip_id"], line["patient_id"], ()) for line in table]
@@ -251,7 +246,7 @@ def _repeats(rows: list[IntakeRow], table: list[dict]) -> list[Problem]:
 def _persons(settings: KeyframeSettings, table: list[dict], headers: dict, merged: dict) -> list[Problem]:
     """Who may be one person under several ids, by the ids themselves and by the headers."""
     rows = [
-        SurveyRow("", clip_id, "ok", header_patient=headers[clip_id], patient_id=line["patient_id"])
+        CheckRow("", clip_id, "ok", header_patient=headers[clip_id], patient_id=line["patient_id"])
         for line in table
         for clip_id in [line["clip_id"]]
     ]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from stenoscope.app.predict_worker import Job
 from stenoscope.errors import DatasetError, printable
-from stenoscope.imaging.inventory import IntakeRow, Source
+from stenoscope.imaging.intake import IntakeRow, Source
 from stenoscope.run.access import is_dir
 
 Found = TypeVar("Found", Source, IntakeRow)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope import __version__
-from stenoscope.app.cohort import result_of
+from stenoscope.app.inputs import result_of
 from stenoscope.app.keyframe_worker import (
     Outcome,
     frames_sha256,
@@ -26,7 +26,7 @@ from stenoscope.app.keyframe_worker import (
 )
 from stenoscope.data.clipset import FRAMES_NAME, VERSION
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.inventory import Source
+from stenoscope.imaging.intake import Source
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.published import CORRECTED
 from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from stenoscope.app.cohort import AUTO, CRASHED, check_method, choose_method
 from stenoscope.app.decide import decide_new_clips
 from stenoscope.app.dicom_objects import DicomFolder
 from stenoscope.app.ensemble import ensemble_maps, ensemble_probabilities, load_learners
+from stenoscope.app.inputs import AUTO, CRASHED, check_method, choose_method
 from stenoscope.app.named_paths import below, common_names, distinct
 from stenoscope.app.predict_worker import Job, read_clip
 from stenoscope.app.trained_on import TrainedOn
@@ -19,8 +19,7 @@ from stenoscope.data.repeats import mark_repeats
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.export.spreadsheet import clips_csv, map_peak
-from stenoscope.imaging.intake import refuse, simulated_count, to_csv
-from stenoscope.imaging.inventory import IntakeRow
+from stenoscope.imaging.intake import IntakeRow, simulated_count, to_csv
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.learners.protocol import Learner
@@ -92,7 +91,8 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     ):
         for job, future in map_ordered(pool, work, jobs, ahead=2):
             source = job[0]
-            clip, choice, row = (None, None, refuse(source, CRASHED)) if crashed(future) else future.result()
+            lost = None, None, source.row("quarantined", CRASHED)
+            clip, choice, row = lost if crashed(future) else future.result()
             rows.append(row)
             if clip is not None:
                 probabilities, keyframe, maps, shown = _apply(learners, clip, choice, methods, settings.dicom)
@@ -151,10 +151,10 @@ def _discover_all(
         if settings.layout == AUTO and layout != PLAIN:
             say(f"{path} is laid out as {LAYOUTS[layout].title}.")
         method = choose_method(settings.method, layout, data)
-        for source in data.inventory.sources:
+        for source in data.sources:
             here = replace(source, path=source.path.absolute())  # workers may have started elsewhere
             jobs.append((below(here, name), method, data.keyframes.get(source.clip_id, ())))
-        rows += [below(row, name) for row in data.inventory.rows]
+        rows += [below(row, name) for row in data.rows]
         layouts.append(layout)
     return distinct(jobs), rows, layouts
 

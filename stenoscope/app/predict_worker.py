@@ -9,8 +9,7 @@ import cv2
 from stenoscope.app.keyframe_methods import choose
 from stenoscope.app.keyframe_worker import NO_CONTRAST
 from stenoscope.errors import DicomError
-from stenoscope.imaging.intake import admit, quarantine
-from stenoscope.imaging.inventory import IntakeRow, Source
+from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
 from stenoscope.keyframes.published import PUBLISHED, choose_published
 from stenoscope.records import Clip, KeyframeChoice
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from stenoscope.app.cohort import say_if_labels_changed
 from stenoscope.app.fold_inputs import open_folds, shuffled_labels
+from stenoscope.app.inputs import say_if_labels_changed
 from stenoscope.app.leaks import PATIENT
 from stenoscope.app.train_worker import WORK, FoldJob, epochs, epochs_done, run_fold
 from stenoscope.app.trained_on import write_trained_on

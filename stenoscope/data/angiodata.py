@@ -12,8 +12,8 @@ References
 import re
 from pathlib import Path
 
-from stenoscope.data.catalogue import Catalogue, Entry, catalogue
-from stenoscope.imaging.intake import discover
+from stenoscope.data.data_set import DataSet, Entry
+from stenoscope.imaging.find import find_clips
 
 _RUN = re.compile(r"(?P<patient>Patient_\d+)/Coro_\d+", re.IGNORECASE)
 
@@ -23,11 +23,11 @@ def is_angiodata(root: Path) -> bool:
     return any(_RUN.fullmatch(path.relative_to(root).as_posix()) for path in root.glob("[pP]atient_*/*"))
 
 
-def read_angiodata(root: Path) -> Catalogue:
+def read_angiodata(root: Path) -> DataSet:
     """The runs, grouped by their patient's folder; what lies elsewhere has no known patient."""
-    found = discover(root)
+    found = find_clips(root)
     matches = [_RUN.match(source.clip_id) for source in found.sources]
-    return catalogue(
+    return DataSet.of(
         [
             Entry(source, match["patient"] if match else "")
             for source, match in zip(found.sources, matches, strict=True)

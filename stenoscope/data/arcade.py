@@ -3,7 +3,7 @@
 The data set [1]_ is two COCO data sets of 512 x 512 PNG frames. Both forms in which it travels are read::
 
     ROOT/stenosis/SPLIT/images/*.png, ROOT/stenosis/SPLIT/annotations/SPLIT.json    (as published)
-    ROOT/syntax/SPLIT/images/*.png,   ROOT/syntax/SPLIT/annotations/SPLIT.json
+    ROOT/syntax/SPLIT/images/*.png,  ROOT/syntax/SPLIT/annotations/SPLIT.json
     ROOT/TASK/SPLIT/SPLIT.json        (the annotations beside the folder of images)
     ROOT/syntax/SPLIT/masks/*.png     (the vessels as masks; no annotations needed)
 
@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 
 from stenoscope.run.access import is_file
-from stenoscope.data.catalogue import Catalogue, Entry, Mark, catalogue, image_size, tracks
+from stenoscope.data.data_set import DataSet, Entry, Mark, image_size, tracks
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.inventory import IntakeRow, Source
+from stenoscope.imaging.intake import IntakeRow, Source
 
 SPLITS = ("train", "val", "test")
 STENOSIS = "stenosis"
@@ -139,7 +139,7 @@ def is_arcade(root: Path) -> bool:
     return any(_annotations(root / "stenosis" / split) for split in SPLITS)
 
 
-def read_arcade(root: Path) -> Catalogue:
+def read_arcade(root: Path) -> DataSet:
     """The frames of the stenosis task as clips of one frame, with their boxes.
 
     Raises
@@ -161,7 +161,7 @@ def read_arcade(root: Path) -> Catalogue:
         unmarked = sorted(set((folder / "images").glob("*.png")) - {item.path for item in known})
         reason = "No stenosis is marked in this frame; the data set has no normal ones."
         rows += [IntakeRow(path.relative_to(root).as_posix(), "", "ignored", reason) for path in unmarked]
-    return catalogue(entries, rows, stills=True)
+    return DataSet.of(entries, rows, stills=True)
 
 
 def fill(mask: np.ndarray, polygons: tuple[np.ndarray, ...]) -> None:

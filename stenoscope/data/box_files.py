@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from stenoscope.data.catalogue import in_frame
+from stenoscope.data.data_set import in_frame
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.inventory import Source
+from stenoscope.imaging.intake import Source
 from stenoscope.imaging.sequences import frame_files
 from stenoscope.run.provenance import file_name
 

@@ -24,9 +24,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stenoscope.run.access import is_dir, is_file, paths_in
-from stenoscope.data.catalogue import Catalogue, Entry, Mark, catalogue, check_box, image_size, tracks
+from stenoscope.data.data_set import DataSet, Entry, Mark, check_box, image_size, tracks
 from stenoscope.errors import DatasetError, DicomError
-from stenoscope.imaging.inventory import IntakeRow, Source, unlisted
+from stenoscope.imaging.find import unlisted
+from stenoscope.imaging.intake import IntakeRow, Source
 from stenoscope.imaging.sequences import frame_files, is_numbered
 
 SEVERITY = {
@@ -44,7 +45,7 @@ def is_cadica(root: Path) -> bool:
     return any((root / SELECTED).glob("*/*lesionVideos.txt"))
 
 
-def read_cadica(root: Path) -> Catalogue:
+def read_cadica(root: Path) -> DataSet:
     """The selected runs, with the medical team's labels, frames and boxes.
 
     A run whose files contradict each other is left out, with the reason.
@@ -81,7 +82,7 @@ def read_cadica(root: Path) -> Catalogue:
     if is_dir(root / "nonselectedVideos"):
         reason = "Runs that the publishers did not select: they have no labels."
         rows.append(IntakeRow("nonselectedVideos", "", "ignored", reason))
-    return catalogue(entries, rows)
+    return DataSet.of(entries, rows)
 
 
 def _source(root: Path, video: Path) -> Source:

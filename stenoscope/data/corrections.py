@@ -7,7 +7,7 @@ from pathlib import Path
 from stenoscope.data.identity import fit_names
 from stenoscope.data.tables import read_table
 from stenoscope.errors import DatasetError, DicomError
-from stenoscope.imaging.inventory import Source
+from stenoscope.imaging.intake import Source
 from stenoscope.imaging.readers import READERS
 from stenoscope.records import KEYFRAMES_PER_CLIP
 
@@ -94,6 +94,7 @@ def _parsed(text: str, num_frames: int | None, num_published: int) -> tuple[tupl
 
 def _num_frames(source: Source) -> int | None:
     try:
-        return READERS[source.reader].facts(source.path).num_frames
+        with READERS[source.reader].open(source.path) as opened:
+            return opened.facts.num_frames
     except DicomError:  # reading it as a clip tells what is wrong with it
         return None

@@ -26,9 +26,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from stenoscope.run.access import is_dir, is_file
-from stenoscope.data.catalogue import Catalogue, Entry, Mark, catalogue, check_box, image_size, tracks
+from stenoscope.data.data_set import DataSet, Entry, Mark, check_box, image_size, tracks
 from stenoscope.errors import DatasetError, DicomError
-from stenoscope.imaging.inventory import IntakeRow, Source
+from stenoscope.imaging.intake import IntakeRow, Source
 from stenoscope.imaging.sequences import series_files
 
 _FRAME = re.compile(r"(?P<patient>\d+_\d+)_(?P<series>\d+)_\d+\.(bmp|png|jpe?g)", re.IGNORECASE)
@@ -40,7 +40,7 @@ def is_kemerovo(root: Path) -> bool:
     return _folder(root) is not None
 
 
-def read_kemerovo(root: Path) -> Catalogue:
+def read_kemerovo(root: Path) -> DataSet:
     """The series, with the frames that are annotated as key frames, and their boxes.
 
     A series with a damaged annotation, or with none, is left out, with the reason.
@@ -61,7 +61,7 @@ def read_kemerovo(root: Path) -> Catalogue:
         except (DatasetError, DicomError) as problem:
             reason = problem.one_line.replace(f"{root}/", "")
             rows.append(IntakeRow(source.relative, clip_id, "quarantined", reason, reader))
-    return catalogue(entries, rows, stills=True)
+    return DataSet.of(entries, rows, stills=True)
 
 
 def _folder(root: Path) -> Path | None:

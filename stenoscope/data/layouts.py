@@ -6,10 +6,10 @@ from pathlib import Path
 
 from stenoscope.run.access import is_dir, is_there, paths_in
 from stenoscope.data import angiodata, arcade, cadica, kemerovo
-from stenoscope.data.catalogue import Catalogue
+from stenoscope.data.data_set import DataSet
 from stenoscope.data.labels import FOLDERS
 from stenoscope.errors import DatasetError, unknown_name
-from stenoscope.imaging.intake import check_root, discover
+from stenoscope.imaging.find import check_root, find_clips
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,20 @@ class Layout:
     detect : callable
         Whether a folder is such a data set; looks at names alone.
     read : callable
-        The folder's `Catalogue`.
+        The folder's `DataSet`.
     expected : str
         What the folder should hold.
     """
 
     title: str
     detect: Callable[[Path], bool]
-    read: Callable[[Path], Catalogue]
+    read: Callable[[Path], DataSet]
     expected: str
 
 
-def _plain(root: Path) -> Catalogue:
-    return Catalogue(discover(root))
+def _plain(root: Path) -> DataSet:
+    found = find_clips(root)
+    return DataSet(found.sources, found.rows)
 
 
 def _has_folders(root: Path) -> bool:
@@ -69,7 +70,7 @@ LAYOUTS: dict[str, Layout] = {
 PLAIN = "clips"
 
 
-def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
+def open_layout(path: Path, name: str = "auto") -> tuple[str, DataSet]:
     """Find out which layout a folder has, or take it for the one that is named, and read it.
 
     A published data set may also be the only folder below `path`, as archives are often unpacked.
@@ -83,7 +84,7 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
     Returns
     -------
     name : str
-    catalogue : Catalogue
+    data_set : DataSet
 
     Raises
     ------
@@ -100,11 +101,11 @@ def open_layout(path: Path, name: str = "auto") -> tuple[str, Catalogue]:
         for root in _roots(path, candidate):
             if LAYOUTS[candidate].detect(root):
                 found = LAYOUTS[candidate].read(root)
-                if not found.inventory.sources and not found.inventory.rows:
+                if not found.sources and not found.rows:
                     raise DatasetError(f"{root} holds no clip.", LAYOUTS[candidate].expected)
                 return candidate, found
-    if name == "auto":  # the path is not there: `discover` says so
-        discover(path)
+    if name == "auto":  # the path is not there: `find_clips` says so
+        find_clips(path)
     raise DatasetError(
         f"{path} does not have the layout {name}.",
         LAYOUTS[name].expected,
@@ -118,6 +119,6 @@ def _roots(path: Path, layout: str) -> list[Path]:
         return [path]
     try:
         paths_in(inner[0])
-    except OSError:  # closed: `discover` says so
+    except OSError:  # closed: `find_clips` says so
         return [path]
     return [path, *inner]

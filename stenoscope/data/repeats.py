@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from stenoscope.data.problems import Problem, count_of
-from stenoscope.imaging.inventory import IntakeRow
+from stenoscope.imaging.intake import IntakeRow
 
 Row = TypeVar("Row", bound=IntakeRow)
 

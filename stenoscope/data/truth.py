@@ -21,10 +21,10 @@ import numpy as np
 
 from stenoscope.run.csv_files import to_csv
 from stenoscope.data.box_files import ClipNames, coco_marks, csv_marks, cvat_marks, entries_of
-from stenoscope.data.catalogue import in_frame
+from stenoscope.data.data_set import in_frame
 from stenoscope.data.identity import fit_names
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.inventory import Source
+from stenoscope.imaging.intake import Source
 from stenoscope.records import FRAME_SIZE
 
 BOX_FAULTS = "box_faults.csv"

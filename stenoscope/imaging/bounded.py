@@ -29,6 +29,10 @@ class BoundedReader:
         self._reads, self._bytes = (MAX_READS, MAX_HEADER) if header else (None, None)
         self.seek, self.tell = stream.seek, stream.tell
 
+    def as_header(self) -> "BoundedReader":
+        """The same file from its beginning, with the limits of a header."""
+        return BoundedReader(self._stream, header=True)
+
     def read(self, size: int | None = -1) -> bytes:
         """The next `size` bytes, or what is left.
 

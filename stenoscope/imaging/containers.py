@@ -7,10 +7,10 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from stenoscope.imaging.bounded import BoundedReader
+from stenoscope.run.access import open_file
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -48,12 +48,13 @@ def read_container(path: str | os.PathLike) -> Container | None:
 
     Raises
     ------
+    DicomError
+        If it can't be opened.
     ValueError, struct.error
         If its parts do not fit into each other.
     """
-    path = Path(path)
-    end = path.stat().st_size
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        end = os.fstat(file.fileno()).st_size
         stream = BoundedReader(file, header=True)
         start = stream.read(16)
         stream.seek(0)

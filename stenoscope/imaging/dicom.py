@@ -5,7 +5,7 @@ import io
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,13 +17,9 @@ from pydicom.uid import UID
 
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity
-from stenoscope.imaging.dicom_header import (
-    LIBRARY_ERRORS,
-    Header,
-    open_dicom,
-    read_header,
-    reporting,
-)
+from stenoscope.imaging.dicom_file import LIBRARY_ERRORS, open_dicom, reporting
+from stenoscope.imaging.dicom_header import Header, read_header
+from stenoscope.imaging.facts import Facts, Pseudonym
 from stenoscope.imaging.jpeg import check_segments
 from stenoscope.imaging.pixel_data import EMPTY_TABLE, VIDEO_SYNTAXES, wrong_count
 from stenoscope.imaging.video import iter_video, known_container
@@ -53,117 +49,148 @@ Others are not tried on a file it can't decode: what one refuses as damaged make
 _JPEG = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
 
 
-def read_dicom(path: str | os.PathLike, clip_id: str, pseudonym: Callable[[str], str]) -> Clip:
-    """Read a multi-frame X-ray angiogram.
+def read_dicom(path: str | os.PathLike, clip_id: str, pseudonym: Pseudonym) -> Clip:
+    """Read a multi-frame X-ray angiogram, as `DicomClip.read` does."""
+    with open_clip(path) as clip:
+        return clip.read(clip_id, pseudonym)
 
-    Frames are decoded and rendered one at a time, so memory does not grow beyond the uint8 frames.
 
-    Parameters
-    ----------
-    path : path
-    clip_id : str
-    pseudonym : callable
-        Turns the header's PatientID into what `Clip.patient_id` holds; not called if the file has none.
+@contextlib.contextmanager
+def open_clip(path: str | os.PathLike) -> Iterator["DicomClip"]:
+    """Open a DICOM file and read its header, both once.
 
     Raises
     ------
     DicomError
-        If the file is not a readable multi-frame XA clip; the text says why and what to do.
+        If it is no DICOM file or its header is damaged; a file that merely can't be used says so when read.
     """
     path = Path(path)
-    header = read_header(path)
-    frames = read_frames(path, header)
-    if len(frames) < 2:
-        raise DicomError(
-            f"{path} is a single frame.",
-            "a run of at least 2 frames; key frames are chosen from the course of the contrast",
-            "export the whole run.",
-        )
-    return Clip(
-        clip_id=clip_id,
-        frames=frames,
-        frame_time_ms=header.facts.frame_time_ms,
-        view=header.view,
-        source_sha256=provenance.sha256_file(path),
-        patient_id=pseudonym(header.patient_id) if header.patient_id else None,
-        scale=intensity.frame_scale(header.facts.rows, header.facts.cols),
-    )
-
-
-def read_patient(path: str | os.PathLike, pseudonym: Callable[[str], str]) -> str | None:
-    """Pseudonym of the header's PatientID, None if it has none."""
-    patient_id = read_header(path).patient_id
-    return pseudonym(patient_id) if patient_id else None
-
-
-def read_frames(path: str | os.PathLike, header: Header) -> np.ndarray:
-    """All frames as grey levels.
-
-    If the file has more than 8 bits and no VOI, the smallest and the largest value of the whole clip become
-    black and white, which takes a first pass over the frames.
-
-    Returns
-    -------
-    ndarray, uint8, shape (num_frames, 512, 512)
-
-    Raises
-    ------
-    DicomError
-        If a frame can't be decoded or the number of frames is not the header's.
-    """
-    renderings = header.renderings * (1 if len(header.renderings) > 1 else header.facts.num_frames)
-    value_range = None
-    if any(rendering.needs_range for rendering in renderings):
-        stored = zip(renderings, iter_stored(path, header), strict=True)
-        ends = [rendering.extent(frame) for rendering, frame in stored]
-        low, high = zip(*[pair for pair in ends if pair is not None] or [(0, 0)], strict=True)
-        value_range = min(low), max(high)
-    frames = np.empty((header.facts.num_frames, FRAME_SIZE, FRAME_SIZE), np.uint8)
-    rendering, table = None, None
-    for index, stored in enumerate(iter_stored(path, header)):
-        if not renderings:
-            grey = cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY) if stored.ndim == 3 else stored
-        else:
-            if renderings[index] != rendering:
-                rendering = renderings[index]
-                table = rendering.table(value_range)
-            grey = intensity.apply_table(stored, table, rendering.lowest)
-        frames[index] = intensity.to_frame(grey)
-    return frames
-
-
-def iter_stored(path: str | os.PathLike, header: Header) -> Iterator[np.ndarray]:
-    """Yield the stored values of each frame, as decoded.
-
-    Yields
-    ------
-    ndarray, shape (rows, cols), uint8, uint16 or int16; (rows, cols, 3) uint8 RGB for colour images, but
-    grey levels for videos
-
-    Raises
-    ------
-    DicomError
-        If a frame can't be decoded or the number of frames is not the header's.
-    """
-    path = Path(path)
-    stated = header.facts.num_frames
-    doing = f"decoding its frames ({header.facts.transfer_syntax})"
-    count = 0
     with contextlib.ExitStack() as stack:
-        with reporting(path, doing):
-            stream, _ = stack.enter_context(open_dicom(path))
-        frames = stack.enter_context(contextlib.closing(_decoded(path, stream, header)))
-        while True:
-            with reporting(path, doing):
-                frame = next(frames, None)
-            if frame is None:
-                break
-            if count == stated:
-                raise wrong_count(path, stated, "more")
-            count += 1
-            yield frame
-    if count < stated:
-        raise wrong_count(path, stated, str(count))
+        with reporting(path, "reading its header"):
+            stream, syntax = stack.enter_context(open_dicom(path))
+        yield DicomClip(path, stream, *read_header(path, stream, syntax))
+
+
+class DicomClip:
+    """An open DICOM file whose header was read.
+
+    Attributes
+    ----------
+    facts : Facts
+        What the header says, whether or not the file can be used.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO, facts: Facts, header: Header | DicomError):
+        self.facts = facts
+        self._path, self._stream, self._header = path, stream, header
+
+    @property
+    def header(self) -> Header:
+        """The checked header.
+
+        Raises
+        ------
+        DicomError
+            If the file can't be used.
+        """
+        if isinstance(self._header, DicomError):
+            raise self._header
+        return self._header
+
+    def read(self, clip_id: str, pseudonym: Pseudonym) -> Clip:
+        """Read the clip; frames are decoded and rendered one at a time, so memory holds the uint8 ones alone.
+
+        Parameters
+        ----------
+        clip_id : str
+        pseudonym : callable
+            Turns the header's PatientID into what `Clip.patient_id` holds; not called if the file has none.
+
+        Raises
+        ------
+        DicomError
+            If the file is not a readable multi-frame XA clip; the text says why and what to do.
+        """
+        frames = self.frames()
+        if len(frames) < 2:
+            raise DicomError(
+                f"{self._path} is a single frame.",
+                "a run of at least 2 frames; key frames are chosen from the course of the contrast",
+                "export the whole run.",
+            )
+        return Clip(
+            clip_id=clip_id,
+            frames=frames,
+            frame_time_ms=self.facts.frame_time_ms,
+            view=self.header.view,
+            source_sha256=provenance.sha256_file(self._path),
+            patient_id=self.patient(pseudonym),
+            scale=intensity.frame_scale(self.facts.rows, self.facts.cols),
+        )
+
+    def patient(self, pseudonym: Pseudonym) -> str | None:
+        """Pseudonym of the header's PatientID, None if it has none."""
+        patient_id = self.header.patient_id
+        return pseudonym(patient_id) if patient_id else None
+
+    def frames(self) -> np.ndarray:
+        """All frames as grey levels, uint8, shape (num_frames, 512, 512).
+
+        If the file has more than 8 bits and no VOI, the smallest and the largest value of the whole clip
+        become black and white, which takes a first pass over the frames.
+
+        Raises
+        ------
+        DicomError
+            If a frame can't be decoded or the number of frames is not the header's.
+        """
+        num_frames, renderings = self.header.facts.num_frames, self.header.renderings
+        renderings = renderings * (1 if len(renderings) > 1 else num_frames)
+        value_range = None
+        if any(rendering.needs_range for rendering in renderings):
+            ends = [how.extent(stored) for how, stored in zip(renderings, self.stored(), strict=True)]
+            low, high = zip(*[pair for pair in ends if pair is not None] or [(0, 0)], strict=True)
+            value_range = min(low), max(high)
+        frames = np.empty((num_frames, FRAME_SIZE, FRAME_SIZE), np.uint8)
+        rendering, table = None, None
+        for index, stored in enumerate(self.stored()):
+            if not renderings:
+                grey = cv2.cvtColor(stored, cv2.COLOR_RGB2GRAY) if stored.ndim == 3 else stored
+            else:
+                if renderings[index] != rendering:
+                    rendering = renderings[index]
+                    table = rendering.table(value_range)
+                grey = intensity.apply_table(stored, table, rendering.lowest)
+            frames[index] = intensity.to_frame(grey)
+        return frames
+
+    def stored(self) -> Iterator[np.ndarray]:
+        """Yield the stored values of each frame, as decoded.
+
+        Yields
+        ------
+        ndarray, shape (rows, cols), uint8, uint16 or int16; (rows, cols, 3) uint8 RGB for colour images, but
+        grey levels for videos
+
+        Raises
+        ------
+        DicomError
+            If a frame can't be decoded or the number of frames is not the header's.
+        """
+        stated, count = self.header.facts.num_frames, 0
+        doing = f"decoding its frames ({self.facts.transfer_syntax})"
+        with contextlib.closing(_decoded(self._path, self._stream, self.header)) as frames:
+            while True:
+                with reporting(self._path, doing):
+                    frame = next(frames, None)
+                if frame is None:
+                    break
+                if count == stated:
+                    raise wrong_count(self._path, stated, "more")
+                count += 1
+                yield frame
+        if count < stated:
+            raise wrong_count(self._path, stated, str(count))
 
 
 def _decoded(path: Path, stream: BinaryIO, header: Header) -> Iterator[np.ndarray]:

@@ -1,37 +1,31 @@
 """Technical headers of DICOM files, checked before anything is decoded or allocated.
 
-Only the elements in `_TAGS` are read: pixel description, timing, angles and the patient's id, which is passed
-on only through a pseudonymizer. Error messages name technical values from closed lists and never quote header
-text or a library's message about it.
+Only the elements in `_TAGS` and `_DESCRIBED` are read: pixel description, timing, angles, what `intake.csv`
+says of a file, and the patient's id, which is passed on only through a pseudonymizer. Errors and facts name
+technical values from closed lists and never quote header text or a library's message about it.
 """
 
 import contextlib
-import io
 import math
-import os
-import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_file_meta_info
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from stenoscope.errors import DicomError
 from stenoscope.imaging import display, functional_groups, pixel_data
 from stenoscope.imaging.bounded import BoundedReader
+from stenoscope.imaging.dicom_file import LIBRARY_ERRORS, reporting
 from stenoscope.imaging.elements import numbers, read_elements, text
-from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
-from stenoscope.imaging.intensity import Rendering, RenderingError
+from stenoscope.imaging.facts import MAX_FRAMES, MAX_SIDE, SIMULATOR, Facts, check_pixel_count
+from stenoscope.imaging.intensity import Lut, Rendering, RenderingError
 from stenoscope.imaging.pixel_data import VIDEO_SYNTAXES, PixelData, check_pixels, find_pixels
-from stenoscope.imaging.quiet import quiet
 from stenoscope.records import FRAME_SIZE
-from stenoscope.run.access import check_file, is_file
 
 MODALITIES = frozenset({
     "CR", "CT", "DX", "ECG", "ES", "HD", "IVOCT", "IVUS", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "PX",
@@ -49,16 +43,13 @@ _TAGS = [
     "RecommendedViewingMode", "InConcatenationNumber", *functional_groups.TAGS, *display.TAGS,
     *pixel_data.TAGS,
 ]  # fmt: skip
+_OVERLAY_ROWS = [Tag(group, 0x0010) for group in range(0x6000, 0x6020, 2)]  # PS3.3 C.9.2
+_DESCRIBED = [
+    "Manufacturer", "ManufacturerModelName", "CollimatorShape", "ShutterShape", "BurnedInAnnotation",
+    "CollimatorShapeSequence", "FrameDisplayShutterSequence", *_OVERLAY_ROWS,
+]  # fmt: skip
+_SHAPES = frozenset(("RECTANGULAR", "CIRCULAR", "POLYGONAL", "BITMAP"))  # PS3.3 C.7.6.11, C.7.6.15, C.8.7.3
 _XA_VOLUME = "1.2.840.10008.5.1.4.1.1.13.1.1"  # X-Ray 3D Angiographic: slices, not frames in time
-_MAX_INFLATION = 32  # an angiogram grows tenfold when inflated, hostile bytes grow a thousandfold
-_ALWAYS_INFLATED = 64 << 20  # bytes, whatever the size of the file
-
-# What pydicom and its plugins raise on damaged files, found by reading and by mutating files.
-LIBRARY_ERRORS = (
-    InvalidDicomError, BytesLengthException, AttributeError, ValueError, TypeError, LookupError, RuntimeError,
-    ArithmeticError, AssertionError, OSError, EOFError, MemoryError, SyntaxError, struct.error, zlib.error,
-)  # fmt: skip
-_RUST_PANICS = "pyo3_runtime"  # the RLE decoder's PanicException, a BaseException that can't be imported
 
 
 @dataclass(frozen=True)
@@ -104,117 +95,35 @@ class Header:
         return next(iter(self.renderings), None)
 
 
-def has_magic(path: str | os.PathLike) -> bool:
-    """Whether it is a file that has ``DICM`` at byte 128 (PS3.10 7.1)."""
-    if not is_file(Path(path)):  # opening a named pipe would wait without end
-        return False
-    try:
-        with Path(path).open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+def read_header(path: Path, stream: BoundedReader, syntax: str) -> tuple[Facts, Header | DicomError]:
+    """Read the header once: what it says, and the checked header or why the file can't be used.
 
-
-def read_header(path: str | os.PathLike) -> Header:
-    """Read and check the technical header.
+    Parameters
+    ----------
+    path : Path
+        Named in errors.
+    stream, syntax
+        From `open_dicom`.
 
     Raises
     ------
     DicomError
-        If it is no X-ray angiogram in DICOM, damaged, without pixel data, or its pixels can't be read.
+        If the header is damaged; not if it merely can't be used.
     """
-    path = Path(path)
-    with reporting(path, "reading its header"), open_dicom(path, header=True) as (stream, syntax):
+    stream = stream.as_header()
+    with reporting(path, "reading its header"):
         dataset, facts = _read(path, stream, syntax)
-        return _check_header(path, dataset, facts, syntax, stream)
-
-
-def read_facts(path: str | os.PathLike) -> Facts:
-    """Technical facts from the header alone, as far as it has them.
-
-    Raises
-    ------
-    DicomError
-        If it is no DICOM file or damaged; not if it merely can't be used.
-    """
-    path = Path(path)
-    with contextlib.suppress(DicomError):
-        return read_header(path).facts
-    with reporting(path, "reading its header"), open_dicom(path, header=True) as (stream, syntax):
-        return _read(path, stream, syntax)[1]
-
-
-@contextlib.contextmanager
-def open_dicom(path: Path, header: bool = False) -> Iterator[tuple[BinaryIO, str]]:
-    """Open a DICOM file for reading; yields the stream and the UID of its transfer syntax.
-
-    A deflated file (PS3.5 A.5) is inflated into memory, with a bound, and then reads as an explicit one. With
-    `header`, more than any header needs can't be read (see `BoundedReader`).
-    """
-    check_file(path)
-    if not has_magic(path):
-        raise DicomError(
-            f"{path} is not a DICOM file.",
-            "the letters DICM at byte 128",
-            "leave it out; a file without the DICOM preamble can be repaired with `gdcmconv IN OUT`.",
-        )
-    with path.open("rb") as file:
-        meta = _read_meta(BoundedReader(file, header=True))
-    syntax = str(meta.get("TransferSyntaxUID") or "")
-    if not UID(syntax).is_transfer_syntax:
-        raise DicomError(
-            f"{path} names no known transfer syntax.",
-            "a transfer syntax of the DICOM standard",
-            "export the file in a standard syntax, for example Explicit VR Little Endian.",
-        )
-    with path.open("rb") as file, io.BytesIO() as inflated:  # which must not outlive a failure
-        if syntax != DeflatedExplicitVRLittleEndian:
-            yield BoundedReader(file, header), syntax
-            return
-        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))  # preamble, DICM, the length itself
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        limit = max(_ALWAYS_INFLATED, _MAX_INFLATION * path.stat().st_size)
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        inflated.write(bytes(128) + b"DICM")
-        write_file_meta_info(inflated, meta)
-        while not inflater.eof and inflated.tell() < limit and (packed := file.read(1 << 16)):
-            inflated.write(inflater.decompress(packed))
-        if not inflater.eof:
-            raise ValueError("truncated, or larger than any clip")
-        yield BoundedReader(inflated, header), syntax
-
-
-def _read_meta(stream: BinaryIO) -> FileMetaDataset:
-    """File Meta Information (PS3.10 7.1), explicit VR little endian; some makers wrote it implicit."""
-    stream.seek(136)
-    implicit = not stream.read(2).isalpha()
-    stream.seek(132)
-    return FileMetaDataset(read_dataset(stream, implicit, True, stop_when=lambda tag, *_: tag >> 16 != 2))
-
-
-@contextlib.contextmanager
-def reporting(path: Path, doing: str) -> Iterator[None]:
-    """Turn what the libraries raise into a DicomError, and keep them quiet: their messages quote headers."""
     try:
-        with quiet():
-            yield
-    except DicomError:
-        raise
-    except BaseException as problem:
-        if not isinstance(problem, LIBRARY_ERRORS) and type(problem).__module__ != _RUST_PANICS:
-            raise
-        raise DicomError(
-            f"{path} is damaged: {doing} failed ({type(problem).__name__}).",
-            "a valid multi-frame XA file",
-            "copy or export it again.",
-        ) from None
+        with reporting(path, "reading its header"):
+            header = _check_header(path, dataset, facts, syntax, stream)
+    except DicomError as problem:
+        return facts, problem
+    return header.facts, header
 
 
 def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts]:
     """The header's elements, and what they say, checked or not; leaves the stream at the pixel data."""
-    dataset, mended = read_elements(stream, _TAGS)
-    if not dataset.get("SOPClassUID"):
-        dataset.SOPClassUID = dataset.file_meta.get("MediaStorageSOPClassUID") or ""
+    dataset, mended = read_elements(stream, _TAGS, _DESCRIBED)
     rows, cols = (
         None if dataset.get(name) is None else int(dataset[name].value) for name in ("Rows", "Columns")
     )
@@ -233,6 +142,7 @@ def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts]:
     modality = text(dataset, "Modality")
     photometric = text(dataset, "PhotometricInterpretation")
     name = UID(syntax).name
+    made_by = tuple(str(dataset.get(name, "")) for name in ("Manufacturer", "ManufacturerModelName"))
     notes = ["colour converted to grey"] if photometric in _COLOUR else []
     notes += ["MONOCHROME1 inverted"] if photometric == "MONOCHROME1" else []
     notes += ["subtraction mask (not applied)"] if dataset.get("MaskSubtractionSequence") else []
@@ -255,9 +165,42 @@ def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts]:
         frame_time_ms=functional_groups.read_frame_time(dataset),
         transfer_syntax="unknown transfer syntax" if name == syntax else name,
         modality=modality if modality in MODALITIES else "unknown",
+        sop_class=_sop_class(dataset),
+        bits_allocated=_whole(dataset, "BitsAllocated", None),
+        bits_stored=_whole(dataset, "BitsStored", None),
+        photometric=_terms(dataset, "PhotometricInterpretation", _ONE_SAMPLE | _COLOUR),
+        collimator=_shapes(dataset, "CollimatorShapeSequence", "CollimatorShape"),
+        shutter=_shapes(dataset, "FrameDisplayShutterSequence", "ShutterShape"),
+        overlays=sum(tag in dataset for tag in _OVERLAY_ROWS),
+        burned_in=_terms(dataset, "BurnedInAnnotation", frozenset(("YES", "NO"))),
+        simulated="yes" if made_by == SIMULATOR else "",
         notes=tuple(notes + mended),
     )
+    if not dataset.get("SOPClassUID"):
+        dataset.SOPClassUID = dataset.file_meta.get("MediaStorageSOPClassUID") or ""
     return dataset, facts
+
+
+def _sop_class(dataset: Dataset) -> str:
+    value = dataset.get("SOPClassUID")
+    if value is None:
+        return ""
+    uid = UID(str(value))
+    return uid.name if uid.type == "SOP Class" else "unknown"
+
+
+def _shapes(dataset: Dataset, macro: str, keyword: str) -> str:
+    """Shapes of a collimator or shutter: of the first frame's macro (enhanced XA, PS3.3 A.47) or on top."""
+    found = [_terms(item, keyword, _SHAPES) for item in functional_groups.find_macro(dataset, macro)]
+    return "+".join(filter(None, found)) or _terms(dataset, keyword, _SHAPES)
+
+
+def _terms(dataset: Dataset, keyword: str, known: Set[str]) -> str:
+    """The defined terms of an element, joined by ``+``; one that DICOM does not define is 'unknown'."""
+    value = dataset.get(keyword)
+    values = value if isinstance(value, MultiValue) else [value]
+    terms = (str(term or "").strip().upper() for term in values)
+    return "+".join(term if term in known else "unknown" for term in terms if term)
 
 
 def _decoded_as(syntax: str) -> str:
@@ -271,7 +214,7 @@ def _stated_frames(dataset: Dataset) -> int | None:
     return int(count) if count >= 1 and count == int(count) else None
 
 
-def _whole(dataset: Dataset, keyword: str, default: int) -> int:
+def _whole(dataset: Dataset, keyword: str, default: int | None) -> int | None:
     """First value of an element, `default` if it is missing or no number."""
     value = next(iter(numbers(dataset.get(keyword))), math.nan)
     return default if math.isnan(value) else int(value)
@@ -304,8 +247,7 @@ def _check_header(path: Path, dataset: Dataset, facts: Facts, syntax: str, strea
             f"1 to {MAX_FRAMES} frames of at most {MAX_SIDE} x {MAX_SIDE}",
             "check the header; split a longer run.",
         )
-    if problem := too_many_pixels(path, count, rows, cols):
-        raise problem
+    check_pixel_count(path, count, rows, cols)
     samples, allocated = _whole(dataset, "SamplesPerPixel", 1), int(dataset.BitsAllocated)
     stored = _whole(dataset, "BitsStored", allocated) or allocated
     high_bit = _whole(dataset, "HighBit", stored - 1)
@@ -346,17 +288,26 @@ def _check_header(path: Path, dataset: Dataset, facts: Facts, syntax: str, strea
     frame_table = pixels.frame_table(dataset, count) if pixels.fragments else None
     if pixels.fragments and frame_table is None and not is_video:
         notes.append("offset table is wrong: frames read in the order of their fragments")
+    view = functional_groups.read_view(dataset)
+    voi = _voi(renderings[0]) if renderings else ""
+    angles = dict(zip(("primary_angle", "secondary_angle"), view or (None, None), strict=True))
     return Header(
-        facts=replace(facts, notes=tuple(dict.fromkeys([*facts.notes, *notes]))),
+        facts=replace(facts, voi=voi, **angles, notes=tuple(dict.fromkeys([*facts.notes, *notes]))),
         photometric=photometric,
         bits_allocated=allocated,
         bits_stored=stored,
         samples=samples,
         renderings=renderings,
-        view=functional_groups.read_view(dataset),
+        view=view,
         patient_id=str(dataset.get("PatientID") or "").strip(),
         syntax=_decoded_as(syntax),
         pixels=pixels,
         frame_table=frame_table,
         planar=int(_whole(dataset, "PlanarConfiguration", 0) == 1),
     )
+
+
+def _voi(rendering: Rendering) -> str:
+    if rendering.voi is None or isinstance(rendering.voi, Lut):
+        return "none" if rendering.voi is None else "LUT"
+    return f"{rendering.voi.function} {rendering.voi.center:g}/{rendering.voi.width:g}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging.dicom_header import open_dicom, reporting
+from stenoscope.imaging.dicom_file import open_dicom, reporting
 from stenoscope.run.access import is_dir, is_there
 
 NAME = "DICOMDIR"

@@ -5,6 +5,7 @@ elements (PS3.5 6.2), and sequences that are none. What is wanted of a header is
 anything else looks at it: a number is a float, NaN where it is none; an empty element is absent.
 """
 
+import contextlib
 import math
 import re
 import struct
@@ -36,7 +37,9 @@ _TEXTS = frozenset((
 _FORMATS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "US or SS": "H"}
 
 
-def read_elements(stream: BinaryIO, keywords: Iterable[str | int]) -> tuple[Dataset, list[str]]:
+def read_elements(
+    stream: BinaryIO, keywords: Iterable[str | int], others: Iterable[str | int] = ()
+) -> tuple[Dataset, list[str]]:
     """Read some elements of a DICOM file, up to its pixel data, where `stream` is left.
 
     Parameters
@@ -45,6 +48,8 @@ def read_elements(stream: BinaryIO, keywords: Iterable[str | int]) -> tuple[Data
         At its beginning.
     keywords : iterable of str or int
         Keywords or tags of the elements, at the top level and in sequences.
+    others : iterable of str or int
+        Further ones, of which nothing is noted.
 
     Returns
     -------
@@ -54,10 +59,11 @@ def read_elements(stream: BinaryIO, keywords: Iterable[str | int]) -> tuple[Data
     notes : list of str
         What had to be set right.
     """
-    tags = [Tag(keyword) for keyword in keywords]
-    dataset = dcmread(stream, stop_before_pixels=True, specific_tags=tags)
+    noted = frozenset(map(Tag, keywords))
+    wanted = noted.union(map(Tag, others))
+    dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(wanted))
     notes: list[str] = []
-    _mend(dataset, frozenset(tags), notes)
+    _mend(dataset, wanted, noted, notes)
     return dataset, list(dict.fromkeys(notes))
 
 
@@ -75,35 +81,34 @@ def text(dataset: Dataset, keyword: str) -> str:
     return str(value or "").strip().upper()
 
 
-def _mend(dataset: Dataset, wanted: frozenset, notes: list[str]) -> None:
+def _mend(dataset: Dataset, wanted: frozenset, noted: frozenset, notes: list[str]) -> None:
     for tag in sorted(wanted & dataset.keys()):
+        said = notes if tag in noted else []
         element = dataset.get_item(tag)
         known = dictionary_VR(tag)
         if known == "SQ":
-            _mend_sequence(dataset, tag, wanted, notes)
+            for item in _items(dataset, tag, said):
+                _mend(item, wanted, noted, notes)
         elif not element.value or isinstance(element.value, Sequence):
             del dataset[tag]
         elif not isinstance(element, RawDataElement):  # converted already
             continue
         elif known in _FORMATS or known in ("DS", "IS"):
-            dataset[tag] = DataElement(tag, "FD", _numbers(element, known, notes))
+            dataset[tag] = DataElement(tag, "FD", _numbers(element, known, said))
         elif known in ("OV", "OW", "US or OW"):
             dataset[tag] = DataElement(tag, "OB", _little_endian(element))
         elif known in _TEXTS and element.VR not in _TEXTS:
             dataset[tag] = element._replace(VR=known)
 
 
-def _mend_sequence(dataset: Dataset, tag: int, wanted: frozenset, notes: list[str]) -> None:
-    try:
-        items = dataset[tag].value
-    except MALFORMED:
-        items = None
-    if not isinstance(items, Sequence):
-        notes.append(f"{keyword_for_tag(tag)} can't be read")
-        del dataset[tag]
-        return
-    for item in items:
-        _mend(item, wanted, notes)
+def _items(dataset: Dataset, tag: int, notes: list[str]) -> Sequence:
+    """Items of a sequence; one that is none is taken out."""
+    with contextlib.suppress(*MALFORMED):
+        if isinstance(items := dataset[tag].value, Sequence):
+            return items
+    notes.append(f"{keyword_for_tag(tag)} can't be read")
+    del dataset[tag]
+    return Sequence()
 
 
 def _numbers(element: RawDataElement, known: str, notes: list[str]) -> list[float]:

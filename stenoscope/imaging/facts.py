@@ -1,8 +1,10 @@
-"""What is known about a source without decoding it: the technical columns of `intake.csv`."""
+"""What a source says of itself before it is decoded: the technical columns of `intake.csv`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from stenoscope.errors import DicomError
+from stenoscope.records import Clip
 
 MAX_FRAMES = 8192
 """Longest clip read, in frames (four and a half minutes at 30 a second; 2 GiB): a guard against headers that
@@ -19,15 +21,19 @@ MAX_PIXELS = 1 << 32
 some hundred bytes each, so that a small file could keep a decoder busy for hours."""
 
 
-def too_many_pixels(path: object, frames: int, rows: int, cols: int) -> DicomError | None:
-    """The error of a clip beyond `MAX_PIXELS`; None for any other."""
-    if frames * rows * cols <= MAX_PIXELS:
-        return None
-    return DicomError(
-        f"{path} has {frames} frames of {rows} x {cols} pixels.",
-        f"at most {MAX_PIXELS} pixels in all, as 1,024 frames of 2048 x 2048 have",
-        "check the header; split a longer run, or export it in a smaller size.",
-    )
+def check_pixel_count(path: object, frames: int, rows: int, cols: int) -> None:
+    """Refuse a clip beyond `MAX_PIXELS`.
+
+    Raises
+    ------
+    DicomError
+    """
+    if frames * rows * cols > MAX_PIXELS:
+        raise DicomError(
+            f"{path} has {frames} frames of {rows} x {cols} pixels.",
+            f"at most {MAX_PIXELS} pixels in all, as 1,024 frames of 2048 x 2048 have",
+            "check the header; split a longer run, or export it in a smaller size.",
+        )
 
 
 SIMULATOR = "Stenoscope", "simulated angiogram"
@@ -90,3 +96,29 @@ class Facts:
     burned_in: str = ""
     simulated: str = ""
     notes: tuple[str, ...] = ()
+
+
+Pseudonym = Callable[[str], str]
+"""Turns a header's PatientID into what may be kept of it."""
+
+
+def _names_nobody(pseudonym: Pseudonym) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source whose header was read: what it says, and how to read the rest without reading that again.
+
+    Attributes
+    ----------
+    facts : Facts
+    read : callable
+        ``read(clip_id, pseudonym) -> Clip``; raises DicomError if the source can't be used.
+    patient : callable
+        ``patient(pseudonym)``: the source's own patient id as a pseudonym, None if it names none.
+    """
+
+    facts: Facts
+    read: Callable[[str, Pseudonym], Clip]
+    patient: Callable[[Pseudonym], str | None] = _names_nobody

@@ -66,7 +66,7 @@ def look(image: Image.Image) -> Look:
 def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image of a known format; to be used within `reading`."""
     # not by its name: Pillow maps such files into memory, and garbles TIFF that lies on its side
-    with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+    with access.open_file(path) as stream, Image.open(stream, formats=FORMATS) as image:
         if max(image.size) > MAX_SIDE:
             raise ValueError("frame size out of range")
         yield image
@@ -172,7 +172,6 @@ def _unread(path: Path, what: str) -> DicomError:
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what Pillow and OpenCV raise on damaged files into a DicomError."""
-    access.check_file(path)
     try:
         yield
     except DicomError:

@@ -3,18 +3,21 @@
 They don't say how their grey levels came about, so they are taken as they are: dark vessels are expected.
 """
 
+import contextlib
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity, pictures
-from stenoscope.imaging.dicom_header import has_magic
-from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, Facts, too_many_pixels
+from stenoscope.imaging.dicom_file import has_magic
+from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, Facts, Opened, check_pixel_count
 from stenoscope.imaging.video import VIDEO_SUFFIXES
 from stenoscope.records import FRAME_SIZE, Clip
 from stenoscope.run import access, provenance
@@ -54,11 +57,12 @@ def _num_images(path: Path) -> int:
         return 0
 
 
-def previews(folder: Path) -> set[Path]:
-    """Images of a folder that are no clips: pictures of one beside it.
+def sort_images(folder: Path) -> tuple[list[Path], set[Path]]:
+    """Images of a folder that may be the frames of a clip, in the order of their names, and previews.
 
-    They have the name of a DICOM file or a video (``run1.png`` or ``run1.dcm.png`` beside ``run1.dcm``), with
-    or without a word like "thumb", or are the only image among DICOM files.
+    Frames are numbered and hold one image each. Previews are no clips but pictures of one beside them: they
+    have the name of a DICOM file or a video (``run1.png`` or ``run1.dcm.png`` beside ``run1.dcm``), with or
+    without a word like "thumb", or are the only image among DICOM files.
 
     Raises
     ------
@@ -67,6 +71,13 @@ def previews(folder: Path) -> set[Path]:
     """
     files = [path for path in access.paths_in(folder) if not path.name.startswith(".")]
     images = [path for path in files if is_image(path)]
+    shown = _previews(files, images)
+    # a damaged image is a frame all the same, so that the clip says so
+    frames = [path for path in images if path not in shown and is_numbered(path) and not _is_several(path)]
+    return frames, shown
+
+
+def _previews(files: Sequence[Path], images: Sequence[Path]) -> set[Path]:
     names = {path: {path.stem.lower(), _PREVIEW.sub("", path.stem).lower()} for path in images}
     known = {name for path in images for name in names[path]}
     clips, only = set(), len(images) == 1
@@ -81,24 +92,10 @@ def previews(folder: Path) -> set[Path]:
     return {path for path in images if names[path] & clips}
 
 
-def frames_in(folder: Path) -> list[Path]:
-    """Images of a folder that may be the frames of a clip: numbered, no previews, one image each.
-
-    Raises
-    ------
-    OSError
-        If this user may not list the folder.
-    """
-    found = [path for path in access.paths_in(folder) if not path.name.startswith(".") and is_numbered(path)]
-    left_out = previews(folder) if found else set()
-    # a damaged image is a frame all the same, so that the clip says so
-    return [path for path in found if path not in left_out and not _is_several(path)]
-
-
 def has_frames(folder: Path) -> bool:
     """Whether a folder holds at least two numbered images."""
     try:
-        return len(frames_in(folder)) >= 2
+        return len(sort_images(folder)[0]) >= 2
     except OSError:
         return False
 
@@ -117,7 +114,7 @@ def frame_files(folder: str | os.PathLike) -> list[Path]:
     found: dict[int, Path] = {}
     patterns = set()
     try:
-        files = frames_in(folder)
+        files, _ = sort_images(folder)
     except OSError as problem:
         raise DicomError(
             f"{folder} can't be listed: {problem.strerror}.", "a folder of frames", access.FIX
@@ -175,15 +172,55 @@ def series_files(path: str | os.PathLike) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
-def image_facts(folder: str | os.PathLike) -> Facts:
-    """Number and size of the frames of an image folder."""
-    return frames_facts(frame_files(folder))
-
-
-def frames_facts(files: Sequence[Path]) -> Facts:
-    """Number and size of some frames, by the first of them."""
+def frames_facts(files: Sequence[Path], *notes: str) -> Facts:
+    """Number and size of some frames, by the first of them, with further notes."""
     with pictures.reading(files[0]), pictures.open_image(files[0]) as image:
-        return _facts(pictures.look(image), len(files))
+        facts = _facts(pictures.look(image), len(files))
+    return replace(facts, notes=(*facts.notes, *notes))
+
+
+@contextlib.contextmanager
+def open_images(folder: str | os.PathLike) -> Iterator[Opened]:
+    """Open a folder of numbered images as a clip.
+
+    Colour becomes grey (ITU-R 601 luma). 16-bit images are shown from the smallest to the largest value of
+    the whole clip, which takes a first pass over them.
+
+    Raises
+    ------
+    DicomError
+        See `frame_files`; when it is read, also if sizes or depths differ or an image is damaged.
+    """
+    files = frame_files(folder)
+    yield Opened(frames_facts(files), lambda clip_id, pseudonym: read_frames(files, clip_id))
+
+
+@contextlib.contextmanager
+def open_series(path: Path) -> Iterator[Opened]:
+    """Open the series that an image is a frame of, see `series_files`."""
+    files = series_files(path)
+    facts = frames_facts(files, "selected frames of a run, not its whole course")
+    yield Opened(facts, lambda clip_id, pseudonym: read_frames(files, clip_id))
+
+
+@contextlib.contextmanager
+def open_still(path: Path) -> Iterator[Opened]:
+    """Open an image as a clip of one frame."""
+    facts = frames_facts([path], "one frame: the five key frames are the same")
+    yield Opened(facts, lambda clip_id, pseudonym: read_frames([path], clip_id))
+
+
+@contextlib.contextmanager
+def open_stack(path: str | os.PathLike) -> Iterator[Opened]:
+    """Open an animated GIF or a TIFF file of several pages as a clip.
+
+    Raises
+    ------
+    DicomError
+        If it is damaged; when it is read, also if it has one image only, is cut, or sizes or depths differ.
+    """
+    facts = stack_facts(path)
+    yield Opened(facts, lambda clip_id, pseudonym: _read_stack(Path(path), clip_id, facts))
 
 
 def stack_facts(path: str | os.PathLike) -> Facts:
@@ -193,22 +230,8 @@ def stack_facts(path: str | os.PathLike) -> Facts:
     return _facts(seen, seen.pages)
 
 
-def read_image_folder(folder: str | os.PathLike, clip_id: str) -> Clip:
-    """Read a folder of numbered images as a clip.
-
-    Colour becomes grey (ITU-R 601 luma). 16-bit images are shown from the smallest to the largest value of
-    the whole clip, which takes a first pass over them.
-
-    Raises
-    ------
-    DicomError
-        If the numbering has gaps, sizes or depths differ, or an image is damaged.
-    """
-    return read_frames(frame_files(folder), clip_id)
-
-
 def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
-    """Read image files as the frames of a clip, as `read_image_folder` does.
+    """Read image files as the frames of a clip.
 
     Raises
     ------
@@ -217,8 +240,9 @@ def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
     """
     digest = hashlib.sha256()
     for path in files:
-        access.check_file(path)
-        digest.update(os.fsencode(path.name) + f"\0{provenance.sha256_file(path)}\n".encode())
+        with access.open_file(path) as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(os.fsencode(path.name) + f"\0{content}\n".encode())
     frames, notes, scale = _render(
         lambda: ((path, *pictures.load_image(path)) for path in files), len(files), files[0].parent
     )
@@ -227,16 +251,7 @@ def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
     )
 
 
-def read_stack(path: str | os.PathLike, clip_id: str) -> Clip:
-    """Read an animated GIF or a TIFF file of several pages as a clip.
-
-    Raises
-    ------
-    DicomError
-        If it has one image only, sizes or depths differ, or it is damaged or cut.
-    """
-    path = Path(path)
-    facts = stack_facts(path)
+def _read_stack(path: Path, clip_id: str, facts: Facts) -> Clip:
     if facts.num_frames < 2:
         raise DicomError(f"{path} holds 1 image.", "at least 2 frames", "export the whole run.")
     _check_end(path, facts.transfer_syntax)
@@ -287,18 +302,19 @@ def _render(
     images: Callable[[], Iterator[tuple[object, np.ndarray, pictures.Look, bool]]], count: int, name: Path
 ) -> tuple[np.ndarray, list[str], float]:
     """Frames of images, gone through twice if they have 16 bits; what to know of them; and their scale."""
-    source, first, look, _ = next(images())
-    if problem := too_many_pixels(name, count, *first.shape):
-        raise problem
-    table = None
+    found = images()
+    source, first, look, _ = start = next(found)
+    check_pixel_count(name, count, *first.shape)
+    found, table = itertools.chain([start], found), None
     if first.dtype != np.uint8:
-        ends = [(int(image.min()), int(image.max())) for _, image, _, _ in images()]
+        ends = [(int(image.min()), int(image.max())) for _, image, _, _ in found]
+        found = images()
         table = intensity.Rendering(bits=16).table(
             (min(low for low, _ in ends), max(high for _, high in ends))
         )
     frames = np.empty((count, FRAME_SIZE, FRAME_SIZE), np.uint8)
     looks, composed = set(), 0
-    for index, (path, image, seen, transparent) in enumerate(images()):
+    for index, (path, image, seen, transparent) in enumerate(found):
         if image.shape != first.shape or image.dtype != first.dtype:
             raise DicomError(
                 f"{path if isinstance(path, Path) else f'{name}, {path},'} has {image.shape[0]} x "

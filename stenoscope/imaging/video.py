@@ -5,6 +5,7 @@ quote a file's title and its author.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import struct
@@ -22,9 +23,9 @@ import numpy as np
 from stenoscope.errors import DicomError
 from stenoscope.imaging import intensity
 from stenoscope.imaging.containers import Container, read_container
-from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, MAX_SIDE, Facts, too_many_pixels
+from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, MAX_SIDE, Facts, Opened, check_pixel_count
 from stenoscope.records import FRAME_SIZE, Clip
-from stenoscope.run import access, provenance
+from stenoscope.run import provenance
 
 KINDS = {
     ".avi": "avi", ".mp4": "mov", ".mov": "mov", ".m4v": "mov", ".mkv": "matroska", ".webm": "matroska",
@@ -58,22 +59,28 @@ class _Log:
     packets: int | None = None
     seconds: float = 0.0
     rate: float = 0.0
+    described: threading.Event = field(default_factory=threading.Event)  # the streams of the input are known
 
     def follow(self, stream: BinaryIO) -> None:
         """Take in lines until the stream ends."""
-        described = False
+        try:
+            self._follow(stream)
+        finally:
+            self.described.set()
+
+    def _follow(self, stream: BinaryIO) -> None:
         while line := stream.readline(1 << 14):
             if match := _FRAME.search(line):
                 self.times.append(match[1])
             elif match := _TIME_BASE.search(line):
                 self.time_base = Fraction(int(match[1]), int(match[2]) or 1)
             elif line.startswith(b"[info] Stream mapping"):
-                described = True  # the streams that follow are those of the output
-            elif not described and (match := _STREAM.match(line)):
+                self.described.set()  # the streams that follow are those of the output
+            elif not self.described.is_set() and (match := _STREAM.match(line)):
                 self.codecs.append(match[1])
                 if not self.rate and (match := _RATE.search(line)):
                     self.rate = float(match[1])
-            elif not described and (match := _DURATION.match(line)):
+            elif not self.described.is_set() and (match := _DURATION.match(line)):
                 self.seconds = 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
             elif match := _PACKETS.search(line):
                 self.packets = int(match[1])
@@ -82,8 +89,9 @@ class _Log:
                 self.faults += 1
 
 
-def video_facts(path: str | os.PathLike) -> Facts:
-    """Size and codec of a video by its first frame, and how many frames its container states.
+@contextlib.contextmanager
+def open_video(path: str | os.PathLike) -> Iterator[Opened]:
+    """Open a video and decode its first frame, which has its size; the container states how many there are.
 
     Raises
     ------
@@ -94,17 +102,17 @@ def video_facts(path: str | os.PathLike) -> Facts:
     container, log = _container(path), _Log()
     with contextlib.closing(_decode(path, container, log)) as frames:
         first = next(frames, None)
-    if first is None:
-        raise _damaged(path, 0, container, log)
-    rows, cols = first.shape
-    resampled = (f"resampled from {rows} x {cols}",) if first.shape != (FRAME_SIZE, FRAME_SIZE) else ()
-    return Facts(
-        num_frames=container.frames,
-        rows=rows,
-        cols=cols,
-        transfer_syntax=log.codecs[0].decode() if log.codecs else "",
-        notes=resampled,
-    )
+        if first is None:
+            raise _damaged(path, 0, container, log)
+        log.described.wait()
+        rows, cols = first.shape
+        resampled = (f"resampled from {rows} x {cols}",) if first.shape != (FRAME_SIZE, FRAME_SIZE) else ()
+        codec = log.codecs[0].decode() if log.codecs else ""
+        frames_of = itertools.chain([first], frames)
+        yield Opened(
+            Facts(container.frames, rows, cols, transfer_syntax=codec, notes=resampled),
+            lambda clip_id, pseudonym: _read(path, clip_id, frames_of, container, log),
+        )
 
 
 def read_video(path: str | os.PathLike, clip_id: str) -> Clip:
@@ -116,16 +124,18 @@ def read_video(path: str | os.PathLike, clip_id: str) -> Clip:
         If the file is no such video, is damaged or cut, holds another number of frames than it says, or has
         fewer than two.
     """
-    path = Path(path)
-    container, log = _container(path), _Log()
+    with open_video(path) as opened:
+        return opened.read(clip_id, str)
+
+
+def _read(path: Path, clip_id: str, stream: Iterator[np.ndarray], container: Container, log: _Log) -> Clip:
     frames = np.empty((0, FRAME_SIZE, FRAME_SIZE), np.uint8)
     count, shape = 0, (0, 0)
-    with contextlib.closing(_decode(path, container, log)) as stream:
-        for count, frame in enumerate(stream, 1):
-            shape = frame.shape
-            if count > len(frames):  # in place and in small steps: no second copy of the clip
-                frames.resize((count + 15, FRAME_SIZE, FRAME_SIZE), refcheck=False)
-            frames[count - 1] = intensity.to_frame(frame)
+    for count, frame in enumerate(stream, 1):
+        shape = frame.shape
+        if count > len(frames):  # in place and in small steps: no second copy of the clip
+            frames.resize((count + 15, FRAME_SIZE, FRAME_SIZE), refcheck=False)
+        frames[count - 1] = intensity.to_frame(frame)
     _check(path, count, container, log)
     if count < 2:
         raise DicomError(f"{path} has {count} frames.", "at least 2 frames", "export the whole run.")
@@ -172,7 +182,6 @@ def known_container(path: Path) -> Container | None:
 
 
 def _container(path: Path) -> Container:
-    access.check_file(path)
     container = known_container(path)
     if container is None or container.kind not in KINDS.values():
         raise DicomError(  # ffmpeg would also follow play lists and text files
@@ -221,8 +230,7 @@ def _decode(path: Path, container: Container, log: _Log, name: Path | None = Non
                 raise DicomError(
                     f"{name} has more than {MAX_FRAMES} frames.", "one run of the contrast", "cut the video."
                 )
-            if problem := too_many_pixels(name, count, *first):
-                raise problem
+            check_pixel_count(name, count, *first)
             yield frame
         if process.wait():
             log.faults += 1

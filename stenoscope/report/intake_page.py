@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from stenoscope.data.problems import BLOCKING, Problem
-from stenoscope.data.survey import (
+from stenoscope.data.check import (
     NAMED_TRAITS,
-    SurveyRow,
+    CheckRow,
     excluded_by_reason,
     note_counts,
 )
+from stenoscope.data.problems import BLOCKING, Problem
 from stenoscope.report.page import Drawing, render
 from stenoscope.report.plots import ABNORMAL, NORMAL, plot
 from stenoscope.run.provenance import write_text
@@ -34,7 +34,7 @@ _SEVERITIES = {
 
 
 def write_intake_page(
-    path: str | PathLike, name: str, rows: Sequence[SurveyRow], problems: Sequence[Problem], command: str
+    path: str | PathLike, name: str, rows: Sequence[CheckRow], problems: Sequence[Problem], command: str
 ) -> None:
     """Write the page of a cohort, one self-contained file.
 
@@ -44,7 +44,7 @@ def write_intake_page(
         Of the page.
     name : str
         Of the cohort.
-    rows : sequence of SurveyRow
+    rows : sequence of CheckRow
         One a source, and one for each file or label without one.
     problems : sequence of Problem
         The worst first.
@@ -73,7 +73,7 @@ def write_intake_page(
     write_text(Path(path), page)
 
 
-def _tiles(rows: Sequence[SurveyRow], usable: Sequence[SurveyRow]) -> list[dict]:
+def _tiles(rows: Sequence[CheckRow], usable: Sequence[CheckRow]) -> list[dict]:
     def count(label: str) -> int:
         return sum(row.label == label for row in usable)
 
@@ -114,7 +114,7 @@ def _problem_groups(problems: Sequence[Problem]) -> list[dict]:
     ]
 
 
-def _trait_tables(usable: Sequence[SurveyRow]) -> list[dict]:
+def _trait_tables(usable: Sequence[CheckRow]) -> list[dict]:
     """For each trait with names, how many clips of each label have which value; the commonest first."""
     tables = []
     for name, trait in NAMED_TRAITS.items():
@@ -128,13 +128,13 @@ def _trait_tables(usable: Sequence[SurveyRow]) -> list[dict]:
     return tables
 
 
-def _worth_showing(rows: Sequence[SurveyRow]) -> list[SurveyRow]:
+def _worth_showing(rows: Sequence[CheckRow]) -> list[CheckRow]:
     """Excluded and repeated clips before the others, other files last."""
     rank = {"quarantined": 0, "ok": 1, "ignored": 2}
     return sorted(rows, key=lambda row: (rank[row.status] - 0.5 * bool(row.same_pixels_as), row.path))
 
 
-def _file(row: SurveyRow) -> dict:
+def _file(row: CheckRow) -> dict:
     angles = "" if row.primary_angle is None else f"{row.primary_angle:g} / {row.secondary_angle:g}"
     return {
         "name": row.path or row.clip_id,
@@ -156,7 +156,7 @@ def _file(row: SurveyRow) -> dict:
     }
 
 
-def _drawings(usable: Sequence[SurveyRow]) -> list[Drawing]:
+def _drawings(usable: Sequence[CheckRow]) -> list[Drawing]:
     """The figures that the clips allow."""
     if not usable:
         return []
@@ -181,10 +181,10 @@ def _drawings(usable: Sequence[SurveyRow]) -> list[Drawing]:
 
 
 @plot(8.6, 5.2)
-def distributions_figure(figure: Figure, theme: dict, rows: Sequence[SurveyRow]) -> None:
+def distributions_figure(figure: Figure, theme: dict, rows: Sequence[CheckRow]) -> None:
     """Histograms of length, duration, frame time and clips of a patient, stacked by label; for any rows."""
     clips_of = Counter(row.patient_id for row in rows if row.patient_id)
-    panels: list[tuple[str, Callable[[SurveyRow], float | None]]] = [
+    panels: list[tuple[str, Callable[[CheckRow], float | None]]] = [
         ("frames", lambda row: row.num_frames),
         ("seconds", lambda row: row.num_frames * row.frame_time_ms / 1000 if row.frame_time_ms else None),
         ("milliseconds between frames", lambda row: row.frame_time_ms),
@@ -215,7 +215,7 @@ def distributions_figure(figure: Figure, theme: dict, rows: Sequence[SurveyRow])
 
 
 @plot(5.2, 4.8)
-def views_figure(figure: Figure, theme: dict, rows: Sequence[SurveyRow]) -> None:
+def views_figure(figure: Figure, theme: dict, rows: Sequence[CheckRow]) -> None:
     """Secondary over primary positioner angle, a dot a clip, by label; one row at least has angles."""
     axes = figure.subplots()
     for title, label, colour in _GROUPS:

@@ -3,6 +3,7 @@
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from stenoscope.errors import DicomError
 
@@ -77,7 +78,12 @@ def paths_in(folder: Path) -> list[Path]:
 
 
 def check_file(path: str | os.PathLike) -> None:
-    """Refuse what can't be read as a file, before anything waits for a pipe or takes an error for damage.
+    """Refuse what `open_file` refuses."""
+    open_file(path).close()
+
+
+def open_file(path: str | os.PathLike) -> BinaryIO:
+    """Open a file for reading, but nothing that would be waited for (a pipe) or be taken for damaged.
 
     Raises
     ------
@@ -88,8 +94,7 @@ def check_file(path: str | os.PathLike) -> None:
     if kind := kind_of(path):
         raise DicomError(f"{path} is not a readable file: it is {kind}.", "a regular file", "leave it out.")
     try:
-        with path.open("rb"):
-            return
+        return path.open("rb")
     except PermissionError as problem:
         raise DicomError(
             f"{path} {UNREADABLE}: {problem.strerror}.", "a file that you may read", FIX

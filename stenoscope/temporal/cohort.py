@@ -10,7 +10,8 @@ import numpy as np
 
 from stenoscope.errors import DatasetError
 from stenoscope.imaging.dicom import read_dicom
-from stenoscope.imaging.intake import Source, admit, discover
+from stenoscope.imaging.find import find_clips
+from stenoscope.imaging.intake import Source, admit
 from stenoscope.phantom.clip import simulate_clip
 from stenoscope.phantom.cohort import ClipPlan, plan_cohort
 from stenoscope.phantom.dicom_writer import clip_dataset, write_clip
@@ -85,7 +86,7 @@ def recorded(
         If none can be used.
     """
     wanted = {clip_id: label for clip_id, label in labels.items() if label.subset in subsets}
-    sources = {source.clip_id: source for source in discover(folder).sources}
+    sources = {source.clip_id: source for source in find_clips(folder).sources}
     refused = [f"{clip_id}: not in {folder}." for clip_id in wanted if clip_id not in sources]
     examples, fps = [], []
     with executor(workers, isolated=True) as pool:

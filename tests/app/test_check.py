@@ -15,7 +15,7 @@ from stenoscope.app import check_worker
 from stenoscope.app.check import PAGE, TABLE, check
 from stenoscope.app.keyframes import make_keyframes
 from stenoscope.errors import DatasetError, SettingsError
-from stenoscope.imaging.intake import discover
+from stenoscope.imaging.find import find_clips
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.report import intake_page
 from stenoscope.run import locks
@@ -363,10 +363,10 @@ def test_a_damaged_table_of_a_data_set_is_not_taken_for_missing_labels(settings,
 
 
 def test_a_machine_that_does_not_see_a_clip_says_so(settings, folder):
-    (source, *_) = discover(folder).sources
+    (source, *_) = find_clips(folder).sources
     unseen = replaced(source, path=source.path.with_name("elsewhere.dcm"))
     with pytest.raises(UnseenError, match="does not see"):
-        check_worker.survey((unseen, (), False), str, "opacification")
+        check_worker.check_source((unseen, (), False), str, "opacification")
 
 
 def test_boxes_that_fit_no_clip_are_a_warning(settings, tmp_path, capsys):

@@ -4,7 +4,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from stenoscope.imaging.intake import admit, discover
+from stenoscope.imaging.find import find_clips
+from stenoscope.imaging.intake import admit
 from stenoscope.keyframes.registry import choose
 
 pytest.importorskip("highdicom", reason="highdicom is not installed (requirements-extra.txt)")
@@ -16,7 +17,7 @@ from stenoscope.app.dicom_objects import DicomFolder
 def read(cohort):
     """A clip of the cohort with its source and key frames."""
     path = cohort.folder / "data/phantom/p001_c1.dcm"
-    (source,) = discover(path).sources
+    (source,) = find_clips(path).sources
     clip, _ = admit(source, lambda patient_id: "p-1")
     return source, clip, choose(clip.frames, "opacification")
 
@@ -67,7 +68,7 @@ def test_what_can_not_be_referred_to_is_listed_and_stops_nothing(read, tmp_path)
     del anonymous.SeriesInstanceUID
     anonymous.PatientName = "Zebrafink^Ottokar"
     anonymous.save_as(tmp_path / "anonymous.dcm")
-    (without,) = discover(tmp_path / "anonymous.dcm").sources
+    (without,) = find_clips(tmp_path / "anonymous.dcm").sources
     folder = DicomFolder(tmp_path / "dicom", "demo")
     write(folder, read, without)
     assert "SeriesInstanceUID" in folder.refused["p001_c1"]
@@ -100,7 +101,7 @@ def test_a_name_in_an_undeclared_character_set_is_not_guessed(read, tmp_path, ch
     dataset.save_as(tmp_path / "new.dcm")
     data = (tmp_path / "new.dcm").read_bytes()
     (tmp_path / "new.dcm").write_bytes(data.replace(b"N" * len(name), name))
-    (source,) = discover(tmp_path / "new.dcm").sources
+    (source,) = find_clips(tmp_path / "new.dcm").sources
     folder = DicomFolder(tmp_path / "dicom", "demo")
     write(folder, read, source)
     assert folder.written == made

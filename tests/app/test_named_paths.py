@@ -6,7 +6,7 @@ import pytest
 
 from stenoscope.app.named_paths import below, common_names, distinct
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.inventory import IntakeRow, Source
+from stenoscope.imaging.intake import IntakeRow, Source
 
 
 def source(path: str, clip_id: str, relative: str) -> Source:

@@ -15,7 +15,7 @@ from stenoscope.app.keyframes import make_keyframes
 from stenoscope.app.predict import _discover_all
 from stenoscope.app.predict_worker import read_clip
 from stenoscope.errors import DatasetError, SettingsError
-from stenoscope.imaging.intake import discover
+from stenoscope.imaging.find import find_clips
 from stenoscope.settings import KeyframeSettings, PredictSettings
 from tests.data.trees import TREES, write_arcade, write_kemerovo
 from tests.imaging.make_dicom import make_dicom
@@ -89,7 +89,7 @@ def test_an_unknown_method_is_refused_before_any_work(folders):
 
 def test_a_clip_without_contrast_is_not_predicted(tmp_path):
     still = np.random.default_rng(0).integers(90, 110, (8, 128, 128), np.uint8)
-    (source,) = discover(make_dicom(tmp_path / "still.dcm", still)).sources
+    (source,) = find_clips(make_dicom(tmp_path / "still.dcm", still)).sources
     clip, choice, row = read_clip((source, "opacification", ()), lambda patient_id: "p-1")
     assert clip is None and choice is None
     assert row.status == "quarantined" and "No contrast injection" in row.reason

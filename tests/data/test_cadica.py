@@ -13,7 +13,7 @@ def tree(tmp_path):
 
 
 def reasons(data) -> dict[str, str]:
-    return {row.clip_id: row.reason for row in data.inventory.rows if row.status == "quarantined"}
+    return {row.clip_id: row.reason for row in data.rows if row.status == "quarantined"}
 
 
 def test_labels_patients_and_selected_frames(tree):
@@ -23,7 +23,7 @@ def test_labels_patients_and_selected_frames(tree):
     assert data.labels.labels.tolist() == [[1], [0], [1], [0]]
     assert data.keyframes["p1/v1"] == (2, 3, 4, 5) and data.keyframes["p1/v4"] == (1, 2)
     assert not data.stills
-    (row,) = data.inventory.rows
+    (row,) = data.rows
     assert row.path == "nonselectedVideos" and row.status == "ignored"
 
 
@@ -37,7 +37,7 @@ def test_a_patient_whose_folder_is_closed_costs_that_patient(tree, mode):
     finally:
         closed.chmod(0o755)
     assert data.labels.clip_ids == ["p1/v1", "p1/v4"]
-    (row,) = [row for row in data.inventory.rows if row.status == "quarantined"]
+    (row,) = [row for row in data.rows if row.status == "quarantined"]
     assert row.path == "selectedVideos/p2" and "can't be listed: Permission denied" in row.reason
 
 
@@ -79,7 +79,7 @@ def test_a_lesion_that_only_some_frames_show_is_not_made_up_in_the_others(tree):
 def test_a_damaged_run_is_left_out_with_the_reason_and_no_path_of_this_machine(tree, file, text, said):
     (tree / "selectedVideos/p1" / file).write_text(text)
     data = read_cadica(tree)
-    assert [source.clip_id for source in data.inventory.sources] == ["p1/v4", "p2/v1", "p2/v4"]
+    assert [source.clip_id for source in data.sources] == ["p1/v4", "p2/v1", "p2/v4"]
     found = reasons(data)
     assert set(found) == {"p1/v1"} and said in found["p1/v1"] and str(tree) not in found["p1/v1"]
 
@@ -100,4 +100,4 @@ def test_a_run_of_one_frame_is_a_still(tree):
             path.unlink()
     (tree / "selectedVideos/p1/v4/p1_v4_selectedFrames.txt").write_text("p1_v4_00003.png\r\n")
     data = read_cadica(tree)
-    assert data.inventory.sources[1].reader == "still" and data.keyframes["p1/v4"] == (0,)
+    assert data.sources[1].reader == "still" and data.keyframes["p1/v4"] == (0,)

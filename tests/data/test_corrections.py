@@ -2,7 +2,7 @@ import pytest
 
 from stenoscope.data.corrections import read_corrections
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.intake import discover
+from stenoscope.imaging.find import find_clips
 from tests.imaging.make_dicom import make_dicom, ramp
 
 
@@ -12,7 +12,7 @@ def sources(tmp_path):
     (tmp_path / "in").mkdir()
     make_dicom(tmp_path / "in/café.dcm", ramp(8))
     make_dicom(tmp_path / "in/short.dcm", ramp(3))
-    return discover(tmp_path / "in").sources
+    return find_clips(tmp_path / "in").sources
 
 
 def corrections(tmp_path, text, sources, published=()):

@@ -17,9 +17,9 @@ def test_the_frames_of_a_series_are_a_clip_of_their_patient(tree):
     assert data.labels.clip_ids == ["14_002_5", "14_002_6", "14_003_5"]
     assert data.labels.patient_ids == ["14_002", "14_002", "14_003"]
     assert data.labels.labels.tolist() == [[1], [1], [1]] and data.stills
-    assert [source.reader for source in data.inventory.sources] == ["series", "still", "series"]
+    assert [source.reader for source in data.sources] == ["series", "still", "series"]
     assert data.keyframes == {"14_002_5": (0, 2), "14_002_6": (0,), "14_003_5": (0, 1)}
-    clip, row = admit(data.inventory.sources[0], str)
+    clip, row = admit(data.sources[0], str)
     assert len(clip.frames) == 3 and row.transfer_syntax == "BMP" and "not its whole course" in row.reason
 
 
@@ -50,7 +50,7 @@ def test_a_damaged_annotation_costs_its_series(tree, text, said):
     (tree / "dataset" / "14_002_6_0003.xml").write_text(text)
     data = read_kemerovo(tree)
     assert data.labels.clip_ids == ["14_002_5", "14_003_5"]
-    (row,) = data.inventory.rows
+    (row,) = data.rows
     assert row.status == "quarantined" and said in row.reason and str(tree) not in row.reason
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from stenoscope.data.repeats import mark_repeats, repeat_problems
-from stenoscope.imaging.inventory import IntakeRow
+from stenoscope.imaging.intake import IntakeRow
 
 
 def row(clip_id, pixels="f", status="ok"):

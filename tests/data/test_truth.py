@@ -12,7 +12,7 @@ from stenoscope.data.truth import (
     unknown_ids,
 )
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.inventory import Source
+from stenoscope.imaging.intake import Source
 
 BOX, OTHER = [1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]
 

@@ -9,6 +9,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
+from stenoscope.imaging.dicom import open_clip
+from stenoscope.imaging.dicom_header import Header
+from stenoscope.imaging.facts import Facts
+
 XA = "1.2.840.10008.5.1.4.1.1.12.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.2"  # whose modality LUT is for the display, unlike XA's
 
@@ -54,6 +58,24 @@ def make_dicom(
         dataset.compress(compress, generate_instance_uid=False)
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def header_of(path: Path) -> Header:
+    """The checked header of a file; raises DicomError if it can't be used."""
+    with open_clip(path) as clip:
+        return clip.header
+
+
+def facts_of(path: Path) -> Facts:
+    """What a file's header says, whether or not it can be used."""
+    with open_clip(path) as clip:
+        return clip.facts
+
+
+def stored_in(path: Path) -> np.ndarray:
+    """The stored values of all frames."""
+    with open_clip(path) as clip:
+        return np.stack(list(clip.stored()))
 
 
 def write_repeats(root: Path) -> Path:

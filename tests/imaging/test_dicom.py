@@ -19,17 +19,13 @@ from pydicom.uid import (
 )
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import dicom, dicom_facts, dicom_header
+from stenoscope.imaging import dicom
 from stenoscope.imaging.intensity import to_frame
-from tests.imaging.make_dicom import SECONDARY_CAPTURE, lut, make_dicom, ramp
+from tests.imaging.make_dicom import SECONDARY_CAPTURE, facts_of, header_of, lut, make_dicom, ramp, stored_in
 
 
 def read(path):
     return dicom.read_dicom(path, "clip", "pseudonym of {}".format)
-
-
-def stored(path):
-    return np.stack(list(dicom.iter_stored(path, dicom_header.read_header(path))))
 
 
 def full(value, dtype=np.uint8, count=3, rows=512, cols=512):
@@ -52,7 +48,7 @@ def test_eight_bit_clip_is_read_as_it_is(tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
 def test_native_syntaxes(tmp_path, syntax, dtype):
     frames = ramp(3, 15, 17, 120, dtype) - (50 if dtype == np.int16 else 0)
-    np.testing.assert_array_equal(stored(make_dicom(tmp_path / "a.dcm", frames, syntax)), frames)
+    np.testing.assert_array_equal(stored_in(make_dicom(tmp_path / "a.dcm", frames, syntax)), frames)
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
@@ -60,7 +56,7 @@ def test_native_syntaxes(tmp_path, syntax, dtype):
 def test_compressed_syntaxes(tmp_path, syntax, bits):
     frames = ramp(4, 64, 48, (1 << bits) - 1, np.uint8 if bits == 8 else np.uint16)
     path = make_dicom(tmp_path / "a.dcm", frames, compress=syntax, BitsStored=bits)
-    np.testing.assert_array_equal(stored(path), frames)
+    np.testing.assert_array_equal(stored_in(path), frames)
 
 
 def test_monochrome1_is_inverted(tmp_path):
@@ -115,7 +111,7 @@ def test_known_grey_levels_of_12_bit_files(tmp_path, elements, value, expected):
     ],
 )
 def test_the_first_of_several_windows_is_used_and_that_is_said(tmp_path, elements, note):
-    header = dicom_header.read_header(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
+    header = header_of(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
     assert [text for text in header.facts.notes if text.startswith("first of")] == [note] * bool(note)
 
 
@@ -124,7 +120,7 @@ def test_the_first_of_several_windows_of_a_frame_is_said(tmp_path):
     window.WindowCenter, window.WindowWidth = [9, 8, 7], [6, 5, 4]
     shared.FrameVOILUTSequence = [window]
     elements = {"SharedFunctionalGroupsSequence": [shared], "WindowCenter": 1, "WindowWidth": 2}
-    header = dicom_header.read_header(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
+    header = header_of(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
     assert "first of 3 windows" in header.facts.notes and header.rendering.voi.center == 9
 
 
@@ -138,13 +134,13 @@ def test_without_voi_the_scale_is_that_of_the_clip_not_of_the_frame(tmp_path):
     frames = np.stack([full(v, np.uint16, 1, 8, 8)[0] for v in (500, 1000, 1500)])
     clip = read(make_dicom(tmp_path / "a.dcm", frames, BitsStored=16))
     assert clip.frames[:, 0, 0].tolist() == [0, 128, 255]
-    assert "no VOI" in " ".join(dicom_header.read_facts(tmp_path / "a.dcm").notes)
+    assert "no VOI" in " ".join(facts_of(tmp_path / "a.dcm").notes)
 
 
 def test_bits_above_those_stored_do_not_count(tmp_path):
     frames = ramp(2, 16, 16, 4095, np.uint16)
     path = make_dicom(tmp_path / "a.dcm", frames | 0x8000, BitsStored=12)  # an overlay in the high bits
-    np.testing.assert_array_equal(stored(path), frames)
+    np.testing.assert_array_equal(stored_in(path), frames)
 
 
 def test_non_square_source_is_padded_and_resampled(tmp_path):
@@ -161,7 +157,7 @@ def test_colour_becomes_grey(tmp_path):
     frames[..., 1] = 100
     path = make_dicom(tmp_path / "a.dcm", frames)
     assert (read(path).frames == 59).all()  # 0.587 x 100
-    assert "colour converted to grey" in dicom_header.read_facts(path).notes
+    assert "colour converted to grey" in facts_of(path).notes
 
 
 def test_enhanced_image_keeps_window_and_angles_in_its_functional_groups(tmp_path):
@@ -190,7 +186,7 @@ def test_enhanced_image_keeps_window_and_angles_in_its_functional_groups(tmp_pat
     ],
 )
 def test_frame_time(tmp_path, elements, expected):
-    facts = dicom_header.read_facts(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
+    facts = facts_of(make_dicom(tmp_path / "a.dcm", ramp(), **elements))
     assert facts.frame_time_ms == expected and "frame time can't be read" not in facts.notes
 
 
@@ -218,7 +214,7 @@ def test_a_malformed_element_that_reading_does_not_need_costs_no_clip(tmp_path, 
     data = path.read_bytes()
     assert data.count(old) == 1
     path.write_bytes(data.replace(old, new))
-    clip, facts = read(path), dicom_facts.read_facts(path)
+    clip, facts = read(path), facts_of(path)
     part = note if "part" in note else "part 7 of a run that was split"
     assert set(facts.notes) == {"resampled from 16 x 16", part, note}
     assert facts.frame_time_ms == clip.frame_time_ms == (None if "time" in note else 66.7)
@@ -228,7 +224,7 @@ def test_a_malformed_element_that_reading_does_not_need_costs_no_clip(tmp_path, 
 def test_another_element_stands_in_for_a_malformed_frame_time(tmp_path):
     path = make_dicom(tmp_path / "a.dcm", ramp(), CineRate=25)
     path.write_bytes(path.read_bytes().replace(b"66.7", b"66;7"))
-    facts = dicom_header.read_facts(path)
+    facts = facts_of(path)
     assert facts.frame_time_ms == 40 and "frame time can't be read" not in facts.notes
 
 
@@ -236,7 +232,8 @@ def test_no_patient_id_gives_none(tmp_path):
     for number, value in enumerate((None, "", "  ")):
         path = make_dicom(tmp_path / f"{number}.dcm", ramp(), PatientID=value)
         assert read(path).patient_id is None
-        assert dicom.read_patient(path, str) is None
+        with dicom.open_clip(path) as clip:
+            assert clip.patient(str) is None
 
 
 @pytest.mark.parametrize(
@@ -278,7 +275,7 @@ def test_small_files_of_very_many_pixels_are_refused_before_they_are_decoded(tmp
     dataset.PixelData = encapsulate([frame] * count)
     dataset.save_as(path)
     if read_it:
-        assert dicom_header.read_header(path).facts.num_frames == count
+        assert header_of(path).facts.num_frames == count
         return
     with pytest.raises(DicomError, match=rf"has {count} frames of {side} x {side}") as caught:
         read(path)
@@ -398,16 +395,16 @@ def test_real_fluoroscopy_is_refused_but_described(real_data):
     path = real_data / "rubo" / "0015.DCM"
     with pytest.raises(DicomError, match="of modality RF"):
         read(path)
-    facts = dicom_header.read_facts(path)
+    facts = facts_of(path)
     assert (facts.modality, facts.num_frames, facts.rows, facts.cols) == ("RF", 1, 1024, 1024)
 
 
 def test_real_lossless_syntaxes_decode_alike(real_data):
     folder = real_data / "nema_wg04_xa1"
-    reference = stored(folder / "XA1_UNC.dcm")
+    reference = stored_in(folder / "XA1_UNC.dcm")
     assert reference.shape == (1, 1024, 1024) and reference.max() < 1024
     for name in ("J2KR", "JLSL", "JPLL", "RLE"):
-        np.testing.assert_array_equal(stored(folder / f"XA1_{name}.dcm"), reference)
+        np.testing.assert_array_equal(stored_in(folder / f"XA1_{name}.dcm"), reference)
 
 
 def test_real_12_bit_jpeg_is_a_clear_error(real_data):

@@ -3,13 +3,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging.dicom_facts import read_facts
 from stenoscope.imaging.facts import SIMULATOR
-from tests.imaging.make_dicom import lut, make_dicom, ramp
+from tests.imaging.make_dicom import facts_of, lut, make_dicom, ramp
 
 
 def facts(tmp_path, frames=None, **elements):
-    return read_facts(make_dicom(tmp_path / "clip.dcm", ramp() if frames is None else frames, **elements))
+    return facts_of(make_dicom(tmp_path / "clip.dcm", ramp() if frames is None else frames, **elements))
 
 
 def test_a_plain_clip(tmp_path):
@@ -40,7 +39,7 @@ def test_overlay_planes_are_counted(tmp_path):
     for group in (0x6000, 0x6004):
         dataset.add_new((group, 0x0010), "US", 16)
     dataset.save_as(path)
-    assert read_facts(path).overlays == 2
+    assert facts_of(path).overlays == 2
 
 
 def test_text_of_the_header_never_passes(tmp_path):
@@ -71,7 +70,7 @@ def test_a_file_that_cannot_be_used_has_facts_all_the_same(tmp_path):
     assert (found.modality, found.shutter, found.bits_stored, found.voi) == ("RF", "CIRCULAR", 8, "")
     (tmp_path / "no.dcm").write_text("no DICOM")
     with pytest.raises(DicomError):
-        read_facts(tmp_path / "no.dcm")
+        facts_of(tmp_path / "no.dcm")
 
 
 def shaped(**macros):
@@ -104,4 +103,4 @@ def test_collimator_and_shutter_of_an_enhanced_image(tmp_path):
 def test_a_number_where_a_term_belongs_is_unknown(tmp_path):
     path = make_dicom(tmp_path / "clip.dcm", ramp(), ShutterShape="AB")
     path.write_bytes(path.read_bytes().replace(b"CS\x02\x00AB", b"US\x02\x00AB"))
-    assert read_facts(path).shutter == "unknown"
+    assert facts_of(path).shutter == "unknown"

@@ -5,10 +5,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from stenoscope.imaging import dicom, dicom_header
+from stenoscope.imaging import dicom
 from stenoscope.imaging.display import read_rendering
 from stenoscope.imaging.intensity import RenderingError, Window
-from tests.imaging.make_dicom import SECONDARY_CAPTURE, XA, lut, make_dicom, ramp, rewrite
+from tests.imaging.make_dicom import SECONDARY_CAPTURE, XA, header_of, lut, make_dicom, ramp, rewrite
 
 ENHANCED_XA = "1.2.840.10008.5.1.4.1.1.12.1.1"
 FRAMES = np.stack([np.full((8, 8), value, np.uint16) for value in (0, 500, 1000, 4000)])
@@ -19,9 +19,9 @@ IN_RANGE = [0, 32, 64, 255]  # x / 4000
 
 def grey(path):
     """First pixel of each frame, and what is noted beside its size."""
-    header = dicom_header.read_header(path)
-    frames = dicom.read_frames(path, header)
-    notes = [note for note in header.facts.notes if not note.startswith("resampled")]
+    with dicom.open_clip(path) as clip:
+        frames = clip.frames()
+    notes = [note for note in clip.facts.notes if not note.startswith("resampled")]
     return frames[:, 0, 0].tolist(), [note for note in notes if not note.startswith("no VOI")]
 
 
@@ -102,7 +102,7 @@ def test_centers_and_widths_of_different_number_are_paired_as_far_as_they_go(tmp
 )
 def test_an_unknown_voi_lut_function_is_left_out(tmp_path, name, expected):
     path = rewrite(make(tmp_path / "a.dcm", **WINDOW), "VOILUTFunction", "CS", name.encode())
-    assert dicom_header.read_header(path).rendering.voi == expected
+    assert header_of(path).rendering.voi == expected
     assert grey(path)[1] == ["VOI LUT Function unknown, LINEAR taken"] * (name == "CUBIC")
 
 

@@ -13,6 +13,7 @@ from pydicom.uid import RLELossless
 
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging import dicomdir, intake
+from stenoscope.imaging.find import find_clips
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.imaging.readers import READERS
 from stenoscope.records import Clip
@@ -42,7 +43,7 @@ def cohort(tmp_path):
 
 
 def test_every_clip_is_found_once_in_order(cohort):
-    found = intake.discover(cohort)
+    found = find_clips(cohort)
     assert [(source.clip_id, source.reader) for source in found.sources] == [
         ("broken", "dicom"),
         ("p1/1.2.840.77", "dicom"),
@@ -54,7 +55,7 @@ def test_every_clip_is_found_once_in_order(cohort):
 
 
 def test_what_is_ignored_says_why(cohort):
-    rows = intake.discover(cohort).rows
+    rows = find_clips(cohort).rows
     assert [(row.path, row.status) for row in rows] == [
         (".hidden", "ignored"),
         ("DICOMDIR", "ignored"),
@@ -66,7 +67,7 @@ def test_what_is_ignored_says_why(cohort):
 
 def test_admit_reads_or_says_why(cohort, tmp_path):
     pseudonym = Pseudonymizer(tmp_path / "key")
-    results = [intake.admit(source, pseudonym) for source in intake.discover(cohort).sources]
+    results = [intake.admit(source, pseudonym) for source in find_clips(cohort).sources]
     clips = [clip for clip, _ in results]
     rows = [row for _, row in results]
     assert clips[0] is None and all(isinstance(clip, Clip) for clip in clips[1:])
@@ -83,7 +84,7 @@ def test_admit_reads_or_says_why(cohort, tmp_path):
 
 
 def test_intake_csv_has_a_line_for_every_input(cohort):
-    found = intake.discover(cohort)
+    found = find_clips(cohort)
     rows = found.rows + [intake.admit(source, str)[1] for source in found.sources]
     rows.append(intake.missing_clip("p9/c9"))
     table = list(csv.DictReader(io.StringIO(intake.to_csv(rows))))
@@ -99,7 +100,7 @@ def test_intake_csv_has_a_line_for_every_input(cohort):
 
 def test_two_clips_with_one_id_are_both_quarantined(cohort):
     write_video(cohort / "p1" / "c1.avi", noise(3, 64, 64))
-    found = intake.discover(cohort)
+    found = find_clips(cohort)
     assert "p1/c1" not in [source.clip_id for source in found.sources]
     rows = [row for row in found.rows if row.clip_id == "p1/c1"]
     assert [row.path for row in rows] == ["p1/c1.avi", "p1/c1.dcm"]
@@ -117,7 +118,7 @@ def test_names_that_are_not_utf8_are_left_out_and_spelled(cohort):
         shutil.copy(cohort / "p1" / "c1.dcm", cohort / name)
     (cohort / f"{LATIN}.txt").write_text("notes")
     (cohort / "p2").rename(cohort / LATIN)
-    found = intake.discover(cohort)
+    found = find_clips(cohort)
     assert [source.clip_id for source in found.sources] == ["broken", "p1/1.2.840.77", "p1/c1"]
     rows = {row.path: row for row in found.rows}
     spelled = r"Gr\xfc\xdfe"
@@ -133,19 +134,19 @@ def test_names_that_are_not_utf8_are_left_out_and_spelled(cohort):
     assert intake.to_csv(found.rows).encode()
     for path in (cohort / LATIN, cohort / f"{LATIN}.dcm", cohort / f"no{LATIN}"):
         with pytest.raises(DatasetError, match=r"Gr\\xfc\\xdfe.* not UTF-8"):
-            intake.discover(path)
+            find_clips(path)
 
 
 def test_frames_whose_names_are_not_utf8_are_read(tmp_path):
     write_images(tmp_path / "run", noise(3, 16, 16))
     for path in list((tmp_path / "run").iterdir()):
         path.rename(path.with_name(LATIN + path.name))
-    clip, row = intake.admit(intake.discover(tmp_path).sources[0], str)
+    clip, row = intake.admit(find_clips(tmp_path).sources[0], str)
     assert len(clip.frames) == 3 and row.sha256
     (tmp_path / "run" / f"{LATIN}frame_00001.png").write_text("no PNG")
     assert (
         r"run/Gr\xfc\xdfeframe_00001.png can't be decoded"
-        in intake.admit(intake.discover(tmp_path).sources[0], str)[1].reason
+        in intake.admit(find_clips(tmp_path).sources[0], str)[1].reason
     )
 
 
@@ -155,13 +156,13 @@ def test_an_input_that_cannot_be_read_says_why(cohort):
     for name in ("c1.dcm", "suffixless"):
         (cohort / "p1" / name).chmod(0)
     with permissions_hold():
-        (source,) = intake.discover(cohort / "p1" / "c1.dcm").sources
+        (source,) = find_clips(cohort / "p1" / "c1.dcm").sources
         reason = intake.admit(source, str)[1].reason
         with pytest.raises(DicomError, match="suffixless can't be read: Permission denied"):
-            intake.discover(cohort / "p1" / "suffixless")
+            find_clips(cohort / "p1" / "suffixless")
     assert reason.startswith("c1.dcm can't be read: Permission denied. ")
     with pytest.raises(DicomError, match="it is a named pipe"):
-        intake.discover(cohort / "pipe")
+        find_clips(cohort / "pipe")
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o444])
@@ -171,7 +172,7 @@ def test_an_index_takes_no_image_for_lost_that_it_may_not_look_at(tmp_path, mode
     folder.chmod(mode)
     try:
         with permissions_hold():
-            found = intake.discover(disc / "DICOMDIR")
+            found = find_clips(disc / "DICOMDIR")
             rows = [intake.admit(source, str)[1] for source in found.sources]
     finally:
         folder.chmod(0o755)
@@ -185,9 +186,9 @@ def test_a_single_clip_is_an_input_too(cohort):
         (cohort / "p1" / "c1.dcm", "c1", "c1.dcm"),
         (cohort / "p2" / "run.a", "run.a", "."),
     ]:
-        (source,) = intake.discover(path).sources
+        (source,) = find_clips(path).sources
         assert (source.clip_id, source.relative) == (clip_id, relative)
-        assert intake.read_source(source, str).clip_id == clip_id
+        assert intake.admit(source, str)[0].clip_id == clip_id
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty", "notes.txt", "single"])
@@ -196,7 +197,7 @@ def test_no_clip_names_what_was_looked_for(tmp_path, name):
     (tmp_path / "notes.txt").write_text("notes")
     write_images(tmp_path / "single", noise(1, 8, 8))
     with pytest.raises(DatasetError) as caught:
-        intake.discover(tmp_path / name)
+        find_clips(tmp_path / name)
     assert (
         ".dcm" in caught.value.expected
         and ".png" in caught.value.expected
@@ -207,7 +208,7 @@ def test_no_clip_names_what_was_looked_for(tmp_path, name):
 def test_the_pixel_hash_is_that_of_what_is_seen(tmp_path):
     def hash_of(name, frames, **how):
         make_dicom(tmp_path / name, frames, **how)
-        (source,) = intake.discover(tmp_path / name).sources
+        (source,) = find_clips(tmp_path / name).sources
         return intake.admit(source, str)[1]
 
     raw = hash_of("raw.dcm", ramp(rows=32, cols=32))
@@ -246,12 +247,12 @@ def make_disc(folder):
 def test_an_index_tells_which_images_to_read_and_which_are_lost(tmp_path):
     disc, names = make_disc(tmp_path)
     kept = [name[: name.rindex("/") + 1] + name[name.rindex("/") + 1 :].lower() for name in names]
-    for found in (intake.discover(disc), intake.discover(disc / "DICOMDIR")):
+    for found in (find_clips(disc), find_clips(disc / "DICOMDIR")):
         assert [source.relative for source in found.sources] == [kept[0], kept[2]]
         assert all(intake.admit(source, str)[1].status == "ok" for source in found.sources)
         lost = [row for row in found.rows if row.status == "quarantined"]
         assert [row.path for row in lost] == [names[1]] and "DICOMDIR names this image" in lost[0].reason
-    assert [row.reason for row in intake.discover(disc).rows if row.path == "DICOMDIR"] == [
+    assert [row.reason for row in find_clips(disc).rows if row.path == "DICOMDIR"] == [
         "An index of 3 images; missing: 1."
     ]
 
@@ -268,9 +269,9 @@ def test_an_index_leads_nowhere_else_and_may_be_damaged(tmp_path):
     make_dicom(tmp_path / "SECRET", ramp())
     assert dicomdir.indexed_images(disc / "DICOMDIR") == ([], [])
     (disc / "DICOMDIR").write_bytes(bytes(range(256)))
-    assert "damaged index" in next(row.reason for row in intake.discover(disc).rows if row.path == "DICOMDIR")
+    assert "damaged index" in next(row.reason for row in find_clips(disc).rows if row.path == "DICOMDIR")
     with pytest.raises(DicomError):
-        intake.discover(disc / "DICOMDIR")
+        find_clips(disc / "DICOMDIR")
 
 
 @pytest.mark.parametrize(
@@ -279,17 +280,17 @@ def test_an_index_leads_nowhere_else_and_may_be_damaged(tmp_path):
 def test_a_data_set_without_its_preamble_is_told_apart(tmp_path, start, said):
     make_dicom(tmp_path / "good.dcm", ramp())
     (tmp_path / "IM0001").write_bytes(start + bytes(20))
-    (row,) = intake.discover(tmp_path).rows
+    (row,) = find_clips(tmp_path).rows
     assert row.status == "ignored" and ("gdcmconv" in row.reason) == said
 
 
 def test_links_back_up_do_not_loop(cohort):
     (cohort / "p1" / "loop").symlink_to(cohort, target_is_directory=True)
-    assert len(intake.discover(cohort).sources) == 5
+    assert len(find_clips(cohort).sources) == 5
 
 
 def test_patient_of_header(cohort):
-    sources = {source.clip_id: source for source in intake.discover(cohort).sources}
+    sources = {source.clip_id: source for source in find_clips(cohort).sources}
     assert intake.patient_of(sources["p1/c1"], str.upper) == "SENTINEL-ID"
     assert intake.patient_of(sources["p2/film"], str) is None
     with pytest.raises(DicomError):
@@ -297,7 +298,7 @@ def test_patient_of_header(cohort):
 
 
 def test_sources_and_results_travel_between_processes(cohort, tmp_path):
-    found = intake.discover(cohort)
+    found = find_clips(cohort)
     task = (found.sources[0], Pseudonymizer(tmp_path / "key"), intake.admit)
     source, pseudonym, function = pickle.loads(pickle.dumps(task))
     assert function(source, pseudonym)[1] == intake.admit(*task[:2])[1]
@@ -306,11 +307,11 @@ def test_sources_and_results_travel_between_processes(cohort, tmp_path):
 def test_every_reader_is_complete():
     for name, reader in READERS.items():
         assert name and all(suffix.startswith(".") and suffix == suffix.lower() for suffix in reader.suffixes)
-        for function in (reader.detect, reader.facts, reader.read, reader.patient):
+        for function in (reader.open, reader.detect, reader.takes, reader.files):
             assert pickle.loads(pickle.dumps(function)) is function
 
 
 def test_real_folders(real_data):
-    assert len(intake.discover(real_data / "angiodata").sources) == 23
-    rows = [intake.admit(source, str)[1] for source in intake.discover(real_data / "rubo").sources]
+    assert len(find_clips(real_data / "angiodata").sources) == 23
+    rows = [intake.admit(source, str)[1] for source in find_clips(real_data / "rubo").sources]
     assert [(row.clip_id, row.status) for row in rows] == [("0002", "ok"), ("0015", "quarantined")]

@@ -16,8 +16,7 @@ from pydicom.uid import (
 )
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import dicom, dicom_header
-from tests.imaging.make_dicom import make_dicom, ramp, rewrite
+from tests.imaging.make_dicom import facts_of, header_of, make_dicom, ramp, rewrite, stored_in
 
 FRAMES = ramp(4, 64, 48)
 ORDER = "offset table is wrong: frames read in the order of their fragments"
@@ -26,9 +25,8 @@ COUNTED = "frames counted: NumberOfFrames is missing or no whole number"
 
 def read(path):
     """Stored values, and what is noted beside the size."""
-    header = dicom_header.read_header(path)
-    notes = [note for note in header.facts.notes if not note.startswith("resampled")]
-    return np.stack(list(dicom.iter_stored(path, header))), notes
+    notes = [note for note in facts_of(path).notes if not note.startswith("resampled")]
+    return stored_in(path), notes
 
 
 def compressed(path, syntax):
@@ -162,15 +160,15 @@ def test_a_number_of_frames_written_another_way(tmp_path, text):
 
 def test_one_frame_needs_no_number(tmp_path):
     path = make_dicom(tmp_path / "a.dcm", FRAMES[:1], NumberOfFrames=None)
-    assert dicom_header.read_header(path).facts.num_frames == 1
-    assert COUNTED not in dicom_header.read_facts(path).notes
+    assert header_of(path).facts.num_frames == 1
+    assert COUNTED not in facts_of(path).notes
 
 
 def test_a_file_cut_within_frames_that_are_counted_is_truncated(tmp_path):
     path = make_dicom(tmp_path / "a.dcm", FRAMES, NumberOfFrames=None)
     path.write_bytes(path.read_bytes()[:-5000])
     with pytest.raises(DicomError, match="is truncated: its pixel data ends before frame 3"):
-        dicom_header.read_header(path)
+        header_of(path)
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless, JPEGLSLossless])
@@ -196,11 +194,11 @@ def test_pixel_data_of_unknown_value_representation(tmp_path, syntax, dtype):
 )  # fmt: skip
 def test_known_elements_of_unknown_value_representation(tmp_path, keyword):
     path = make_dicom(tmp_path / "a.dcm", FRAMES)
-    before = dicom_header.read_header(path)
+    before = header_of(path)
     plain = dcmread(path)
     plain.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     plain.save_as(tmp_path / "implicit.dcm", implicit_vr=True, little_endian=True)
     raw = dcmread(tmp_path / "implicit.dcm").get_item(keyword).value
-    after = dicom_header.read_header(rewrite(path, keyword, "UN", raw))
+    after = header_of(rewrite(path, keyword, "UN", raw))
     assert (after.facts, after.view, after.patient_id) == (before.facts, before.view, before.patient_id)
     np.testing.assert_array_equal(read(path)[0], FRAMES)

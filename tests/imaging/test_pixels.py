@@ -22,8 +22,8 @@ from pydicom.uid import (
 )
 
 from stenoscope.errors import DicomError
-from stenoscope.imaging import dicom, dicom_header
-from tests.imaging.make_dicom import SECONDARY_CAPTURE, lut, make_dicom, ramp
+from stenoscope.imaging import dicom
+from tests.imaging.make_dicom import SECONDARY_CAPTURE, facts_of, header_of, lut, make_dicom, ramp, stored_in
 
 NATIVE = (
     ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
@@ -39,12 +39,8 @@ def grey(path):
     return read(path).frames[:, 0, 0].tolist()
 
 
-def stored(path):
-    return np.stack(list(dicom.iter_stored(path, dicom_header.read_header(path))))
-
-
 def notes(path):
-    return dicom_header.read_facts(path).notes
+    return facts_of(path).notes
 
 
 def levels(*values, dtype=np.uint16):
@@ -71,7 +67,7 @@ def test_native_pixels_equal_those_of_sitk(tmp_path, syntax, dtype, bits, rows, 
     frames = ramp(3, rows, cols, (1 << bits) - 1, np.uint16)
     frames = (frames.astype(np.int32) - (np.dtype(dtype).kind == "i") * (1 << bits - 1)).astype(dtype)
     path = make_dicom(tmp_path / "a.dcm", frames, syntax, BitsStored=bits)
-    np.testing.assert_array_equal(stored(path), frames)
+    np.testing.assert_array_equal(stored_in(path), frames)
     np.testing.assert_array_equal(by_sitk(path), frames)
 
 
@@ -80,7 +76,7 @@ def test_signed_pixels_of_12_bits_below_an_overlay(tmp_path, syntax):
     frames = ramp(2, 16, 16, 4095, np.int16) - np.int16(2048)
     above = (frames & 0x0FFF) | np.int16(0x5000)  # neither zeros nor the sign, as overlays leave them
     np.testing.assert_array_equal(
-        stored(make_dicom(tmp_path / "a.dcm", above, syntax, BitsStored=12)), frames
+        stored_in(make_dicom(tmp_path / "a.dcm", above, syntax, BitsStored=12)), frames
     )
 
 
@@ -92,7 +88,7 @@ def test_big_endian_words_of_8_bit_pixels(tmp_path):
     dataset.PixelData = np.frombuffer(content, "u2").byteswap().tobytes()
     dataset["PixelData"].VR = "OW"
     dataset.save_as(path)
-    np.testing.assert_array_equal(stored(path), frames)
+    np.testing.assert_array_equal(stored_in(path), frames)
 
 
 def jpegs(frames):
@@ -136,7 +132,7 @@ def test_frames_in_several_fragments(tmp_path, table, pieces, syntax):
     dataset.PixelData = content
     dataset["PixelData"].is_undefined_length = True
     dataset.save_as(path)
-    np.testing.assert_array_equal(stored(path), frames)
+    np.testing.assert_array_equal(stored_in(path), frames)
 
 
 def test_jpeg_lossless_in_several_fragments(tmp_path):
@@ -152,14 +148,14 @@ def test_jpeg_lossless_in_several_fragments(tmp_path):
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
     assert writer.Write()
-    np.testing.assert_array_equal(stored(path), frames)
+    np.testing.assert_array_equal(stored_in(path), frames)
     dataset = dcmread(path)
     assert dataset.file_meta.TransferSyntaxUID == JPEGLosslessSV1
     streams = list(generate_frames(dataset.PixelData, number_of_frames=3))
     for has_table in (True, False):
         dataset.PixelData = encapsulate(streams, fragments_per_frame=4, has_bot=has_table)
         dataset.save_as(path)
-        np.testing.assert_array_equal(stored(path), frames)
+        np.testing.assert_array_equal(stored_in(path), frames)
 
 
 @pytest.mark.parametrize("syntax", NATIVE)
@@ -286,7 +282,7 @@ def test_angles_and_frame_time_of_functional_groups(tmp_path):
 
     still = [frame(30.2, 66_700 * i) for i in range(4)]
     path = enhanced(tmp_path / "a.dcm", levels(1, 2, 3, 4), per_frame=still)
-    header = dicom_header.read_header(path)
+    header = header_of(path)
     assert header.view == (30.2, -3.5) and header.facts.frame_time_ms == pytest.approx(66.7)
     assert "C-arm turns during the run" not in header.facts.notes
     turning = [frame(30.2 + 5 * i, 66_700 * i) for i in range(4)]
@@ -353,7 +349,7 @@ def test_colour_secondary_captures_equal_those_of_sitk(tmp_path, planar, syntax)
         dataset.PixelData = frames.transpose(0, 3, 1, 2).tobytes()
     dataset.PlanarConfiguration = planar
     dataset.save_as(path)
-    np.testing.assert_array_equal(stored(path), frames)
+    np.testing.assert_array_equal(stored_in(path), frames)
     np.testing.assert_array_equal(by_sitk(path), frames)
     assert "colour converted to grey" in notes(path) and len(read(path).frames) == 2
 
@@ -377,7 +373,7 @@ def test_ybr_becomes_the_grey_of_its_luminance(tmp_path, photometric):
 def test_other_sizes_are_resampled_and_said(tmp_path, rows, cols, scale):
     frames = ramp(2, rows, cols, 4095, np.uint16)
     path = make_dicom(tmp_path / "a.dcm", frames, BitsStored=12, WindowCenter=2048, WindowWidth=4096)
-    np.testing.assert_array_equal(by_sitk(path), stored(path))
+    np.testing.assert_array_equal(by_sitk(path), stored_in(path))
     clip = read(path)
     assert clip.frames.shape == (2, 512, 512) and clip.scale == pytest.approx(scale)
     assert f"resampled from {rows} x {cols}" in notes(path)

@@ -34,14 +34,13 @@ def test_published_files_end_in_equal_pixels_or_a_clear_line(tmp_path, name):
 
 
 def test_a_difference_is_seen(tmp_path, monkeypatch):
-    from benchmarks import reality
     from stenoscope.imaging import dicom
 
     copy = tmp_path / "copy.dcm"
     assert claim_xa(collections()["pydicom"] / "MR_small.dcm", copy)
     assert compare(copy).pixels == "equal"
-    true = dicom.iter_stored
-    monkeypatch.setattr(reality.dicom, "iter_stored", lambda *given: (frame + 1 for frame in true(*given)))
+    true = dicom.DicomClip.stored
+    monkeypatch.setattr(dicom.DicomClip, "stored", lambda clip: (frame + 1 for frame in true(clip)))
     assert compare(copy).kind == "differs"
 
 

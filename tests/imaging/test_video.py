@@ -51,7 +51,8 @@ def test_lossy_mp4_is_close_and_resampled(tmp_path):
     clip = video.read_video(path, "c")
     assert clip.frames.shape == (3, 512, 512) and clip.scale == 1.6 and clip.frame_time_ms == 100.0
     np.testing.assert_allclose(clip.frames[:, 256, 256], [40, 120, 200], atol=3)
-    found = video.video_facts(path)
+    with video.open_video(path) as opened:
+        found = opened.facts
     assert (found.num_frames, found.rows, found.cols, found.transfer_syntax) == (3, 256, 320, "h264")
     assert found.notes == ("resampled from 256 x 320",)
 
@@ -94,7 +95,8 @@ def test_odd_sizes_and_turned_videos(tmp_path):
     turned = copy(tmp_path / "t.mp4", whole, "-display_rotation", "90")
     expected = to_frame(np.rot90(frames[2]))
     np.testing.assert_allclose(video.read_video(turned, "t").frames[2], expected, atol=1)
-    assert video.video_facts(turned).rows == 51
+    with video.open_video(turned) as opened:
+        assert opened.facts.rows == 51
 
 
 def test_a_second_stream_and_sound(tmp_path):
@@ -207,7 +209,8 @@ def test_no_process_is_left_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(video.subprocess, "Popen", Popen)
     path = write_video(tmp_path / "c.avi", noise(40))
-    video.video_facts(path)  # after its first frame
+    with video.open_video(path):  # after its first frame
+        pass
     monkeypatch.setattr(video, "MAX_FRAMES", 3)
     with pytest.raises(DicomError):
         video.read_video(path, "c")

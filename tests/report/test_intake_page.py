@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from stenoscope.data.check import CheckRow
 from stenoscope.data.problems import Problem
-from stenoscope.data.survey import SurveyRow
 from stenoscope.report import intake_page
 from stenoscope.report.intake_page import write_intake_page
 from stenoscope.report.plots import LIGHT
@@ -13,7 +13,7 @@ from stenoscope.report.plots import LIGHT
 
 def cohort(count=6):
     rows = [
-        SurveyRow(
+        CheckRow(
             f"c{n}.dcm", f"c{n}", "ok", num_frames=40 + n, rows=512, cols=512, frame_time_ms=66.7,
             modality="XA", transfer_syntax="RLE Lossless", bits_allocated=8, bits_stored=8,
             primary_angle=n, secondary_angle=-n, patient_id=f"p{n // 2}", label=str(n % 2), contrast="yes",
@@ -22,7 +22,7 @@ def cohort(count=6):
     ]  # fmt: skip
     return [
         *rows,
-        SurveyRow("x<b>.dcm", "x<b>", "quarantined", "x<b>.dcm is of modality RF. To fix: leave it out."),
+        CheckRow("x<b>.dcm", "x<b>", "quarantined", "x<b>.dcm is of modality RF. To fix: leave it out."),
     ]
 
 
@@ -84,7 +84,7 @@ def axes_of(rows):
 
 
 def test_a_single_value_is_a_bar_on_an_axis_of_whole_numbers():
-    found = axes_of([SurveyRow("a.dcm", "a", "ok", num_frames=96, frame_time_ms=66.7, patient_id="p")])
+    found = axes_of([CheckRow("a.dcm", "a", "ok", num_frames=96, frame_time_ms=66.7, patient_id="p")])
     for name, value in (("frames", 96), ("clips of the same patient", 1)):
         low, high = found[name].get_xlim()
         assert low <= value - 0.5 and high >= value + 2 and low >= -0.5
@@ -95,7 +95,7 @@ def test_a_single_value_is_a_bar_on_an_axis_of_whole_numbers():
 
 @pytest.mark.parametrize("frames", [(1, 2, 3, 4, 5, 6, 7), range(10, 2000, 7)])
 def test_every_clip_is_in_a_bar(frames):
-    rows = [SurveyRow(f"{n}.dcm", f"{n}", "ok", num_frames=n, frame_time_ms=n / 7) for n in frames]
+    rows = [CheckRow(f"{n}.dcm", f"{n}", "ok", num_frames=n, frame_time_ms=n / 7) for n in frames]
     found = axes_of(rows)
     for name in ("frames", "seconds", "milliseconds between frames"):
         assert sum(bar.get_height() for bar in found[name].patches) == len(rows)
@@ -103,5 +103,5 @@ def test_every_clip_is_in_a_bar(frames):
 
 
 def test_missing_numbers_are_no_zero(tmp_path):
-    rows = [SurveyRow("a.dcm", "a", "ok", num_frames=3)]
+    rows = [CheckRow("a.dcm", "a", "ok", num_frames=3)]
     assert page(tmp_path, rows).count("data:image/png") == 2

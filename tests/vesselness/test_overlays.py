@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stenoscope.imaging.intake import admit, discover
+from stenoscope.imaging.find import find_clips
+from stenoscope.imaging.intake import admit
 from stenoscope.vesselness.overlays import burned_in, clear_field, field_of_view
 
 
@@ -72,7 +73,7 @@ def test_blades_over_most_of_the_frame_are_found():
 
 
 def test_the_edge_of_the_wedge_of_a_real_clip_is_no_clear_field(real_data):
-    source = discover(real_data / "rubo/0002.DCM").sources[0]
+    source = find_clips(real_data / "rubo/0002.DCM").sources[0]
     clip, _ = admit(source, str)
     clear = clear_field(clip.frames[76:81])
     assert not clear[:, :56].any(), "the wedge ends at column 45"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stenoscope.app.keyframe_methods import METHODS
 from stenoscope.app.keyframe_worker import missing_files
-from stenoscope.data.catalogue import Catalogue
 from stenoscope.data.corrections import read_corrections
+from stenoscope.data.data_set import DataSet
 from stenoscope.data.identity import (
     SAME_PATIENTS,
     person_problems,
@@ -24,8 +24,7 @@ from stenoscope.data.layouts import LAYOUTS, open_layout
 from stenoscope.data.problems import Problem
 from stenoscope.data.truth import read_truth
 from stenoscope.errors import DatasetError, DicomError, SettingsError, unknown_name
-from stenoscope.imaging.intake import patient_of, refuse
-from stenoscope.imaging.inventory import Source
+from stenoscope.imaging.intake import Source, patient_of
 from stenoscope.keyframes.published import PUBLISHED
 from stenoscope.run import provenance
 from stenoscope.run.access import is_dir, is_file, paths_in
@@ -78,13 +77,13 @@ def result_of(source: Source, future: Future):
         If another machine does not see the source, which is here.
     """
     if crashed(future):
-        return refuse(source, CRASHED)
+        return source.row("quarantined", CRASHED)
     if isinstance(future.exception(), UnseenError) and missing_files(source):  # here, too
-        return refuse(source, GONE)
+        return source.row("quarantined", GONE)
     return future.result()
 
 
-def open_cohort(path: str | Path, layout: str) -> tuple[str, Catalogue]:
+def open_data_set(path: str | Path, layout: str) -> tuple[str, DataSet]:
     """The name of a folder's layout and what it holds; 'auto' says what it found (see `open_layout`)."""
     if str(path) == KeyframeSettings.input and not Path(path).exists():
         raise DatasetError(
@@ -99,7 +98,7 @@ def open_cohort(path: str | Path, layout: str) -> tuple[str, Catalogue]:
     return found, data
 
 
-def choose_method(name: str, layout: str, data: Catalogue) -> str:
+def choose_method(name: str, layout: str, data: DataSet) -> str:
     """The key-frame method that `name` asks for; 'auto' says what it chose where that is not the usual one.
 
     Raises
@@ -119,7 +118,7 @@ def choose_method(name: str, layout: str, data: Catalogue) -> str:
 
 
 def find_labels(
-    settings: KeyframeSettings, layout: str, data: Catalogue, pseudonym: Callable[[str], str]
+    settings: KeyframeSettings, layout: str, data: DataSet, pseudonym: Callable[[str], str]
 ) -> tuple[LabelTable | None, Path | str]:
     """The labels and where they come from: a path, a layout or 'none'; 'auto' says what it chose."""
     form = LabelForm.of(settings)
@@ -145,12 +144,12 @@ def find_labels(
     if choice == "none":
         return None, "none"
     if choice == "folders":
-        by_id = {source.clip_id: source for source in data.inventory.sources}
+        by_id = {source.clip_id: source for source in data.sources}
         return labels_from_folders(by_id, lambda clip_id: patient_of(by_id[clip_id], pseudonym)), "folders"
     if choice == layout:
         return data.labels, layout
-    sources = {source.clip_id: source for source in data.inventory.sources}
-    known = [*sources, *(row.clip_id for row in data.inventory.rows)]
+    sources = {source.clip_id: source for source in data.sources}
+    known = [*sources, *(row.clip_id for row in data.rows)]
 
     def patients(names: list[str]) -> list[str]:
         return _named_by_sources(Path(choice), [(name, sources.get(name)) for name in names], data, pseudonym)
@@ -166,7 +165,7 @@ def _is_label_table(path: Path) -> bool:
 
 
 def _named_by_sources(
-    table: Path, clips: list[tuple[str, Source | None]], data: Catalogue, pseudonym: Callable[[str], str]
+    table: Path, clips: list[tuple[str, Source | None]], data: DataSet, pseudonym: Callable[[str], str]
 ) -> list[str]:
     """The patient of each clip by its data set or its header; empty for a clip that is not there or damaged.
 
@@ -245,9 +244,7 @@ def write_draft(path: Path, text: str) -> None:
     provenance.write_text(written, provenance.sha256_file(path))
 
 
-def find_truth(
-    settings: KeyframeSettings, layout: str, data: Catalogue
-) -> tuple[dict[str, dict], Path | str]:
+def find_truth(settings: KeyframeSettings, layout: str, data: DataSet) -> tuple[dict[str, dict], Path | str]:
     """The lesions by clip and where they come from: a path, the layout or 'none'."""
     choice: Path | str = settings.truth
     if settings.truth == AUTO:
@@ -255,18 +252,14 @@ def find_truth(
         choice = path if path.is_file() else layout if data.truth else "none"
     if choice == "none":
         return {}, "none"
-    return (
-        (data.truth, layout)
-        if choice == layout
-        else (read_truth(choice, data.inventory.sources), Path(choice))
-    )
+    return (data.truth, layout) if choice == layout else (read_truth(choice, data.sources), Path(choice))
 
 
-def find_corrections(settings: KeyframeSettings, data: Catalogue) -> dict[str, tuple[int, ...]]:
+def find_corrections(settings: KeyframeSettings, data: DataSet) -> dict[str, tuple[int, ...]]:
     """The key frames that the user corrected by hand, by clip."""
     if settings.keyframes == "none":
         return {}
-    return read_corrections(Path(settings.keyframes), data.inventory.sources, data.keyframes)
+    return read_corrections(Path(settings.keyframes), data.sources, data.keyframes)
 
 
 @functools.cache  # once, not for every arm of a study

@@ -1,6 +1,6 @@
 import pytest
 
-from stenoscope.app.cohort import check_method, choose_method, find_labels, find_truth, open_cohort
+from stenoscope.app.inputs import check_method, choose_method, find_labels, find_truth, open_data_set
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.settings import KeyframeSettings
 from tests.data.trees import TREES
@@ -21,7 +21,7 @@ LABELS = {
 @pytest.mark.parametrize("name", TREES)
 def test_what_auto_chooses_for_each_layout(tmp_path, capsys, name):
     root = TREES[name](tmp_path / "in")
-    layout, data = open_cohort(root, "auto")
+    layout, data = open_data_set(root, "auto")
     settings = KeyframeSettings(input=str(root))
     assert layout == name and choose_method("auto", layout, data) == METHODS[name]
     assert find_labels(settings, layout, data, str)[1] == LABELS[name]
@@ -32,13 +32,13 @@ def test_what_auto_chooses_for_each_layout(tmp_path, capsys, name):
 
 
 def test_a_layout_that_is_named_is_not_announced(tmp_path, capsys):
-    assert open_cohort(TREES["angiodata"](tmp_path / "in"), "angiodata")[0] == "angiodata"
+    assert open_data_set(TREES["angiodata"](tmp_path / "in"), "angiodata")[0] == "angiodata"
     assert capsys.readouterr().out == ""
 
 
 def test_clips_without_labels_are_one_error(tmp_path):
     root = TREES["angiodata"](tmp_path / "in")
-    layout, data = open_cohort(root, "clips")
+    layout, data = open_data_set(root, "clips")
     with pytest.raises(DatasetError, match="--labels none"):
         find_labels(KeyframeSettings(input=str(root)), layout, data, str)
 
@@ -51,6 +51,6 @@ def test_known_methods_pass(name):
 def test_unknown_and_unpublished_methods_are_refused(tmp_path):
     with pytest.raises(SettingsError, match="moon2022"):
         check_method("moon2022")
-    layout, data = open_cohort(TREES["angiodata"](tmp_path / "in"), "auto")
+    layout, data = open_data_set(TREES["angiodata"](tmp_path / "in"), "auto")
     with pytest.raises(SettingsError, match="ships no key frames"):
         choose_method("published", layout, data)

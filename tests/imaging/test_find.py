@@ -3,12 +3,13 @@ import pytest
 from PIL import Image
 
 from stenoscope.imaging import intake
+from stenoscope.imaging.find import find_clips
 from tests.imaging.make_dicom import make_dicom, ramp
 from tests.imaging.test_sequences import noise, save_stack, write_images, write_video
 
 
 def found_in(root):
-    found = intake.discover(root)
+    found = find_clips(root)
     return [source.clip_id for source in found.sources], {row.path: row for row in found.rows}
 
 
@@ -66,7 +67,7 @@ def test_files_of_several_images_are_clips_of_their_own(tmp_path):
     clips, rows = found_in(tmp_path)
     assert clips == ["bad", "run_1", "run_2", "run_3"]
     assert "A single image" in rows["single.tif"].reason
-    admitted = [intake.admit(source, str)[1] for source in intake.discover(tmp_path).sources]
+    admitted = [intake.admit(source, str)[1] for source in find_clips(tmp_path).sources]
     assert [(row.status, row.num_frames) for row in admitted[1:]] == [("ok", 3)] * 3
     assert admitted[0].status == "quarantined" and "bad.tif can't be decoded" in admitted[0].reason
 
@@ -96,7 +97,7 @@ def test_links_to_nothing_name_their_target(tmp_path):
     for name in ("patient7", "notes.txt", "run.dcm"):
         (tmp_path / name).symlink_to(f"../archive/{name}")
     (tmp_path / "ring").symlink_to("ring")
-    found = intake.discover(tmp_path)
+    found = find_clips(tmp_path)
     rows = [*found.rows, *(intake.admit(source, str)[1] for source in found.sources)]
     said = {row.path: (row.status, row.reason) for row in rows}
     for name in ("patient7", "notes.txt", "run.dcm"):

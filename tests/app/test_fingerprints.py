@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from stenoscope.app import sources
-from stenoscope.app.sources import KNOWN, Fingerprints
-from stenoscope.imaging.intake import discover
+from stenoscope.app import fingerprints
+from stenoscope.app.fingerprints import KNOWN, Fingerprints
+from stenoscope.imaging.find import find_clips
 from stenoscope.run import provenance
 from tests.imaging.make_dicom import make_dicom, ramp
 
@@ -42,14 +42,14 @@ def hashed(monkeypatch):
         seen.append(path.name)
         return true(path)
 
-    monkeypatch.setattr(sources.provenance, "sha256_file", watched)
-    monkeypatch.setattr(sources, "_THREADS", 1)
+    monkeypatch.setattr(fingerprints.provenance, "sha256_file", watched)
+    monkeypatch.setattr(fingerprints, "_THREADS", 1)
     return seen
 
 
 def look(cohort, output, settled=True):
     """Hashes of the sources now; what is kept of them is written long after their last change."""
-    found = Fingerprints(discover(cohort).sources, output)
+    found = Fingerprints(find_clips(cohort).sources, output)
     found.keep()
     if settled:
         os.utime(output / KNOWN, ns=(LATER, LATER))
@@ -132,7 +132,7 @@ def test_damaged_notes_are_made_again(cohort, output, content):
 
 
 def test_a_link_to_nothing_counts_by_its_name(cohort, output, tmp_path):
-    source = discover(cohort).sources[0]
+    source = find_clips(cohort).sources[0]
     (cohort / "a.dcm").unlink()
     (cohort / "a.dcm").symlink_to(tmp_path / "nothing")
     first = Fingerprints([source], output).hashes
@@ -143,5 +143,5 @@ def test_a_link_to_nothing_counts_by_its_name(cohort, output, tmp_path):
 
 def test_a_folder_that_can_t_be_written_to_is_no_error(cohort, tmp_path):
     (tmp_path / "out").write_text("a file")
-    Fingerprints(discover(cohort).sources, tmp_path / "out").keep()
+    Fingerprints(find_clips(cohort).sources, tmp_path / "out").keep()
     assert (tmp_path / "out").read_text() == "a file"

@@ -14,7 +14,8 @@ from scipy import stats
 from stenoscope.run.access import FIX, UNLISTED, UNREADABLE
 from stenoscope.data.identity import near_misses
 from stenoscope.data.problems import Problem, count_of
-from stenoscope.imaging.inventory import SAME_ID, IntakeRow
+from stenoscope.imaging.find import SAME_ID
+from stenoscope.imaging.intake import IntakeRow
 from stenoscope.records import KEYFRAMES_PER_CLIP
 
 _UID = re.compile(r"\d+(\.\d+){5,}")
@@ -26,7 +27,7 @@ _STRENGTH = 0.3  # Cramer's V of a trait and the label, or |2 AUC - 1|, from whi
 
 
 @dataclass(frozen=True, slots=True)
-class SurveyRow(IntakeRow):
+class CheckRow(IntakeRow):
     """A line of what ``--check`` writes, `check/intake.csv`: an `IntakeRow` and what the cohort adds.
 
     Attributes
@@ -102,7 +103,7 @@ def match_problems(
     return problems
 
 
-def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
+def patient_problems(rows: Sequence[CheckRow]) -> list[Problem]:
     """Patients of the labels held against those that the headers name, as pseudonyms.
 
     A header that names one patient for the whole cohort was anonymised and says nothing.
@@ -152,11 +153,11 @@ def patient_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
     return problems
 
 
-def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
+def content_problems(rows: Sequence[CheckRow]) -> list[Problem]:
     """What the clips that can be used have in them, what can't be read, and names that tell too much."""
     used = [row for row in rows if row.status == "ok"]
     # severity, which clips, title, fix
-    found: list[tuple[str, Callable[[SurveyRow], bool], str, str]] = [
+    found: list[tuple[str, Callable[[CheckRow], bool], str, str]] = [
         ("warning", lambda row: row.burned_in == "YES",
          "burned-in annotation according to their headers: names may be burned into the image",
          "look at their sheets."),
@@ -202,7 +203,7 @@ def content_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
     return problems
 
 
-def shortcut_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
+def shortcut_problems(rows: Sequence[CheckRow]) -> list[Problem]:
     """Technical traits that tell the label: a network would learn the machine instead of the lesion.
 
     For traits with names, Cramer's V with the label and the chi-square test [1]_; for numbers, the AUC and
@@ -251,11 +252,11 @@ def shortcut_problems(rows: Sequence[SurveyRow]) -> list[Problem]:
     return [Problem("warning", title, "balance the cohort, or test within one kind at a time.", items)]
 
 
-def _size(row: SurveyRow) -> str:
+def _size(row: CheckRow) -> str:
     return f"{row.rows} x {row.cols}" if row.rows else ""
 
 
-NAMED_TRAITS: dict[str, Callable[[SurveyRow], str]] = {
+NAMED_TRAITS: dict[str, Callable[[CheckRow], str]] = {
     "format": lambda row: row.transfer_syntax,
     "size": _size,
     "bits stored": lambda row: "" if row.bits_stored is None else str(row.bits_stored),
@@ -278,7 +279,7 @@ NUMBER_TRAITS = {
 """Traits that are numbers, and their columns."""
 
 
-def excluded_by_reason(rows: Sequence[SurveyRow]) -> list[dict]:
+def excluded_by_reason(rows: Sequence[CheckRow]) -> list[dict]:
     """What is left out, grouped by reason: ``status``, ``reason``, ``fix``, ``paths``; the commonest first.
 
     Reasons that differ in the file's name or in numbers only are one; such numbers are written as N.
@@ -302,7 +303,7 @@ def excluded_by_reason(rows: Sequence[SurveyRow]) -> list[dict]:
     return result
 
 
-def note_counts(rows: Sequence[SurveyRow]) -> Mapping[str, int]:
+def note_counts(rows: Sequence[CheckRow]) -> Mapping[str, int]:
     """What was done to clips that can be used (``MONOCHROME1 inverted``), and to how many."""
     notes = Counter(note for row in rows if row.status == "ok" for note in row.reason.split("; ") if note)
     return dict(sorted(notes.items(), key=lambda item: (-item[1], item[0])))

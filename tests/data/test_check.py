@@ -1,5 +1,5 @@
-from stenoscope.data.survey import (
-    SurveyRow,
+from stenoscope.data.check import (
+    CheckRow,
     content_problems,
     excluded_by_reason,
     match_problems,
@@ -10,7 +10,7 @@ from stenoscope.data.survey import (
 
 
 def row(clip_id, status="ok", **more):
-    return SurveyRow(path=f"{clip_id}.dcm", clip_id=clip_id, status=status, **{"frame_time_ms": 66.7, **more})
+    return CheckRow(path=f"{clip_id}.dcm", clip_id=clip_id, status=status, **{"frame_time_ms": 66.7, **more})
 
 
 def test_labels_and_clips_without_each_other_come_together():
@@ -85,12 +85,12 @@ def test_what_is_left_out_is_grouped_by_reason():
     rows = [
         row("ok", reason="MONOCHROME1 inverted; resampled from 1024 x 1024"),
         row("ok2", reason="MONOCHROME1 inverted"),
-        SurveyRow("notes.txt", "", "ignored", "No reader for .txt of this content."),
+        CheckRow("notes.txt", "", "ignored", "No reader for .txt of this content."),
         *(
             row(name, "quarantined", reason=cut.format(f"{name}.dcm", n, n + 1))
             for n, name in enumerate("ab")
         ),
-        SurveyRow("ct.dcm", "ct", "quarantined", "ct.dcm is of modality CT. To fix: leave it out."),
+        CheckRow("ct.dcm", "ct", "quarantined", "ct.dcm is of modality CT. To fix: leave it out."),
     ]
     truncated, ct, notes = excluded_by_reason(rows)
     assert truncated == {

@@ -1,4 +1,4 @@
-"""What a published data set says of its clips, in the terms of step 1: the common end of all layouts."""
+"""A folder of clips as step 1 takes it, with what its publishers say of them: the end of all layouts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,8 @@ import numpy as np
 from stenoscope.data.labels import LabelTable
 from stenoscope.errors import DatasetError
 from stenoscope.geometry import source_to_frame
-from stenoscope.imaging.inventory import IntakeRow, Inventory, Source
+from stenoscope.imaging.find import Found, in_order
+from stenoscope.imaging.intake import IntakeRow, Source
 from stenoscope.imaging.sequences import frames_facts
 
 
@@ -51,13 +52,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """A data set as step 1 takes it.
+class DataSet(Found):
+    """What a folder holds, with what a published data set says of its clips.
 
     Attributes
     ----------
-    inventory : Inventory
-        Its clips, and what was left out and why.
     labels : LabelTable or None
         None if it labels nothing.
     patients : dict of str to str
@@ -70,36 +69,37 @@ class Catalogue:
         The set holds selected frames, not runs: there is no contrast injection to look for.
     """
 
-    inventory: Inventory
     labels: LabelTable | None = None
     patients: dict[str, str] = field(default_factory=dict)
     keyframes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     truth: dict[str, dict] = field(default_factory=dict)
     stills: bool = False
 
-
-def catalogue(entries: Iterable[Entry], rows: Sequence[IntakeRow], stills: bool = False) -> Catalogue:
-    """Bring the clips of a data set together, ordered by clip id."""
-    by_id = {entry.source.clip_id: entry for entry in sorted(entries, key=lambda entry: entry.source.clip_id)}
-    inventory = Inventory.of((entry.source for entry in by_id.values()), rows)
-    by_id = {source.clip_id: by_id[source.clip_id] for source in inventory.sources}
-    labelled = {name: entry for name, entry in by_id.items() if entry.label is not None}
-    labels = None
-    if labelled:
-        labels = LabelTable(
-            list(labelled),
-            [entry.patient for entry in labelled.values()],
-            ["label"],
-            np.array([[entry.label] for entry in labelled.values()], np.float32),
+    @classmethod
+    def of(cls, entries: Iterable[Entry], rows: Iterable[IntakeRow], stills: bool = False) -> "DataSet":
+        """Bring the clips of a data set together, ordered by clip id."""
+        entries = sorted(entries, key=lambda entry: entry.source.clip_id)
+        found = in_order((entry.source for entry in entries), rows)
+        named = {source.clip_id for source in found.sources}
+        by_id = {entry.source.clip_id: entry for entry in entries if entry.source.clip_id in named}
+        labelled = {name: entry for name, entry in by_id.items() if entry.label is not None}
+        labels = None
+        if labelled:
+            labels = LabelTable(
+                list(labelled),
+                [entry.patient for entry in labelled.values()],
+                ["label"],
+                np.array([[entry.label] for entry in labelled.values()], np.float32),
+            )
+        return cls(
+            found.sources,
+            found.rows,
+            labels,
+            patients={name: entry.patient for name, entry in by_id.items() if entry.patient},
+            keyframes={name: entry.keyframes for name, entry in by_id.items() if entry.keyframes},
+            truth={name: {"lesions": entry.lesions} for name, entry in by_id.items() if entry.lesions},
+            stills=stills,
         )
-    return Catalogue(
-        inventory=inventory,
-        labels=labels,
-        patients={name: entry.patient for name, entry in by_id.items() if entry.patient},
-        keyframes={name: entry.keyframes for name, entry in by_id.items() if entry.keyframes},
-        truth={name: {"lesions": entry.lesions} for name, entry in by_id.items() if entry.lesions},
-        stills=stills,
-    )
 
 
 def image_size(path: Path) -> tuple[int, int]:

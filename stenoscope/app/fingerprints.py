@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stenoscope.app.cohort import CHECK
+from stenoscope.app.inputs import CHECK
 from stenoscope.errors import StenoscopeError
 from stenoscope.imaging.intake import Source
 from stenoscope.imaging.readers import READERS
