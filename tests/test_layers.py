@@ -103,9 +103,9 @@ def test_the_package_imports_nothing(root):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_scripts_import_only_the_command_line_settings_and_app(root, script):
+def test_scripts_import_only_app(root, script):
     rooms = {room_of(name) for name in imports_of(root / f"{script}.py")}
-    assert rooms - {None} <= {"run", "settings", "app"}
+    assert rooms - {None} == {"app"}
 
 
 def test_no_module_is_longer_than_a_sitting(root):

@@ -4,15 +4,15 @@ import pytest
 
 from stenoscope import settings as module
 from stenoscope.errors import SettingsError
+from stenoscope.roles import reasons_of
 from stenoscope.settings import TrainingSettings
-from stenoscope.tuning.template import field_reasons
 
 CLASSES = [item for name, item in vars(module).items() if name.endswith("Settings")]
 
 
 @pytest.mark.parametrize("settings_class", CLASSES)
 def test_every_setting_has_a_default_and_a_reason(settings_class):
-    reasons = field_reasons(settings_class)
+    reasons = reasons_of(settings_class)
     assert [field.name for field in fields(settings_class)] == list(reasons)
     assert all(len(reason) > 10 for reason in reasons.values())
     made = settings_class()

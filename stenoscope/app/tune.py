@@ -20,7 +20,7 @@ from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.presets import training_settings
 from stenoscope.results.files import REPORT, SUMMARY, write_table
 from stenoscope.run import claims, locks, provenance
-from stenoscope.run.arguments import parse
+from stenoscope.run.arguments import Step, parse
 from stenoscope.run.cli import finish, progress, say
 from stenoscope.run.commands import command, typed
 from stenoscope.run.executors import concurrency, executor
@@ -144,7 +144,7 @@ def tune(settings: TuningSettings) -> None:
 def _base(settings: TuningSettings) -> TrainingSettings:
     """What the trials vary: the settings of a preset or of a file."""
     if settings.base:
-        return parse(TrainingSettings, "", ["--config", settings.base])
+        return parse(Step(TrainingSettings), ["--config", settings.base])[1].settings
     return training_settings(settings.preset)
 
 

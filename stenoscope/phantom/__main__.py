@@ -9,23 +9,21 @@ if __name__ == "__main__":
 
 from collections.abc import Sequence
 
-from stenoscope.phantom.cohort import plan_cohort, write_cohort
-from stenoscope.run.arguments import parse
-from stenoscope.run.cli import finish, progress, run
-from stenoscope.run.commands import after_phantom
+from stenoscope.run.arguments import Given, Step, start
+from stenoscope.run.cli import finish, progress
+from stenoscope.run.commands import after_phantom, program
 from stenoscope.settings import PhantomSettings
-
-_EXAMPLE = "example:\n  python -m stenoscope.phantom --patients 30 --output data/small"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, write the cohort, say what was made; returns the exit status."""
-    return run(lambda: _simulate(arguments))
+    return start(STEP, {}, program(PhantomSettings), arguments)
 
 
-def _simulate(arguments: Sequence[str] | None) -> None:
-    prog = "python -m stenoscope.phantom"
-    settings = parse(PhantomSettings, f"{PhantomSettings.__doc__}\n\n{_EXAMPLE}", arguments, prog=prog)
+def _simulate(given: Given) -> None:
+    from stenoscope.phantom.cohort import plan_cohort, write_cohort
+
+    settings = given.settings
     with progress("simulating clips", len(plan_cohort(settings.patients, settings.seed))) as step:
         counts = write_cohort(settings, step)
     rows = [
@@ -38,6 +36,13 @@ def _simulate(arguments: Sequence[str] | None) -> None:
     ]
     finish(f"Step 0: {counts['frames']} simulated frames", rows, after_phantom(settings.output))
 
+
+STEP = Step(
+    PhantomSettings,
+    _simulate,
+    "Step 0: a simulated cohort with known truth.",
+    ("--patients 30 --output data/small",),
+)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,116 +1,157 @@
-"""Command-line arguments from the settings: flags, YAML files, presets, help, and what to say of a slip."""
+"""Command-line arguments of a step from its settings: flags, files, presets, subcommands, help, errors."""
 
 import argparse
 import inspect
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
 
 from stenoscope.errors import SettingsError, nearest
 from stenoscope.presets import ABOUT, PRESETS, preset
-from stenoscope.run.cli import complain
+from stenoscope.roles import groups_of, reasons_of
+from stenoscope.run.cli import complain, run
 from stenoscope.settings import TrainingSettings
-
-Settings = TypeVar("Settings")
 
 _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-def parse(
-    settings_class: type[Settings],
-    description: str,
-    argv: Sequence[str] | None = None,
-    positional: tuple[str, str] | None = None,
-    prog: str | None = None,
-    modes: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
-    commands: Collection[str] = (),
-) -> Settings | tuple[Settings, Any]:
-    """Turn command-line arguments into a settings record.
+@dataclass(frozen=True)
+class Given:
+    """What the arguments of a step say.
 
-    Every field becomes a flag (dashes and underscores are the same); ``--config FILE`` reads YAML,
-    ``--print_config`` writes it, unknown keys are refused. `TrainingSettings` also gets ``--preset``, whose
-    values are defaults that the file and the flags override. Arguments that can't be understood end the
-    process with status 2 and one sentence.
+    Attributes
+    ----------
+    settings : dataclass
+        Of `stenoscope.settings`.
+    mode : str or None
+        The step's mode that was asked for.
+    words : list of str
+        Positional arguments.
+    config : str or None
+        The YAML file that was read, the last one if there were several.
+    """
+
+    settings: Any
+    mode: str | None = None
+    words: list[str] = field(default_factory=list)
+    config: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the program.
+
+    Attributes
+    ----------
+    settings : type
+        A dataclass of `stenoscope.settings`. Every field becomes a flag (dashes and underscores are the
+        same); ``--config FILE`` reads YAML, ``--print_config`` writes it, unknown keys are refused. A
+        preset's values are defaults that the file and the flags override.
+    run : callable
+        Does it, from what is `Given`; returns the exit status, None for 0.
+    about : str
+        The first lines of ``--help``.
+    examples : tuple of str
+        Arguments to show there.
+    words : (name, help), optional
+        Take positional arguments: one or more, or, if the name is that of a setting, one instead of its flag.
+    modes : mapping of str to (help, defaults)
+        Flags without value, of which one may be given, with the defaults that it changes; they are no
+        settings and appear in no file.
+    """
+
+    settings: type
+    run: Callable[[Given], int | None] = lambda given: None
+    about: str = ""
+    examples: tuple[str, ...] = ()
+    words: tuple[str, str] | None = None
+    modes: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+
+def start(
+    step: Step | None, others: Mapping[str, Step], program: str, argv: Sequence[str] | None = None
+) -> int:
+    """Parse the arguments of this process, or `argv`, and run the step that they ask for.
 
     Parameters
     ----------
-    settings_class : type
-        A dataclass of `stenoscope.settings`.
-    description : str
-        First paragraphs of ``--help``, shown line by line.
+    step : Step or None
+        What the program does without a subcommand; None if one must be named.
+    others : mapping of str to Step
+        Its subcommands.
+    program : str
+        What was typed before the arguments, for the user.
     argv : sequence of str, optional
-        Arguments; those of the process by default.
-    positional : (name, help), optional
-        Ask for one or more positional arguments as well and return them beside the settings. If the name is
-        that of a setting, one argument may be given instead of its flag, and nothing else is returned.
-    prog : str, optional
-        What the user typed before the flags, for ``--help``; by default the script's name.
-    modes : mapping of str to (help, defaults), optional
-        Flags without value, of which one may be given, with the defaults that it changes; they are no
-        settings and appear in no file. The one that was given, or None, is returned beside the settings.
-    commands : collection of str, optional
-        Words that the script takes as its first argument, for the message about a mistyped one.
+
+    Returns
+    -------
+    int
+        The exit status, as of `cli.run`; 2 after one sentence if the arguments can't be understood.
     """
-    argv = _with_underscores(sys.argv[1:] if argv is None else list(argv), spaced=not positional)
-    modes = modes or {}
-    types = {item.name: item.type for item in fields(settings_class)}
-    parser = _parser(settings_class, description, prog, positional, modes)
-    parser.slips = _Slips(types, argv, modes, commands)
-    _check_flags(parser, argv)
-    chosen = [name for name in modes if f"--{name}" in argv]
-    if len(chosen) > 1:
-        parser.error(f"--{' and --'.join(chosen)} are different runs: give one of them.")
-    keys = {*types, *positional[:1]} if positional else {*types}
-    for path in _values(argv, "config"):
-        _check_file(parser, path, keys)
-    if settings_class is TrainingSettings:
-        name = _preset_name(argv)
-        if name not in PRESETS:
-            parser.error(parser.slips.value("preset", name))
-        parser.set_defaults(preset(name))
-    for name in chosen:
-        parser.set_defaults(dict(modes[name][1]))
-    namespace = parser.parse_args(argv)
-    values = {name: value for name, value in vars(namespace).items() if name in types}
-    settings = settings_class(**values)
-    if modes:
-        return settings, chosen[0] if chosen else None
-    if positional and positional[0] not in types:
-        return settings, list(getattr(namespace, positional[0]))
-    return settings
+
+    def stage() -> int | None:
+        chosen, given = parse(step, argv, others, program)
+        return chosen.run(given)
+
+    try:
+        return run(stage)
+    except SystemExit as ended:  # --help, --print_config, a slip
+        return ended.code
 
 
-def config_file(argv: Sequence[str] | None = None) -> str | None:
-    """Path that the arguments name with --config, the last one if there are several; None without it."""
-    return next(iter(reversed(_values(sys.argv[1:] if argv is None else argv, "config"))), None)
+def parse(
+    step: Step | None,
+    argv: Sequence[str] | None = None,
+    others: Mapping[str, Step] | None = None,
+    program: str = "python",
+) -> tuple[Step, Given]:
+    """The step that the arguments ask for, and what they say of it; parameters as of `start`."""
+    top = _Parser(step, program, others or {})
+    namespace = top.parse_args(argv)
+    name = namespace.get("subcommand")
+    if name and top.argv[0] != name:
+        top.error(f"unrecognized arguments: {name}")
+    if not (name or step):
+        top.error(f"Name a command: {', '.join(top.others)}; --help tells what they do.")
+    parser, namespace = (top.others[name], namespace[name]) if name else (top, namespace)
+    settings = parser.step.settings(**{key: namespace[key] for key in parser.types})
+    words = [] if parser.optional_word or not parser.step.words else list(namespace[parser.step.words[0]])
+    config = parser.files[-1] if parser.files else None
+    return parser.step, Given(settings, *(parser.modes or [None]), words, config)
 
 
-def groups_of(settings_class: type) -> dict[str, str]:
-    """Group of each field of a settings class: the comment above its block, or empty."""
-    groups, group = {}, ""
-    for line in inspect.getsource(settings_class).splitlines():
-        if found := re.match(r" {4}# (\w.*)", line):
-            group = found[1]
-        elif found := re.match(r" {4}(\w+):", line):
-            groups[found[1]] = group
-    return groups
+def expected(kind: Any) -> str:
+    """Values of a setting's type, in words."""
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, get_args(kind)))
+    return _EXPECTED.get(kind, "a text")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the lines of the description and of the presets."""
 
 
 class _Mode(argparse.Action):
-    """A flag that leaves no trace among the settings: `parse` looks for it in the arguments."""
+    """A flag that leaves no trace among the settings."""
 
     def __init__(self, option_strings, dest, help=None, **_):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser, namespace, values, option_string=None):
-        """Nothing to note."""
+        """Note it in the parser."""
+        parser.modes = list(dict.fromkeys([*parser.modes, option_string[2:]]))
+        if len(parser.modes) > 1:
+            parser.error(f"--{' and --'.join(parser.modes)} are different runs: give one of them.")
 
 
-class _Instead(argparse.Action):
+class _Word(argparse.Action):
     """An argument that gives a setting without its flag."""
 
     def __init__(self, option_strings, dest, setting, help=None, **_):
@@ -121,134 +162,179 @@ class _Instead(argparse.Action):
         """Set it, unless its flag says something else."""
         if values is None or values == argparse.SUPPRESS:
             return
-        if any(value != values for value in _values(parser.slips.argv, self.setting)):
+        if any(value != values for value in _values(parser.argv, self.setting)):
             parser.error(f"{values} and --{self.setting} name different things: give one of them.")
         setattr(namespace, self.setting, values)
 
 
-def _parser(settings_class, description, prog, positional, modes):
-    """The parser, its flags in the groups that the settings' comments make."""
-    from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+class _File(ActionConfigFile):
+    """A YAML file of settings, refused if it can't be read or has other keys."""
 
-    class Help(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-        """Keeps the lines of the description and of the presets."""
-
-    class Parser(ArgumentParser):
-        """Tells of a slip in one sentence, without the page of usage."""
-
-        slips: _Slips
-
-        def error(self, message, ex=None):
-            """End with status 2."""
-            complain(self.slips.sentence(str(message)))
-            raise SystemExit(2)
-
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the help texts stand under the fields
-    training = settings_class is TrainingSettings
-    name = prog or Path(sys.argv[0]).name
-    own = positional is not None and positional[0] in {item.name for item in fields(settings_class)}
-    word = "" if not positional else " [FOLDER]" if own else f" {positional[0].upper().rstrip('S')}..."
-    parser = Parser(
-        prog=name,
-        usage=f"{'' if name.startswith('python ') else 'python '}{name}{word} [--flag value ...]",
-        description=inspect.cleandoc(description),
-        epilog="\n".join(["presets:", *(f"  {n:10}{ABOUT[n]}" for n in ABOUT)]) if training else None,
-        formatter_class=Help,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", action="config", help="YAML file with settings; flags override it.")
-    if positional:
-        if own:
-            parser.add_argument("folder", action=_Instead, setting=positional[0], help=positional[1])
-        else:
-            shown = positional[0].upper().rstrip("S")
-            parser.add_argument(positional[0], nargs="+", metavar=shown, help=positional[1])
-    for mode, (text, _) in modes.items():
-        parser.add_argument(f"--{mode}", action=_Mode, help=text)
-    parser.add_class_arguments(settings_class, as_group=False, sub_configs=False)
-    titles = groups_of(settings_class)
-    groups = {
-        title: parser.add_argument_group(title or "Settings") for title in dict.fromkeys(titles.values())
-    }
-    for action in list(parser._actions):
-        if action.dest in titles:
-            for group in parser._action_groups:
-                if action in group._group_actions:
-                    group._group_actions.remove(action)
-            groups[titles[action.dest]]._group_actions.append(action)
-    return parser
+    def __call__(self, parser, cfg, values, option_string=None):
+        """Read it, and note it in the parser."""
+        try:
+            content = yaml.safe_load(Path(values).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+            raise SettingsError(f"{values} can't be read: {problem}", "a YAML file of settings") from problem
+        known = [*parser.types, *(parser.step.words or ())[:1]]
+        for key in content if isinstance(content, dict) else ():
+            if key not in known:
+                near = nearest(str(key), known) or "."
+                parser.error(f"{values} has the setting {key!r}, which does not exist{near}")
+        parser.files.append(values)
+        super().__call__(parser, cfg, values, option_string)
 
 
-class _Slips:
-    """Turns what a parser complains of into a sentence for the user."""
+class _Parser(ArgumentParser):
+    """Reads the arguments of a step, and tells of a slip in one sentence, without the page of usage."""
 
-    def __init__(self, types: Mapping[str, Any], argv: Sequence[str], modes: Collection[str], commands):
-        self._types, self.argv, self._modes, self._commands = types, argv, modes, commands
+    def __init__(self, step: Step | None, program: str, others: Mapping[str, Step]):
+        words = step.words if step else None
+        self.step = step
+        self.types = {item.name: item.type for item in fields(step.settings)} if step else {}
+        self.optional_word = bool(words) and words[0] in self.types
+        self.training = bool(step) and step.settings is TrainingSettings
+        self.argv: list[str] = []
+        self.modes: list[str] = []
+        self.files: list[str] = []
+        shown = "[FOLDER] " if self.optional_word else f"{_shown(words)}... " if words else ""
+        taken = shown if step else f"{{{','.join(others)}}} "
+        super().__init__(
+            prog=program,
+            usage=f"{program} {taken}[--flag value ...]",
+            description=_description(step, program) if step else None,
+            epilog="\n".join(["presets:", *(f"  {n:10}{ABOUT[n]}" for n in ABOUT)])
+            if self.training
+            else None,
+            formatter_class=_Help,
+            allow_abbrev=False,
+        )
+        if step:
+            self._add(step)
+        self.others = {name: _Parser(other, f"{program} {name}", {}) for name, other in others.items()}
+        if others:
+            commands = self.add_subcommands(required=False, metavar="COMMAND")
+            for name, parser in self.others.items():
+                about = others[name].about.splitlines()[0]
+                commands.add_subcommand(name, parser, help=about).prog = f"{program} {name}"
 
-    def sentence(self, message: str) -> str:
+    def parse_args(self, args=None, namespace=None, **how):
+        """Parse the arguments, those of a preset or mode twice: its values are the defaults of the rest."""
+        self.argv = args = list(sys.argv[1:] if args is None else args)
+        if not self.step or (args[:1] and args[0] in self.others):
+            return super().parse_args(args, namespace, **how)
+        self.argv = args = self._with_underscores(args)
+        self._check_flags(args)
+        if self.training:
+            self.modes, self.files = [], []
+            shown = ("-h", "--help", "--print_config")
+            quiet = [argument for argument in args if argument.partition("=")[0] not in shown]
+            chosen = super().parse_args(quiet, namespace, **how).preset
+            if chosen not in PRESETS:
+                self.error(self._value("preset", chosen))
+            changed = [self.step.modes[mode][1] for mode in self.modes]
+            self.set_defaults({**preset(chosen), **(changed[0] if changed else {})})
+        self.modes, self.files = [], []
+        return super().parse_args(args, namespace, **how)
+
+    def error(self, message, ex=None):
+        """End with status 2."""
+        complain(self._sentence(str(message)))
+        raise SystemExit(2)
+
+    def _add(self, step: Step) -> None:
+        """The flags, in the groups that the settings' comments make."""
+        self.add_argument("--config", action=_File, help="YAML file with settings; flags override it.")
+        if self.optional_word:
+            self.add_argument("folder", action=_Word, setting=step.words[0], help=step.words[1])
+        elif step.words:
+            self.add_argument(step.words[0], nargs="+", metavar=_shown(step.words), help=step.words[1])
+        for mode, (text, _) in step.modes.items():
+            self.add_argument(f"--{mode}", action=_Mode, help=text)
+        titles, reasons = groups_of(step.settings), reasons_of(step.settings)
+        groups = {
+            title: self.add_argument_group(title or "Settings") for title in dict.fromkeys(titles.values())
+        }
+        for item in fields(step.settings):
+            group = groups[titles[item.name]]
+            group.add_argument(
+                f"--{item.name}", type=item.type, default=item.default, help=reasons[item.name]
+            )
+
+    def _with_underscores(self, argv: list[str]) -> list[str]:
+        """`--learning-rate 1` and `--learning_rate 1` are the same flag; a bare boolean flag means true.
+
+        Where a step takes no words, whatever follows a boolean flag and is no flag is its value.
+        """
+        result = []
+        for argument, following in pairwise([*argv, "--"]):
+            if argument.startswith("--"):
+                name, equals, value = argument[2:].partition("=")
+                name = name.replace("-", "_")
+                kind = self.types.get(name)
+                bare = following.startswith("-") or (
+                    self.step.words and following.lower() not in ("true", "false")
+                )
+                alone = (kind is bool and bare) or (kind == bool | str and following.startswith("--"))
+                argument = f"--{name}{'=true' if alone and not equals else equals + value}"
+            result.append(argument)
+        return result
+
+    def _check_flags(self, argv: Sequence[str]) -> None:
+        """Refuse what looks like a flag and is none, naming the one that was meant."""
+        known = [flag for action in self._actions for flag in action.option_strings]
+        for argument in argv:
+            if argument == "--":
+                return
+            flag = argument.partition("=")[0]
+            if flag in known or not re.match(r"--?[A-Za-z]", flag):
+                continue
+            near = nearest(
+                "--" + flag.lstrip("-").replace("-", "_"), [name for name in known if len(name) > 2]
+            )
+            self.error(f"There is no flag {flag}{near or '; --help lists them all.'}")
+
+    def _sentence(self, message: str) -> str:
         """What to print; `message` itself where nothing better is known."""
         if found := re.match(r'Parser key "(\w+)":.*Got value: (.*)', message, re.DOTALL):
-            return self.value(found[1], found[2])
-        if found := re.match(r"argument --(\w+): invalid choice: '(.*)' \(", message):
-            return self.value(found[1], found[2])
+            return self._value(found[1], found[2])
         if found := re.match(r"argument --(\w+): expected one argument", message):
-            name = found[1]
-            return f"--{name} needs a value: {expected(self._types.get(name, str))}."
+            return f"--{found[1]} needs a value: {expected(self.types.get(found[1], str))}."
         if found := re.match(r"argument --(\w+): ignored explicit argument", message):
             return f"--{found[1]} takes no value."
+        if found := re.match(r"argument COMMAND: invalid choice: '(.*)' \(", message, re.DOTALL):
+            return self._word(found[1])
         if message.startswith("unrecognized arguments: "):
             return self._word(message.removeprefix("unrecognized arguments: ").split(" ")[0])
         if message.startswith("the following arguments are required"):
             return "Name at least one clip or folder of clips; --help shows an example."
         return message.splitlines()[0]
 
-    def value(self, name: str, value: str) -> str:
-        """Of a value that its setting does not take."""
-        kind = Literal[tuple(ABOUT)] if name == "preset" else self._types.get(name, str)
+    def _value(self, name: str, value: Any) -> str:
+        kind = Literal[tuple(PRESETS)] if name == "preset" else self.types.get(name, str)
         near = nearest(value, get_args(kind)) if get_origin(kind) is Literal else ""
         flag = f"--{name}" if _values(self.argv, name) else f"The setting {name}"
         return f"{flag} is {value!r}; expected {expected(kind)}{near or '.'}"
 
     def _word(self, word: str) -> str:
-        if self._commands and word == self.argv[0]:
-            near = nearest(word, self._commands)
-            return f"There is no command {word!r}{near or f'; the commands are {_listed(self._commands)}.'}"
+        if self.others and word == self.argv[0]:
+            *most, last = self.others
+            known = f"; the commands are {', '.join(most)} and {last}."
+            return f"There is no command {word!r}{nearest(word, self.others) or known}"
         previous = dict(pairwise(reversed(self.argv))).get(word, "").removeprefix("--")
-        if previous in self._modes:
+        if self.step and previous in self.step.modes:
             return f"--{previous} takes no value, but {word!r} follows it."
         return f"{word!r} is an argument too many; --help shows what is taken."
 
 
-def expected(kind: Any) -> str:
-    """Values of a setting's type, in words."""
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(str, get_args(kind)))
-    return _EXPECTED.get(kind, "a text")
+def _shown(words: tuple[str, str]) -> str:
+    return words[0].upper().rstrip("S")
 
 
-def _listed(words: Collection[str]) -> str:
-    return " and ".join(words)
-
-
-def _check_flags(parser, argv: Sequence[str]) -> None:
-    """Refuse what looks like a flag and is none, naming the one that was meant."""
-    known = [flag for action in parser._actions for flag in action.option_strings]
-    for argument in argv:
-        if argument == "--":
-            return
-        flag = argument.partition("=")[0]
-        if flag in known or not re.match(r"--?[A-Za-z]", flag):
-            continue
-        near = nearest("--" + flag.lstrip("-").replace("-", "_"), [name for name in known if len(name) > 2])
-        parser.error(f"There is no flag {flag}{near or '; --help lists them all.'}")
-
-
-def _check_file(parser, path: str, known: Collection[str]) -> None:
-    """Refuse a file of settings with keys that are none."""
-    for key in _content(path):
-        if key not in known:
-            near = nearest(str(key), known) or "."
-            parser.error(f"{path} has the setting {key!r}, which does not exist{near}")
+def _description(step: Step, program: str) -> str:
+    lines = [f"  {program} {example}" for example in step.examples]
+    heading = ["", f"example{'s' * (len(lines) > 1)}:"] if lines else []
+    return "\n".join([inspect.cleandoc(step.about), *heading, *lines])
 
 
 def _values(argv: Sequence[str], name: str) -> list[str]:
@@ -259,64 +345,3 @@ def _values(argv: Sequence[str], name: str) -> list[str]:
         if flag == f"--{name}":
             found.append(value if equals else following)
     return found
-
-
-def _with_underscores(argv: list[str], spaced: bool) -> list[str]:
-    """`--learning-rate 1` and `--learning_rate 1` are the same flag; a bare boolean flag means true.
-
-    With `spaced` whatever follows a boolean flag and is no flag is its value: there are no other words.
-    """
-    result = []
-    for position, argument in enumerate(argv):
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            argument = "--" + name.replace("-", "_") + equals + value
-            following = argv[position + 1] if position + 1 < len(argv) else "--"
-            bare = following.startswith("-") or not (spaced or following.lower() in ("true", "false"))
-            alone = (argument[2:] in _BOOLEANS and bare) or (
-                argument[2:] in _OPTIONAL and following.startswith("--")
-            )
-            if not equals and alone:
-                argument += "=true"
-        result.append(argument)
-    return result
-
-
-def _preset_name(argv: Sequence[str]) -> str:
-    """Value of --preset, or of the key `preset` in a --config file: needed before the flags are parsed."""
-    if named := _values(argv, "preset"):
-        return named[0] or "cpu"  # the parser itself refuses a missing one
-    names = [_content(path).get("preset") for path in _values(argv, "config")]
-    return next((str(name) for name in reversed(names) if name is not None), "cpu")
-
-
-def _content(path: str) -> dict:
-    """Settings in a YAML file; empty if they are no mapping, which the parser refuses.
-
-    Raises
-    ------
-    SettingsError
-        If it can't be read.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
-        raise SettingsError(f"{path} can't be read: {problem}", "a YAML file of settings") from problem
-    return content if isinstance(content, dict) else {}
-
-
-def _fields_of(*types) -> set[str]:
-    from stenoscope import settings as module
-
-    classes = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and item.__name__.endswith("Settings")
-    ]
-    return {field.name for item in classes for field in fields(item) if field.type in types}
-
-
-_BOOLEANS = _fields_of(bool)
-_OPTIONAL = _fields_of(bool | str)  # flags that may stand alone or have a value

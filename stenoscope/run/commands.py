@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stenoscope.settings import (
+    AugmentSettings,
+    ExportSettings,
     FoldSettings,
     KeyframeSettings,
     PhantomSettings,
@@ -17,14 +19,26 @@ from stenoscope.settings import (
     TuningSettings,
 )
 
-_SCRIPTS = {
-    PhantomSettings: "-m stenoscope.phantom",
-    KeyframeSettings: "pickle_generator.py",
-    FoldSettings: "data_loader_kfold.py",
-    TrainingSettings: "main.py",
-    PredictSettings: "main.py predict PATH...",
-    TuningSettings: "hyper_parameter_kfold.py",
+CONSOLE = "stenoscope"
+"""The console script of an installed copy; its subcommands are the steps' names."""
+
+STEPS = {
+    PhantomSettings: ("phantom", "-m stenoscope.phantom"),
+    KeyframeSettings: ("keyframes", "pickle_generator.py"),
+    FoldSettings: ("folds", "data_loader_kfold.py"),
+    AugmentSettings: ("augment", "augment.py"),
+    TrainingSettings: ("train", "main.py"),
+    PredictSettings: ("predict", "main.py predict"),
+    ExportSettings: ("export", "main.py export"),
+    TuningSettings: ("tune", "hyper_parameter_kfold.py"),
 }
+"""Name and script of each step."""
+
+
+def program(settings_class: type) -> str:
+    """What to type for a step, before its arguments: the script, or the console script's if that runs now."""
+    name, script = STEPS[settings_class]
+    return f"{CONSOLE} {name}" if typed()[0] == CONSOLE else f"python {script}"
 
 
 def command(settings_class: type, **flags: Any) -> str:
@@ -44,7 +58,8 @@ def command(settings_class: type, **flags: Any) -> str:
             words += (
                 [f"--{name}"] if value is True else [f"--{name}", "false" if value is False else str(value)]
             )
-    return " ".join(["python", _SCRIPTS[settings_class], *map(shlex.quote, words)])
+    paths = ["PATH..."] if settings_class is PredictSettings else []
+    return " ".join([program(settings_class), *paths, *map(shlex.quote, words)])
 
 
 def typed() -> list[str]:

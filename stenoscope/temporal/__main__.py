@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope.errors import SettingsError, unknown_name
+from stenoscope.errors import SettingsError
 from stenoscope.phantom.cohort import plan_cohort
 from stenoscope.run import csv_files, provenance
-from stenoscope.run.arguments import parse
-from stenoscope.run.cli import finish, progress, run, say
+from stenoscope.run.arguments import Given, Step, start
+from stenoscope.run.cli import finish, progress, say
 from stenoscope.run.commands import typed
 from stenoscope.settings import TemporalSettings
 from stenoscope.temporal.cohort import Cohort, keep, kept, recorded, simulated
@@ -20,41 +20,25 @@ from stenoscope.temporal.labels import LabelledClip, keyframes_of, labels_text, 
 from stenoscope.training.machine import prepare
 
 _PROG = "python -m stenoscope.temporal"
-_COMMANDS = {
-    "train": "train the network, on simulated clips or on a folder with a label file",
-    "evaluate": "score weights on clips that they were not trained on, with a picture of each clip",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train or evaluate; returns the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        lines = [f"  {name:10}{text}" for name, text in _COMMANDS.items()]
-        print("\n".join([f"usage: {_PROG} {{train,evaluate}} [--help]", "", *lines]))
-        return 0 if arguments else 2
-    return run(lambda: _command(arguments[0])(arguments[1:]))
+    return start(None, _STEPS, _PROG, arguments)
 
 
-def _command(name: str):
-    if name not in _COMMANDS:
-        raise unknown_name("command", name, _COMMANDS)
-    return {"train": _train, "evaluate": _evaluate}[name]
-
-
-def _settings(arguments: Sequence[str], command: str) -> TemporalSettings:
-    settings = parse(TemporalSettings, TemporalSettings.__doc__, arguments, prog=f"{_PROG} {command}")
+def _check(settings: TemporalSettings) -> None:
     if bool(settings.input) != bool(settings.labels):
         raise SettingsError(
             f"input is {settings.input!r} and labels is {settings.labels!r}.",
             "both, a folder of clips and its label file, or neither, for simulated clips",
             "give the other one too.",
         )
-    return settings
 
 
-def _train(arguments: Sequence[str]) -> None:
-    settings = _settings(arguments, "train")
+def _train(given: Given) -> None:
+    settings = given.settings
+    _check(settings)
     output = Path(settings.output)
     say(f"Computing with {prepare(settings.threads, settings.seed)}.")
     from stenoscope.temporal import inference, train
@@ -90,8 +74,9 @@ def _train(arguments: Sequence[str]) -> None:
     )
 
 
-def _evaluate(arguments: Sequence[str]) -> None:
-    settings = _settings(arguments, "evaluate")
+def _evaluate(given: Given) -> None:
+    settings = given.settings
+    _check(settings)
     output = Path(settings.output)
     say(f"Computing with {prepare(settings.threads, 0)}.")
     from stenoscope.temporal import evaluate, inference
@@ -159,6 +144,17 @@ def _line(clip_id: str, true: np.ndarray, found: np.ndarray) -> dict:
             line[f"{kind}_{name}"] = f"{frame:.1f}" if np.isfinite(frame) else ""
     return line
 
+
+_STEPS = {
+    "train": Step(
+        TemporalSettings, _train, "Train the network, on simulated clips or on a folder with a label file."
+    ),
+    "evaluate": Step(
+        TemporalSettings,
+        _evaluate,
+        "Score weights on clips that they were not trained on, with a picture of each clip.",
+    ),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,12 +1,11 @@
 """Settings as YAML that explains itself, for `main.py --config`."""
 
-import ast
-import inspect
 import textwrap
 from dataclasses import fields
 
 import yaml
 
+from stenoscope.roles import reasons_of
 from stenoscope.settings import TrainingSettings
 
 
@@ -24,22 +23,12 @@ def settings_yaml(settings: TrainingSettings, heading: str = "") -> str:
     str
         All fields, in the order of the class.
     """
-    reasons = field_reasons(type(settings))
+    reasons = reasons_of(type(settings))
     lines = _comment(heading) if heading else []
     for field in fields(settings):
         value = yaml.safe_dump({field.name: getattr(settings, field.name)}, allow_unicode=True).rstrip()
         lines += ["", *_comment(reasons.get(field.name, "")), value]
     return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def field_reasons(settings_class: type) -> dict[str, str]:
-    """The text that stands under each field of a settings class, on one line."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(settings_class))).body
-    reasons = {}
-    for statement, following in zip(body.body, body.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
-            reasons[statement.target.id] = " ".join(str(following.value.value).split())
-    return reasons
 
 
 def _comment(text: str) -> list[str]:

@@ -4,15 +4,14 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 
-from main import MODES
 from stenoscope.app import study as stage
+from stenoscope.app.steps import STEPS
 from stenoscope.app.study import ARMS, study
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.evaluation.metrics import shown_in
 from stenoscope.presets import training_settings
 from stenoscope.report.comparison_page import STUDY_ARMS
 from stenoscope.run.arguments import parse
-from stenoscope.settings import TrainingSettings
 from tests.app.fakes import INPUTS, PREDICTIONS, better, hurry, write_experiment
 
 GAIN = dict(zip(ARMS, (0.0, 0.1, 0.2, 0.4), strict=True))
@@ -75,8 +74,8 @@ def test_the_table_compares_every_arm_with_the_first(trained, tmp_path, capsys):
         "study.csv",
         "study.json",
     }
-    again = parse(TrainingSettings, "", ["--config", str(folder / "config.yaml"), "--study"], modes=MODES)
-    assert again == (settings_in(tmp_path), "study"), "it can be run again from its folder"
+    _, again = parse(STEPS["train"], ["--config", str(folder / "config.yaml"), "--study"])
+    assert (again.settings, again.mode) == (settings_in(tmp_path), "study"), "it runs again from its folder"
     said = capsys.readouterr().out
     for text in ("augmentation", "+ attention", "clip AUC", f"{gain.iloc[-1]:+.3f}"):
         assert text in said, text

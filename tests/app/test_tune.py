@@ -17,7 +17,7 @@ from stenoscope.app import tune
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.presets import training_settings
 from stenoscope.run import provenance
-from stenoscope.run.arguments import parse
+from stenoscope.run.arguments import Step, parse
 from stenoscope.run.executors import concurrency
 from stenoscope.settings import TrainingSettings, TuningSettings
 from tests.tuning import fakes
@@ -119,7 +119,7 @@ def test_the_outer_score_is_that_of_the_best_trials_settings_on_the_test_part(ne
 def test_best_yaml_is_what_main_takes(nested):
     summary = summary_of(nested)
     best = summary["folds"][summary["best_fold"] - 1]
-    made = parse(TrainingSettings, "", ["--config", str(nested / "best.yaml")])
+    made = parse(Step(TrainingSettings), ["--config", str(nested / "best.yaml")])[1].settings
     assert made == training_settings("cpu", experiment="results/tuned", **best["chosen"])
     assert f"{best['outer']['value']:.4f}" in (nested / "best.yaml").read_text().replace("\n# ", " ")
 

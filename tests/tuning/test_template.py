@@ -3,13 +3,14 @@ from dataclasses import asdict
 import yaml
 
 from stenoscope.presets import training_settings
-from stenoscope.run.arguments import parse
+from stenoscope.roles import reasons_of
+from stenoscope.run.arguments import Step, parse
 from stenoscope.settings import TrainingSettings
-from stenoscope.tuning.template import field_reasons, settings_yaml
+from stenoscope.tuning.template import settings_yaml
 
 
 def test_every_setting_has_its_reason():
-    reasons = field_reasons(TrainingSettings)
+    reasons = reasons_of(TrainingSettings)
     assert set(reasons) == set(asdict(TrainingSettings())) and all(reasons.values())
     assert "Frames per step" in settings_yaml(TrainingSettings())
 
@@ -25,4 +26,4 @@ def test_the_command_line_takes_it(tmp_path):
     made = training_settings("cpu", learning_rate=1e-5, enhance="none", frozen_layers=0.3)
     path = tmp_path / "best.yaml"
     path.write_text(settings_yaml(made), encoding="utf-8")
-    assert parse(TrainingSettings, "", ["--config", str(path)]) == made
+    assert parse(Step(TrainingSettings), ["--config", str(path)])[1].settings == made
