@@ -140,7 +140,7 @@ def about_this_process() -> dict[str, str]:
     """Versions of Python and the packages that can change a result, and a hash of this program's code."""
     found = {name: version for name, version in provenance.versions().items() if name != "platform"}
     digest = hashlib.sha256()
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return {**found, "code": digest.hexdigest()[:12]}
