@@ -1,11 +1,10 @@
-"""Reader of ARCADE: real coronary key frames with lesion polygons, and with vessel masks.
+"""Reader of ARCADE: real coronary key frames with lesion polygons.
 
 The data set [1]_ is two COCO data sets of 512 x 512 PNG frames. Both forms in which it travels are read::
 
     ROOT/stenosis/SPLIT/images/*.png, ROOT/stenosis/SPLIT/annotations/SPLIT.json    (as published)
     ROOT/syntax/SPLIT/images/*.png,  ROOT/syntax/SPLIT/annotations/SPLIT.json
     ROOT/TASK/SPLIT/SPLIT.json        (the annotations beside the folder of images)
-    ROOT/syntax/SPLIT/masks/*.png     (the vessels as masks; no annotations needed)
 
 It names no patients, and every frame of `stenosis` has at least one lesion: as clips of one frame they serve
 to measure localisation, and can't be split into folds.
@@ -21,11 +20,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from stenoscope.run.access import is_file
-from stenoscope.data.data_set import DataSet, Entry, Mark, image_size, tracks
+from stenoscope.data.boxes import Mark, tracks
+from stenoscope.data.data_set import DataSet, Entry, image_size
 from stenoscope.errors import DatasetError
 from stenoscope.imaging.intake import IntakeRow, Source
 
@@ -57,30 +56,6 @@ class LesionImage:
     polygons: tuple[tuple[np.ndarray, ...], ...]
 
 
-@dataclass(frozen=True)
-class VesselImage:
-    """A key frame with its vessels: `mask` is bool, of the image's shape."""
-
-    name: str
-    path: Path
-    mask: np.ndarray
-
-
-def read_grey(path: Path) -> np.ndarray:
-    """Read an image as uint8 grey levels, shape (rows, cols).
-
-    Raises
-    ------
-    DatasetError
-        If it is missing or not an image.
-    """
-    data = np.fromfile(path, np.uint8) if is_file(path) else np.zeros(0, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
-    if image is None:
-        raise DatasetError(f"{path} is missing or not an image.", "a PNG file", "unpack ARCADE again.")
-    return image
-
-
 def read_lesions(root: str | Path, split: str) -> list[LesionImage]:
     """Frames of the stenosis task that have a lesion, in the order of their numbers.
 
@@ -97,7 +72,7 @@ def read_lesions(root: str | Path, split: str) -> list[LesionImage]:
         If the folder, its annotations or an image is missing, or the annotations are not COCO polygons.
     """
     folder = Path(root) / "stenosis" / split
-    source, images, annotations, categories = _read_coco(folder, split)
+    source, images, annotations, categories = read_coco(folder, split)
     wanted = {number for number, name in categories.items() if name == STENOSIS}
     if not wanted:
         raise DatasetError(
@@ -107,31 +82,10 @@ def read_lesions(root: str | Path, split: str) -> list[LesionImage]:
     for number, path in images.items():
         lesions = [item for item in annotations.get(number, []) if item["category_id"] in wanted]
         if lesions:
-            polygons = tuple(_polygons(item, source) for item in lesions)
+            polygons = tuple(polygons_of(item, source) for item in lesions)
             boxes = [_box(item, source) for item in lesions]
             found.append(LesionImage(f"{split}/{path.name}", path, np.array(boxes, np.float32), polygons))
-    return sorted(found, key=lambda item: _number(item.path))
-
-
-def read_vessels(root: str | Path, split: str) -> list[VesselImage]:
-    """Frames of the syntax task with the union of their vessel segments, in the order of their numbers.
-
-    Parameters and errors are those of `read_lesions`.
-    """
-    folder = Path(root) / "syntax" / split
-    masks = sorted((folder / "masks").glob("*.png"), key=_number)
-    if masks:
-        pairs = [(folder / "images" / mask.name, read_grey(mask) > 0) for mask in masks]
-        return [VesselImage(f"{split}/{path.name}", _existing(path), mask) for path, mask in pairs]
-    source, images, annotations, categories = _read_coco(folder, split)
-    found = []
-    for number, path in images.items():
-        mask = np.zeros(read_grey(path).shape, np.uint8)
-        for item in annotations.get(number, []):
-            if categories.get(item["category_id"]) != STENOSIS:
-                fill(mask, _polygons(item, source))
-        found.append(VesselImage(f"{split}/{path.name}", path, mask > 0))
-    return sorted(found, key=lambda item: _number(item.path))
+    return sorted(found, key=lambda item: number_of(item.path))
 
 
 def is_arcade(root: Path) -> bool:
@@ -156,21 +110,15 @@ def read_arcade(root: Path) -> DataSet:
         for item in known:
             relative = item.path.relative_to(root).as_posix()
             source = Source(item.path, f"{split}/{item.path.stem}", "still", relative)
-            marks = [Mark(STENOSIS, np.nan, tuple(float(value) for value in box)) for box in item.boxes]
-            entries.append(Entry(source, "", 1.0, (0,), tracks({0: marks}, 1, image_size(item.path))))
+            marks = [Mark("", 0, STENOSIS, box) for box in item.boxes.tolist()]
+            entries.append(Entry(source, "", 1.0, (0,), tracks(marks, 1, image_size(item.path))))
         unmarked = sorted(set((folder / "images").glob("*.png")) - {item.path for item in known})
         reason = "No stenosis is marked in this frame; the data set has no normal ones."
         rows += [IntakeRow(path.relative_to(root).as_posix(), "", "ignored", reason) for path in unmarked]
     return DataSet.of(entries, rows, stills=True)
 
 
-def fill(mask: np.ndarray, polygons: tuple[np.ndarray, ...]) -> None:
-    """Set the pixels inside any of the polygons, and on their outlines, to 1, in place."""
-    for polygon in polygons:
-        cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 1)
-
-
-def _read_coco(folder: Path, split: str):
+def read_coco(folder: Path, split: str):
     """Source, image paths by id, annotations by image id, category names by id."""
     source = _annotations(folder)
     if source is None:
@@ -195,7 +143,7 @@ def _read_coco(folder: Path, split: str):
     if strange:
         raise DatasetError(f"{source} has annotations of image {strange[0]}, which it does not list.")
     for path in images.values():
-        _existing(path)
+        existing(path)
     return source, images, annotations, categories
 
 
@@ -206,13 +154,13 @@ def _annotations(folder: Path) -> Path | None:
     return next((path for path in candidates if is_file(path)), None)
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
     if not is_file(path):
         raise DatasetError(f"{path} is missing.", _LAYOUT, "unpack ARCADE again.")
     return path
 
 
-def _polygons(item: dict, source: Path) -> tuple[np.ndarray, ...]:
+def polygons_of(item: dict, source: Path) -> tuple[np.ndarray, ...]:
     where = f"{source}, annotation {item.get('id')}"
     parts = item["segmentation"]
     try:
@@ -234,6 +182,6 @@ def _box(item: dict, source: Path) -> tuple[float, float, float, float]:
     return x, y, x + width, y + height
 
 
-def _number(path: Path) -> tuple[int, str]:
+def number_of(path: Path) -> tuple[int, str]:
     """Files are numbered without leading zeros."""
     return (int(path.stem) if path.stem.isdigit() else 0, path.name)

@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stenoscope.run.access import is_dir, is_file, paths_in
-from stenoscope.data.data_set import DataSet, Entry, Mark, check_box, image_size, tracks
+from stenoscope.data.boxes import Mark, check_box, tracks
+from stenoscope.data.data_set import DataSet, Entry, image_size
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.find import unlisted
 from stenoscope.imaging.intake import IntakeRow, Source
@@ -100,18 +101,18 @@ def _entry(source: Source, video: Path, label: float) -> Entry:
     unknown = sorted(selected - set(number))
     if unknown:
         raise DatasetError(f"{listed} names {unknown[0]}, which is not a frame.", fix="unpack CADICA again.")
-    marks = {}
+    marks = []
     if label:
-        truths = sorted((video / "groundtruth").glob("*.txt"))
-        marks = {number[path.stem]: list(_marks(path)) for path in truths if path.stem in number}
-        if not any(marks.values()):
+        truths = [path for path in sorted((video / "groundtruth").glob("*.txt")) if path.stem in number]
+        marks = [mark for path in truths for mark in _marks(path, number[path.stem])]
+        if not marks:
             raise DatasetError(f"{video}is a run with lesions but has no box.", _LINE, "unpack CADICA again.")
     frames = tuple(sorted(number[name] for name in selected))
     lesions = tracks(marks, len(files), image_size(files[0]))
     return Entry(source, video.parent.name, label, frames, lesions)
 
 
-def _marks(path: Path) -> Iterator[Mark]:
+def _marks(path: Path, frame: int) -> Iterator[Mark]:
     for line, text in enumerate(_names(path), start=1):
         values, where = text.replace(",", " ").split(), f"{path}, line {line}"
         try:
@@ -119,7 +120,8 @@ def _marks(path: Path) -> Iterator[Mark]:
             kind, severity = values[4], SEVERITY[values[4]]
         except (ValueError, IndexError, KeyError):
             raise DatasetError(f"{where}: {text[:80]!r}.", _LINE, "unpack CADICA again.") from None
-        yield Mark(kind, severity, check_box((x, y, x + width, y + height), where, _LINE))
+        box = check_box((x, y, x + width, y + height), where, _LINE)
+        yield Mark("", frame, kind, box, severity)
 
 
 def _names(path: Path) -> list[str]:

@@ -23,10 +23,9 @@ from itertools import islice
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
-
 from stenoscope.run.access import is_dir, is_file
-from stenoscope.data.data_set import DataSet, Entry, Mark, check_box, image_size, tracks
+from stenoscope.data.boxes import Mark, check_box, tracks
+from stenoscope.data.data_set import DataSet, Entry, image_size
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.intake import IntakeRow, Source
 from stenoscope.imaging.sequences import series_files
@@ -76,17 +75,14 @@ def _folder(root: Path) -> Path | None:
 
 
 def _entry(source: Source, patient: str, files: list[Path]) -> Entry:
-    marks = {}
-    for index, path in enumerate(files):
-        annotation = _annotation(path)
-        found = list(_marks(annotation)) if annotation else []
-        if found:
-            marks[index] = found
+    annotations = ((frame, _annotation(path)) for frame, path in enumerate(files))
+    marks = [mark for frame, path in annotations if path for mark in _marks(path, frame)]
     if not marks:
         raise DatasetError(
             f"None of the {len(files)} frames of the series has a box.", _VOC, "unpack the data set again."
         )
-    return Entry(source, patient, 1.0, tuple(marks), tracks(marks, len(files), image_size(files[0])))
+    frames = tuple(dict.fromkeys(mark.frame for mark in marks))
+    return Entry(source, patient, 1.0, frames, tracks(marks, len(files), image_size(files[0])))
 
 
 def _annotation(path: Path) -> Path | None:
@@ -94,7 +90,7 @@ def _annotation(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if is_file(candidate)), None)
 
 
-def _marks(path: Path) -> Iterator[Mark]:
+def _marks(path: Path, frame: int) -> Iterator[Mark]:
     data = path.read_bytes()
     if b"<!" in data.replace(b"<!--", b""):  # entities can be made to grow without bound
         raise DatasetError(f"{path} has a document type.", _VOC, "unpack the data set again.")
@@ -110,4 +106,4 @@ def _marks(path: Path) -> Iterator[Mark]:
             f"{path} can't be read ({type(problem).__name__}).", _VOC, "unpack the data set again."
         ) from None
     for name, *box in boxes:
-        yield Mark(name.lower() or "stenosis", np.nan, check_box(tuple(box), str(path), _VOC))
+        yield Mark("", frame, name.lower() or "stenosis", check_box(tuple(box), str(path), _VOC))

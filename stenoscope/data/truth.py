@@ -8,7 +8,7 @@ The simulated cohort comes with a `truth.json`; anyone with lesion boxes of real
 Boxes are pixels of the 512 x 512 frame or, where the file or a clip says ``"pixels": "source"``, of the
 source; x = column, half-open. ``boxes`` takes precedence over ``box``, which holds for every frame. It is a
 list with one box per frame of the clip, null where the lesion is not marked, or an object of boxes by frame
-number, from 0: ``{"12": [...]}``. COCO, CVAT XML and CSV are read as well, see `box_files`.
+number, from 0: ``{"12": [...]}``. COCO, CVAT XML and CSV are read as well, see `boxes`.
 """
 
 import json
@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope.run.csv_files import to_csv
-from stenoscope.data.box_files import ClipNames, coco_marks, csv_marks, cvat_marks, entries_of
-from stenoscope.data.data_set import in_frame
+from stenoscope.data.boxes import ClipNames, coco_marks, csv_marks, cvat_marks, entries_of, in_frame, is_box
 from stenoscope.data.identity import fit_names
 from stenoscope.errors import DatasetError
 from stenoscope.imaging.intake import Source
@@ -258,15 +257,7 @@ def _checked(clips: dict[str, dict], path: Path) -> dict[str, dict]:
                 )
             several = boxes.values() if isinstance(boxes, dict) else boxes
             for box in [box for box in several if box is not None] if boxes else [lesion.get("box")]:
-                _check_box(box, where)
+                if not is_box(box):
+                    expected = "[x0, y0, x1, y1] with x0 < x1 and y0 < y1"
+                    raise DatasetError(f"{where}: the box is {box!r}.", expected)
     return clips
-
-
-def _check_box(box, where: str) -> None:
-    numbers = (
-        isinstance(box, list)
-        and len(box) == 4
-        and all(isinstance(x, int | float) and not isinstance(x, bool) and np.isfinite(x) for x in box)
-    )
-    if not (numbers and box[0] < box[2] and box[1] < box[3]):
-        raise DatasetError(f"{where}: the box is {box!r}.", "[x0, y0, x1, y1] with x0 < x1 and y0 < y1")

@@ -67,7 +67,7 @@ def settings(folder, tmp_path):
     return KeyframeSettings(
         input=str(folder),
         output=str(tmp_path / "out"),
-        method="moon2021",
+        method="midpoint",
         executor="serial",
         sheets=False,
         pseudonym_key=str(tmp_path / "key"),
@@ -123,7 +123,7 @@ def test_all_faults_are_told_at_once(settings, capsys):
 def test_a_clip_without_contrast_has_the_status_that_step_one_gives_it(settings, folder):
     make_dicom(folder / "a.dcm", frames(1, 8, 128), PatientID="A")
     check(settings)
-    assert (table(settings)["a"]["contrast"], table(settings)["a"]["status"]) == ("no", "ok"), "moon2021"
+    assert (table(settings)["a"]["contrast"], table(settings)["a"]["status"]) == ("no", "ok"), "midpoint"
     check(replaced(settings, method="opacification"))
     row = table(settings)["a"]
     assert row["status"] == "quarantined" and "No contrast injection" in row["reason"]
@@ -139,7 +139,7 @@ def test_mended_it_is_ready_and_agrees_with_step_one(settings, folder, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "step 1 can run" in said and "Step 2 would stop" in said
     following = said.partition("next: ")[2]
-    assert following.startswith("python pickle_generator.py --input") and "--method moon2021" in following
+    assert following.startswith("python pickle_generator.py --input") and "--method midpoint" in following
     checked = table(settings)
     make_keyframes(settings)
     made = table(settings, "intake.csv")

@@ -62,7 +62,7 @@ def test_no_file_is_opened_often_and_no_header_parsed_twice(folder, tmp_path, mo
     try:
         stage(
             KeyframeSettings(
-                input=str(folder), output=str(tmp_path / "out"), labels="none", method="moon2021",
+                input=str(folder), output=str(tmp_path / "out"), labels="none", method="midpoint",
                 executor="serial", sheets=False, pseudonym_key=str(tmp_path / "key"),
             )
         )  # fmt: skip

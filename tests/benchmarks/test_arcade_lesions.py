@@ -13,7 +13,7 @@ from benchmarks.arcade import alike, crops, localise, matching, network
 from benchmarks.arcade import task as arcade_task
 from benchmarks.arcade.task import Keeper
 from benchmarks.arcade.vessels import FEATURES, CoronaryFilter, describe, on_mask
-from stenoscope.data.arcade import read_grey
+from benchmarks.arcade.images import read_grey
 
 NARROW = 256  # column of the lesion of `frame`
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from stenoscope.data.arcade import fill, read_grey, read_lesions, read_vessels
+from benchmarks.arcade.images import fill, read_grey, read_vessels
+from stenoscope.data.arcade import read_lesions
 from stenoscope.errors import DatasetError
 
 CATEGORIES = [{"id": 1, "name": "1"}, {"id": 26, "name": "stenosis"}]

@@ -1,19 +1,22 @@
-"""Lesion boxes as annotation programs write them: COCO JSON, CVAT XML, and a CSV table.
+"""Lesion boxes: as data sets give them, and as annotation programs write them (COCO JSON, CVAT XML, CSV).
 
 Boxes of COCO and CVAT are pixels of the image whose size the file states, and are brought into the 512 x 512
 frame. The name of an image says which clip and frame it is; see `ClipNames`. Every box counts as a lesion.
 """
 
-import csv
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from stenoscope.data.data_set import in_frame
+import numpy as np
+
+from stenoscope.data.tables import read_table
 from stenoscope.errors import DatasetError
+from stenoscope.geometry import source_to_frame
 from stenoscope.imaging.intake import Source
 from stenoscope.imaging.sequences import frame_files
 from stenoscope.run.provenance import file_name
@@ -27,14 +30,58 @@ _NUMBER = re.compile(r"[_\-. ]*(?:frame|img|image|f)?[_\-. ]*(\d+)$", re.IGNOREC
 
 @dataclass(frozen=True)
 class Mark:
-    """One box: its clip and frame (None: all frames), what it is, and the track that it belongs to."""
+    """One box around a lesion.
+
+    Attributes
+    ----------
+    clip_id : str
+        Empty where all marks are of one clip.
+    frame : int or None
+        None: the box holds for all frames.
+    kind : str
+        The lesion's class in the data set's words.
+    box : sequence of float
+        x0, y0, x1, y1: pixels of the frame or of the source.
+    severity : float
+        Share of the diameter that is lost, NaN where unknown.
+    track : str or None
+        The lesion through a clip that the box belongs to, where the file says.
+    pixels : {"frame", "source"}
+        What `box` counts.
+    """
 
     clip_id: str
     frame: int | None
     kind: str
-    box: list[float]
+    box: Sequence[float]
+    severity: float = np.nan
     track: str | None = None
     pixels: str = "frame"
+
+
+def in_frame(box: Sequence[float], size: tuple[int, int]) -> list[float]:
+    """A box of the source, of `size` rows and columns, in pixels of the stored frame."""
+    return [round(value, 3) for value in source_to_frame(*size).box(box)]
+
+
+def is_box(box) -> bool:
+    """Whether something is four finite numbers x0 < x1, y0 < y1."""
+    numbers = isinstance(box, list | tuple) and len(box) == 4
+    numbers = numbers and all(isinstance(x, int | float) and not isinstance(x, bool) for x in box)
+    return bool(numbers and np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3])
+
+
+def check_box(box: Sequence[float], where: str, expected: str) -> Sequence[float]:
+    """The box itself.
+
+    Raises
+    ------
+    DatasetError
+        If it is none (see `is_box`).
+    """
+    if not is_box(box):
+        raise DatasetError(f"{where}: the box is {box}.", expected, "unpack the data set again.")
+    return box
 
 
 class ClipNames:
@@ -89,26 +136,54 @@ def entries_of(marks: Iterable[Mark]) -> dict[str, dict]:
     """Entries of a `truth.json` by clip id.
 
     Boxes of one track are one lesion. Others are numbered through no clip: the k-th of a kind in one frame is
-    taken with the k-th in the others.
+    taken with the k-th in the others: right for the boxes of any one frame, a guess for their identity.
     """
     entries: dict[str, dict] = {}
     found: dict[tuple, dict] = {}
-    ranks: dict[tuple, int] = {}
+    ranks: Counter = Counter()
     for mark in marks:
-        place = (mark.clip_id, mark.frame, mark.kind)
         rank = mark.track
         if rank is None:
-            rank = ranks[place] = ranks.get(place, -1) + 1
+            place = (mark.clip_id, mark.frame, mark.kind)
+            rank = ranks[place]
+            ranks[place] += 1
         key = (mark.clip_id, mark.frame is None, mark.kind, rank)
         entry = entries.setdefault(mark.clip_id, {"lesions": [], "pixels": mark.pixels})
         if key not in found:
-            found[key] = {"kind": mark.kind}
+            known = {} if np.isnan(mark.severity) else {"severity": mark.severity}
+            found[key] = {"kind": mark.kind, **known}
             entry["lesions"].append(found[key])
         if mark.frame is None:
             found[key]["box"] = mark.box
         else:
             found[key].setdefault("boxes", {})[str(mark.frame)] = mark.box
     return entries
+
+
+def tracks(marks: Iterable[Mark], num_frames: int, size: tuple[int, int]) -> list[dict]:
+    """Lesions of one clip with a box for each frame, as in `truth.json`, by their kinds.
+
+    Parameters
+    ----------
+    marks : iterable of Mark
+        Pixels of the source.
+    num_frames : int
+    size : (int, int)
+        Rows and columns of the source's frames.
+
+    Returns
+    -------
+    list of dict
+        ``kind``, ``severity`` (left out where unknown) and ``boxes``: per frame ``[x0, y0, x1, y1]``, pixels
+        of the 512 x 512 frame, or None where the lesion is not marked.
+    """
+    entries = entries_of(sorted(marks, key=lambda mark: mark.frame)).values()
+    lesions = sorted((one for entry in entries for one in entry["lesions"]), key=lambda one: one["kind"])
+    frames = [str(frame) for frame in range(num_frames)]
+    return [
+        {**one, "boxes": [in_frame(one["boxes"][k], size) if k in one["boxes"] else None for k in frames]}
+        for one in lesions
+    ]
 
 
 def coco_marks(content: Mapping, path: Path, names: ClipNames) -> Iterator[Mark]:
@@ -135,7 +210,7 @@ def coco_marks(content: Mapping, path: Path, names: ClipNames) -> Iterator[Mark]
             kind = kinds.get(item.get("category_id"), "")
             track = item.get("track_id", item.get("instance_id"))
             frame = found if frame is None else int(frame)
-            yield Mark(clip_id or str(name), frame, kind, box, None if track is None else str(track))
+            yield Mark(clip_id or str(name), frame, kind, box, track=None if track is None else str(track))
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise DatasetError(f"{path} can't be read as COCO ({problem!r}).", _COCO) from problem
 
@@ -179,7 +254,7 @@ def cvat_marks(path: Path, names: ClipNames) -> Iterator[Mark]:
                 box = _cvat_box(shape)
                 if box is not None and shape.get("outside") != "1":
                     frame = first + every * int(shape.get("frame", ""))
-                    yield Mark(clip_id, frame, track.get("label", ""), in_frame(box, size), f"track {number}")
+                    yield Mark(clip_id, frame, track.get("label", ""), in_frame(box, size), track=f"track {number}")
     except (ElementTree.ParseError, ValueError, AttributeError, StopIteration) as problem:
         raise DatasetError(f"{path} can't be read as CVAT XML ({problem!r}).", _CVAT) from problem
 
@@ -202,18 +277,23 @@ def csv_marks(path: Path) -> Iterator[Mark]:
     DatasetError
         With all faulty lines at once.
     """
-    faults, marks = [], []
-    for line, row in read_rows(path, CSV_COLUMNS, _CSV):
+    table = read_table(path, CSV_COLUMNS)
+    places = {name: table.columns(name)[:1] for name in (*CSV_COLUMNS, "kind", "pixels")}
+    if missing := [name for name in CSV_COLUMNS if not places[name]]:
+        raise DatasetError(f"{path} has no column {', '.join(missing)}.", _CSV, "correct its first line.")
+    faults, marks = list(table.faults), []
+    for line, cells in table.rows:
+        row = {name: "".join(cells[place] for place in found) for name, found in places.items()}
         try:
             box = [float(row[key]) for key in CSV_COLUMNS[2:]]
             frame = int(row["frame"]) if row["frame"] else None
-            pixels = row.get("pixels") or "frame"
-            if pixels not in ("frame", "source") or not (box[0] < box[2] and box[1] < box[3]):
+            pixels = row["pixels"] or "frame"
+            if pixels not in ("frame", "source") or not is_box(box):
                 raise ValueError
         except ValueError:
             faults.append(f"line {line}: {','.join(row[key] for key in CSV_COLUMNS[1:])}")
         else:
-            marks.append(Mark(_normal(row["clip_id"]), frame, row.get("kind", ""), box, pixels=pixels))
+            marks.append(Mark(_normal(row["clip_id"]), frame, row["kind"], box, pixels=pixels))
     if faults:
         raise DatasetError(
             f"{path} has {len(faults)} faulty lines: {'; '.join(faults[:20])}.",
@@ -221,35 +301,6 @@ def csv_marks(path: Path) -> Iterator[Mark]:
             "correct these lines.",
         )
     yield from marks
-
-
-def read_rows(path: Path, needed: Iterable[str], expected: str) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a small table by their number in the file; cells stripped, names of columns lower-case.
-
-    Raises
-    ------
-    DatasetError
-        If it can't be read or lacks a column.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as problem:
-        raise DatasetError(
-            f"{path} can't be read: {problem}.", expected, "save it as 'CSV UTF-8'."
-        ) from problem
-    header = text.split("\n", 1)[0]
-    reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header.count))
-    names = [name.strip().lower() for name in next(reader, [])]
-    missing = [name for name in needed if name not in names]
-    if missing:
-        lacking = ", ".join(missing)
-        raise DatasetError(f"{path} has no column {lacking}.", expected, "correct its first line.")
-    rows = []
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            padded = [*(cell.strip() for cell in cells), *[""] * len(names)]
-            rows.append((reader.line_num, dict(zip(names, padded, strict=False))))
-    return rows
 
 
 def _normal(name: str) -> str:
