@@ -1,7 +1,7 @@
 """Frames of ARCADE with the masks of their vessels, which step 1 does not read.
 
-    ROOT/syntax/SPLIT/images/*.png, ROOT/syntax/SPLIT/annotations/SPLIT.json   (or SPLIT/SPLIT.json)
-    ROOT/syntax/SPLIT/masks/*.png     (the vessels as masks; no annotations needed)
+ROOT/syntax/SPLIT/images/*.png, ROOT/syntax/SPLIT/annotations/SPLIT.json   (or SPLIT/SPLIT.json)
+ROOT/syntax/SPLIT/masks/*.png     (the vessels as masks; no annotations needed)
 """
 
 from dataclasses import dataclass

@@ -11,9 +11,9 @@ from rich.progress import track
 
 from benchmarks.arcade.alike import ALIKE, groups, likeness
 from benchmarks.arcade.crops import Cohort, Source, make_cohort, middle_of
+from benchmarks.arcade.images import fill, read_grey, read_vessels
 from benchmarks.arcade.matching import Matcher, covariate_auc
 from benchmarks.arcade.vessels import CoronaryFilter, describe, on_mask
-from benchmarks.arcade.images import fill, read_grey, read_vessels
 from stenoscope.data.arcade import LesionImage, read_lesions
 from stenoscope.data.clipset import ClipSet
 from stenoscope.run import provenance

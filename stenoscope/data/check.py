@@ -13,7 +13,7 @@ from scipy import stats
 
 from stenoscope.run.access import FIX, UNLISTED, UNREADABLE
 from stenoscope.data.identity import near_misses
-from stenoscope.data.problems import Problem, count_of
+from stenoscope.data.problems import Problem, count_of, if_any
 from stenoscope.imaging.find import SAME_ID
 from stenoscope.imaging.intake import IntakeRow
 from stenoscope.records import KEYFRAMES_PER_CLIP
@@ -80,27 +80,17 @@ def match_problems(
                 [f"label {told[0]}" if told else "", f"clip {unlabelled[0]}"],
             )
         ]
-    problems = []
-    if missing:
-        problems.append(
-            Problem(
-                "warning",
-                f"{count_of(len(missing), 'label')} without a clip"
-                f"{f'; near misses: {len(near)}' if near else ''}.",
-                "write these ids as the clips have them." if near else "add the clips, or delete the labels.",
-                told,
-            )
-        )
-    if unlabelled:
-        problems.append(
-            Problem(
-                "warning",
-                f"{count_of(len(unlabelled), 'clip')} without a label; step 1 leaves them out.",
-                "add a line clip_id,patient_id,label for each.",
-                unlabelled,
-            )
-        )
-    return problems
+    misses = f"; near misses: {len(near)}" if near else ""
+    mend = "write these ids as the clips have them." if near else "add the clips, or delete the labels."
+    return [
+        *if_any("warning", told, f"{count_of(len(missing), 'label')} without a clip{misses}.", mend),
+        *if_any(
+            "warning",
+            unlabelled,
+            f"{count_of(len(unlabelled), 'clip')} without a label; step 1 leaves them out.",
+            "add a line clip_id,patient_id,label for each.",
+        ),
+    ]
 
 
 def patient_problems(rows: Sequence[CheckRow]) -> list[Problem]:
@@ -115,13 +105,8 @@ def patient_problems(rows: Sequence[CheckRow]) -> list[Problem]:
         by_header[row.header_patient].add(row.patient_id)
         by_label[row.patient_id].add(row.header_patient)
     if len(by_header) == 1 and len(by_label) > 1:
-        return [
-            Problem(
-                "note",
-                "All headers name the same patient: they were anonymised to one name, so they can't confirm "
-                "the patients in the labels.",
-            )
-        ]
+        title = "All headers name the same patient: they were anonymised to one name, so they can't confirm "
+        return [Problem("note", f"{title}the patients in the labels.")]
     split = [
         f"{header} in the headers is {', '.join(sorted(names))}"
         for header, names in by_header.items()
@@ -130,27 +115,21 @@ def patient_problems(rows: Sequence[CheckRow]) -> list[Problem]:
     merged = [
         f"{name} has {len(headers)} in the headers" for name, headers in by_label.items() if len(headers) > 1
     ]
-    problems = []
-    if split:
-        problems.append(
-            Problem(
-                "leak",
-                f"{count_of(len(split), 'patient')} by the headers under several patient ids: the same "
-                "person could be in training and test data.",
-                "give all clips of a person one patient_id, in the labels or by their folder.",
-                sorted(split),
-            )
-        )
-    if merged:
-        problems.append(
-            Problem(
-                "warning",
-                f"{count_of(len(merged), 'patient id')} with clips of several patients by the headers.",
-                "check these patient ids; nothing leaks, but the folds count too few patients.",
-                sorted(merged),
-            )
-        )
-    return problems
+    return [
+        *if_any(
+            "leak",
+            sorted(split),
+            f"{count_of(len(split), 'patient')} by the headers under several patient ids: the same person "
+            "could be in training and test data.",
+            "give all clips of a person one patient_id, in the labels or by their folder.",
+        ),
+        *if_any(
+            "warning",
+            sorted(merged),
+            f"{count_of(len(merged), 'patient id')} with clips of several patients by the headers.",
+            "check these patient ids; nothing leaks, but the folds count too few patients.",
+        ),
+    ]
 
 
 def content_problems(rows: Sequence[CheckRow]) -> list[Problem]:
@@ -173,34 +152,35 @@ def content_problems(rows: Sequence[CheckRow]) -> list[Problem]:
     problems = []
     for severity, holds, title, fix in found:
         items = sorted(row.clip_id for row in used if holds(row))
-        if items:
-            problems.append(Problem(severity, f"{count_of(len(items), 'clip')} with {title}.", fix, items))
+        problems += if_any(severity, items, f"{count_of(len(items), 'clip')} with {title}.", fix)
     twins: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if f" {SAME_ID}, " in row.reason:
             twins[row.clip_id].append(row.path)
-    if twins:
-        title = f"{count_of(len(twins), 'id')} of several files, none of which is read."
-        fix = "remove all but one if they hold the same run, else rename them."
-        items = [f"{name}: {' and '.join(sorted(paths))}" for name, paths in sorted(twins.items())]
-        problems.append(Problem("warning", title, fix, items))
     hidden = [row.path for row in rows if f" {UNREADABLE}: " in row.reason or UNLISTED in row.reason]
-    if hidden:
-        what = count_of(len(hidden), "file or folder", "files or folders")
-        title = f"{what} can't be read: clips may be missing."
-        problems.append(Problem("warning", title, FIX, sorted(hidden)))
-    telling = sorted(row.path for row in rows if _UID.search(row.path) or _DATE.search(row.path))
-    if telling:
-        problems.append(
-            Problem(
-                "warning",
-                f"{count_of(len(telling), 'file name')} with what looks like a UID or a date; file names "
-                "appear in every output.",
-                "rename these files before results are passed on.",
-                telling,
-            )
-        )
-    return problems
+    telling = [row.path for row in rows if _UID.search(row.path) or _DATE.search(row.path)]
+    return [
+        *problems,
+        *if_any(
+            "warning",
+            [f"{name}: {' and '.join(sorted(paths))}" for name, paths in sorted(twins.items())],
+            f"{count_of(len(twins), 'id')} of several files, none of which is read.",
+            "remove all but one if they hold the same run, else rename them.",
+        ),
+        *if_any(
+            "warning",
+            sorted(hidden),
+            f"{count_of(len(hidden), 'file or folder', 'files or folders')} can't be read: clips may be missing.",
+            FIX,
+        ),
+        *if_any(
+            "warning",
+            sorted(telling),
+            f"{count_of(len(telling), 'file name')} with what looks like a UID or a date; file names appear in "
+            "every output.",
+            "rename these files before results are passed on.",
+        ),
+    ]
 
 
 def shortcut_problems(rows: Sequence[CheckRow]) -> list[Problem]:

@@ -13,27 +13,7 @@ from stenoscope.data.tables import column_key, plain_text
 from stenoscope.errors import SettingsError
 
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d*)?(e[+-]?\d+)?", re.IGNORECASE)
-UNKNOWN = frozenset(
-    (
-        "",
-        "na",
-        "n/a",
-        "nan",
-        "nil",
-        "null",
-        "<na>",
-        "#n/a",
-        "#nv",
-        "#na",
-        "-",
-        "–",
-        "—",
-        "−",
-        "?",
-        ".",
-        "unknown",
-    )
-)
+UNKNOWN = frozenset(("", *"na n/a nan nil null <na> #n/a #nv #na - – — − ? . unknown".split()))
 """Cells of an unknown label, as `word_of` gives them."""
 
 _BOOLEANS = {"false": 0.0, "true": 1.0}

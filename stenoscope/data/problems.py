@@ -1,6 +1,6 @@
 """What a researcher is told of a cohort: a sentence, how bad it is, where, and what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 SEVERITIES = ("leak", "stop", "warning", "note")
@@ -36,6 +36,11 @@ class Problem:
         """The sentence and the first three places, for a terminal."""
         where = f" ({', '.join(self.items[:3])}{', ...' if len(self.items) > 3 else ''})"
         return self.title + (where if self.items else "")
+
+
+def if_any(severity: str, items: Sequence[str], title: str, fix: str) -> list[Problem]:
+    """The problem if it is anywhere, else none."""
+    return [Problem(severity, title, fix, list(items))] if items else []
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

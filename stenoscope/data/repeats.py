@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from stenoscope.data.problems import Problem, count_of
+from stenoscope.data.problems import Problem, count_of, if_any
 from stenoscope.imaging.intake import IntakeRow
 
 Row = TypeVar("Row", bound=IntakeRow)
@@ -59,10 +59,9 @@ def repeat_problems(
         ("leak", contradicting, "the same pixels as normal and as abnormal", "correct the label, or remove one."),
         ("warning", twice, "the same pixels more than once: they count double", "remove all but one."),
     ]  # fmt: skip
+    groups_of = ("group of clips", "groups of clips")
     return [
-        Problem(
-            severity, f"{count_of(len(items), 'group of clips', 'groups of clips')} with {title}.", fix, items
-        )
+        problem
         for severity, items, title, fix in found
-        if items
+        for problem in if_any(severity, items, f"{count_of(len(items), *groups_of)} with {title}.", fix)
     ]

@@ -50,6 +50,7 @@ _DESCRIBED = [
 ]  # fmt: skip
 _SHAPES = frozenset(("RECTANGULAR", "CIRCULAR", "POLYGONAL", "BITMAP"))  # PS3.3 C.7.6.11, C.7.6.15, C.8.7.3
 _XA_VOLUME = "1.2.840.10008.5.1.4.1.1.13.1.1"  # X-Ray 3D Angiographic: slices, not frames in time
+View = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Header:
     bits_stored: int
     samples: int
     renderings: tuple[Rendering, ...]
-    view: tuple[float, float] | None
+    view: View
     patient_id: str
     syntax: str
     pixels: PixelData
@@ -112,17 +113,17 @@ def read_header(path: Path, stream: BoundedReader, syntax: str) -> tuple[Facts, 
     """
     stream = stream.as_header()
     with reporting(path, "reading its header"):
-        dataset, facts = _read(path, stream, syntax)
+        dataset, facts, view = _read(path, stream, syntax)
     try:
         with reporting(path, "reading its header"):
-            header = _check_header(path, dataset, facts, syntax, stream)
+            header = _check_header(path, dataset, facts, view, syntax, stream)
     except DicomError as problem:
         return facts, problem
     return header.facts, header
 
 
-def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts]:
-    """The header's elements, and what they say, checked or not; leaves the stream at the pixel data."""
+def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts, View]:
+    """The header's elements, what they say, checked or not, and the view; leaves the stream at the pixels."""
     dataset, mended = read_elements(stream, _TAGS, _DESCRIBED)
     rows, cols = (
         None if dataset.get(name) is None else int(dataset[name].value) for name in ("Rows", "Columns")
@@ -148,7 +149,8 @@ def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts]:
     notes += ["subtraction mask (not applied)"] if dataset.get("MaskSubtractionSequence") else []
     if text(dataset, "RecommendedViewingMode") == "SUB":
         notes.append("meant to be shown subtracted, read as it is stored")
-    notes += functional_groups.read_notes(dataset)
+    frame_time_ms, view, said = functional_groups.read_course(dataset)
+    notes += said
     if part := numbers(dataset.get("InConcatenationNumber")):
         known = len(part) == 1 and not math.isnan(part[0])
         notes.append(f"part {part[0]:g} of a run that was split" if known else "part of a run that was split")
@@ -162,7 +164,7 @@ def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts]:
         num_frames=num_frames,
         rows=rows,
         cols=cols,
-        frame_time_ms=functional_groups.read_frame_time(dataset),
+        frame_time_ms=frame_time_ms,
         transfer_syntax="unknown transfer syntax" if name == syntax else name,
         modality=modality if modality in MODALITIES else "unknown",
         sop_class=_sop_class(dataset),
@@ -178,7 +180,7 @@ def _read(path: Path, stream: BinaryIO, syntax: str) -> tuple[Dataset, Facts]:
     )
     if not dataset.get("SOPClassUID"):
         dataset.SOPClassUID = dataset.file_meta.get("MediaStorageSOPClassUID") or ""
-    return dataset, facts
+    return dataset, facts, view
 
 
 def _sop_class(dataset: Dataset) -> str:
@@ -228,7 +230,9 @@ def _frame_bytes(dataset: Dataset) -> int:
     return (bits * 2 // 3 if halved else bits) // 8
 
 
-def _check_header(path: Path, dataset: Dataset, facts: Facts, syntax: str, stream: BinaryIO) -> Header:
+def _check_header(
+    path: Path, dataset: Dataset, facts: Facts, view: View, syntax: str, stream: BinaryIO
+) -> Header:
     """The header of an X-ray angiogram, or a DicomError; `stream` stands at the pixel data."""
     rows, cols, count = facts.rows, facts.cols, facts.num_frames
     if rows is None:
@@ -288,11 +292,15 @@ def _check_header(path: Path, dataset: Dataset, facts: Facts, syntax: str, strea
     frame_table = pixels.frame_table(dataset, count) if pixels.fragments else None
     if pixels.fragments and frame_table is None and not is_video:
         notes.append("offset table is wrong: frames read in the order of their fragments")
-    view = functional_groups.read_view(dataset)
-    voi = _voi(renderings[0]) if renderings else ""
-    angles = dict(zip(("primary_angle", "secondary_angle"), view or (None, None), strict=True))
+    primary, secondary = view or (None, None)
     return Header(
-        facts=replace(facts, voi=voi, **angles, notes=tuple(dict.fromkeys([*facts.notes, *notes]))),
+        facts=replace(
+            facts,
+            voi=_voi(renderings[0]) if renderings else "",
+            primary_angle=primary,
+            secondary_angle=secondary,
+            notes=tuple(dict.fromkeys([*facts.notes, *notes])),
+        ),
         photometric=photometric,
         bits_allocated=allocated,
         bits_stored=stored,

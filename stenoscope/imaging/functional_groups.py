@@ -79,25 +79,19 @@ def find_macro(dataset: Dataset, name: str) -> list[Dataset]:
     return next((list(holder.get(name)) for holder in holders if holder.get(name)), [])
 
 
-def read_view(dataset: Dataset) -> tuple[float, float] | None:
-    """Primary and secondary positioner angle of the first frame, degrees; None if one is missing or no angle.
+def read_course(dataset: Dataset) -> tuple[float | None, tuple[float, float] | None, list[str]]:
+    """Timing and angles. Reading needs neither, so a fault in them costs no clip.
 
-    PS3.3 C.8.7.5, and C.8.19.6.10 for enhanced images.
+    Returns
+    -------
+    frame_time_ms : float or None
+        FrameTime, the median of FrameTimeVector (PS3.3 C.7.6.5), the median distance of the frames' own times
+        (C.7.6.16.2.2), or a rate: the first of them that lies within `FRAME_TIMES`.
+    view : tuple of float or None
+        Primary and secondary positioner angle of the first frame, degrees; None if one is missing or no angle
+        (PS3.3 C.8.7.5, and C.8.19.6.10 for enhanced images).
+    notes : list of str
     """
-    return next((view for view in _views(dataset) if view is not None), None)
-
-
-def read_frame_time(dataset: Dataset) -> float | None:
-    """Milliseconds between frames, None where the file does not say, or says what can't be.
-
-    FrameTime, the median of FrameTimeVector (PS3.3 C.7.6.5), the median distance of the frames' own times
-    (C.7.6.16.2.2), or a rate: the first of them that lies within `FRAME_TIMES`.
-    """
-    return _frame_time(dataset)[0]
-
-
-def read_notes(dataset: Dataset) -> list[str]:
-    """What is to be known of angles and timing. Reading needs neither, so a fault in them costs no clip."""
     views = list(_views(dataset))
     known = [view for view in views if view is not None]
     dynamic = text(dataset, "PositionerMotion") == "DYNAMIC"
@@ -106,21 +100,13 @@ def read_notes(dataset: Dataset) -> list[str]:
         notes.append("C-arm turns during the run")
     if len(known) < len(views):
         notes.append("angles can't be read")
-    time, malformed = _frame_time(dataset)
-    if time is None and malformed:
-        notes.append("frame time can't be read")
-    return notes
-
-
-def _frame_time(dataset: Dataset) -> tuple[float | None, bool]:
-    """Milliseconds between frames, and whether something that states them is malformed."""
     malformed = False
     for read in (_stated_time, _step_of_time_vector, _step_of_frame_times, _step_of_rate):
-        value = read(dataset)
-        if FRAME_TIMES[0] <= value <= FRAME_TIMES[1]:
-            return value, malformed
-        malformed = malformed or value != 0
-    return None, malformed
+        time = read(dataset)
+        if FRAME_TIMES[0] <= time <= FRAME_TIMES[1]:
+            return time, next(iter(known), None), notes
+        malformed = malformed or time != 0
+    return None, next(iter(known), None), notes + ["frame time can't be read"] * malformed
 
 
 def _stated_time(dataset: Dataset) -> float:

@@ -35,7 +35,7 @@ class Reader:
     is_folder : bool
         Whether a clip is a folder of such files, instead of one file.
     detect : callable
-        Whether a path that has none of the known suffixes (for folders: any folder) is of this kind.
+        Whether a file that has none of the known suffixes is of this kind.
     takes : callable
         Whether a file with one of the suffixes is of this kind.
     files : callable
@@ -58,9 +58,7 @@ def _open_dicom(path: Path):
 
 READERS: dict[str, Reader] = {
     "dicom": Reader(sequences.DICOM_SUFFIXES, _open_dicom, detect=has_magic),
-    "images": Reader(
-        sequences.IMAGE_SUFFIXES, sequences.open_images, is_folder=True, detect=sequences.has_frames
-    ),
+    "images": Reader(sequences.IMAGE_SUFFIXES, sequences.open_images, is_folder=True),
     "video": Reader(video.VIDEO_SUFFIXES, video.open_video),
     "stack": Reader(sequences.STACK_SUFFIXES, sequences.open_stack, takes=sequences.is_stack),
     # The next two are never found in a folder: a layout (stenoscope/data/layouts.py) names them.

@@ -3,12 +3,12 @@
 They don't say how their grey levels came about, so they are taken as they are: dark vessels are expected.
 """
 
-import contextlib
 import hashlib
 import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,15 +42,13 @@ def is_numbered(path: Path) -> bool:
 
 def is_stack(path: Path) -> bool:
     """Whether a file is a GIF or TIFF of several images, or can't be read as one of a single image."""
-    return path.suffix.lower() in STACK_SUFFIXES and _num_images(path) != 1
-
-
-def _is_several(path: Path) -> bool:
-    return path.suffix.lower() in STACK_SUFFIXES and _num_images(path) > 1
+    return _num_images(path) != 1
 
 
 def _num_images(path: Path) -> int:
-    """Images in a GIF or TIFF file; 0 if it can't be read."""
+    """Images in a GIF or TIFF file, 0 if it can't be read; files of other formats hold one."""
+    if path.suffix.lower() not in STACK_SUFFIXES:
+        return 1
     try:
         return stack_facts(path).num_frames
     except DicomError:
@@ -73,7 +71,7 @@ def sort_images(folder: Path) -> tuple[list[Path], set[Path]]:
     images = [path for path in files if is_image(path)]
     shown = _previews(files, images)
     # a damaged image is a frame all the same, so that the clip says so
-    frames = [path for path in images if path not in shown and is_numbered(path) and not _is_several(path)]
+    frames = [path for path in images if path not in shown and is_numbered(path) and _num_images(path) < 2]
     return frames, shown
 
 
@@ -90,14 +88,6 @@ def _previews(files: Sequence[Path], images: Sequence[Path]) -> set[Path]:
         if is_dicom and only:
             return set(images)
     return {path for path in images if names[path] & clips}
-
-
-def has_frames(folder: Path) -> bool:
-    """Whether a folder holds at least two numbered images."""
-    try:
-        return len(sort_images(folder)[0]) >= 2
-    except OSError:
-        return False
 
 
 def frame_files(folder: str | os.PathLike) -> list[Path]:
@@ -179,8 +169,12 @@ def frames_facts(files: Sequence[Path], *notes: str) -> Facts:
     return replace(facts, notes=(*facts.notes, *notes))
 
 
-@contextlib.contextmanager
-def open_images(folder: str | os.PathLike) -> Iterator[Opened]:
+def _opened(files: Sequence[Path], *notes: str) -> AbstractContextManager[Opened]:
+    facts = frames_facts(files, *notes)
+    return nullcontext(Opened(facts, lambda clip_id, pseudonym: read_frames(files, clip_id)))
+
+
+def open_images(folder: str | os.PathLike) -> AbstractContextManager[Opened]:
     """Open a folder of numbered images as a clip.
 
     Colour becomes grey (ITU-R 601 luma). 16-bit images are shown from the smallest to the largest value of
@@ -191,27 +185,20 @@ def open_images(folder: str | os.PathLike) -> Iterator[Opened]:
     DicomError
         See `frame_files`; when it is read, also if sizes or depths differ or an image is damaged.
     """
-    files = frame_files(folder)
-    yield Opened(frames_facts(files), lambda clip_id, pseudonym: read_frames(files, clip_id))
+    return _opened(frame_files(folder))
 
 
-@contextlib.contextmanager
-def open_series(path: Path) -> Iterator[Opened]:
+def open_series(path: Path) -> AbstractContextManager[Opened]:
     """Open the series that an image is a frame of, see `series_files`."""
-    files = series_files(path)
-    facts = frames_facts(files, "selected frames of a run, not its whole course")
-    yield Opened(facts, lambda clip_id, pseudonym: read_frames(files, clip_id))
+    return _opened(series_files(path), "selected frames of a run, not its whole course")
 
 
-@contextlib.contextmanager
-def open_still(path: Path) -> Iterator[Opened]:
+def open_still(path: Path) -> AbstractContextManager[Opened]:
     """Open an image as a clip of one frame."""
-    facts = frames_facts([path], "one frame: the five key frames are the same")
-    yield Opened(facts, lambda clip_id, pseudonym: read_frames([path], clip_id))
+    return _opened([path], "one frame: the five key frames are the same")
 
 
-@contextlib.contextmanager
-def open_stack(path: str | os.PathLike) -> Iterator[Opened]:
+def open_stack(path: str | os.PathLike) -> AbstractContextManager[Opened]:
     """Open an animated GIF or a TIFF file of several pages as a clip.
 
     Raises
@@ -220,7 +207,7 @@ def open_stack(path: str | os.PathLike) -> Iterator[Opened]:
         If it is damaged; when it is read, also if it has one image only, is cut, or sizes or depths differ.
     """
     facts = stack_facts(path)
-    yield Opened(facts, lambda clip_id, pseudonym: _read_stack(Path(path), clip_id, facts))
+    return nullcontext(Opened(facts, lambda clip_id, pseudonym: _read_stack(Path(path), clip_id, facts)))
 
 
 def stack_facts(path: str | os.PathLike) -> Facts:

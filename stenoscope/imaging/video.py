@@ -96,7 +96,8 @@ def open_video(path: str | os.PathLike) -> Iterator[Opened]:
     Raises
     ------
     DicomError
-        If it is no video, or its first frame can't be decoded.
+        If it is no video, or its first frame can't be decoded; when it is read, also if it is damaged or cut,
+        holds another number of frames than it says, or has fewer than two.
     """
     path = Path(path)
     container, log = _container(path), _Log()
@@ -115,20 +116,8 @@ def open_video(path: str | os.PathLike) -> Iterator[Opened]:
         )
 
 
-def read_video(path: str | os.PathLike, clip_id: str) -> Clip:
-    """Read a video file as a clip, in grey; its time stamps give the frame time.
-
-    Raises
-    ------
-    DicomError
-        If the file is no such video, is damaged or cut, holds another number of frames than it says, or has
-        fewer than two.
-    """
-    with open_video(path) as opened:
-        return opened.read(clip_id, str)
-
-
 def _read(path: Path, clip_id: str, stream: Iterator[np.ndarray], container: Container, log: _Log) -> Clip:
+    """The clip, in grey; its time stamps give the frame time."""
     frames = np.empty((0, FRAME_SIZE, FRAME_SIZE), np.uint8)
     count, shape = 0, (0, 0)
     for count, frame in enumerate(stream, 1):

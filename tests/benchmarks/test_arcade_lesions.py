@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.arcade import alike, crops, localise, matching, network
 from benchmarks.arcade import task as arcade_task
+from benchmarks.arcade.images import read_grey
 from benchmarks.arcade.task import Keeper
 from benchmarks.arcade.vessels import FEATURES, CoronaryFilter, describe, on_mask
-from benchmarks.arcade.images import read_grey
 
 NARROW = 256  # column of the lesion of `frame`
 

@@ -16,6 +16,12 @@ from stenoscope.imaging.intensity import to_frame
 from tests.imaging.make_dicom import make_dicom
 from tests.imaging.test_sequences import noise, write_video
 
+
+def read_video(path, clip_id):
+    with video.open_video(path) as opened:
+        return opened.read(clip_id, str)
+
+
 SMOOTH = np.stack([np.full((96, 128), 20 + 8 * number, np.uint8) for number in range(24)])
 UNEVEN = "setpts=N+2*floor(N/5)"
 
@@ -40,7 +46,7 @@ def copy(path, source, *before):
 @pytest.mark.parametrize("suffix", [".avi", ".mov", ".mkv"])
 def test_lossless_video_is_read_as_it_is(tmp_path, suffix):
     frames = noise(21)  # more than one step of the growing buffer
-    clip = video.read_video(write_video(tmp_path / f"c{suffix}", frames, fps=12.5), "c")
+    clip = read_video(write_video(tmp_path / f"c{suffix}", frames, fps=12.5), "c")
     np.testing.assert_array_equal(clip.frames, frames)
     assert clip.frame_time_ms == 80.0 and len(clip.source_sha256) == 64 and clip.notes == ()
 
@@ -48,7 +54,7 @@ def test_lossless_video_is_read_as_it_is(tmp_path, suffix):
 def test_lossy_mp4_is_close_and_resampled(tmp_path):
     frames = np.stack([np.full((256, 320), value, np.uint8) for value in (40, 120, 200)])
     path = encode(tmp_path / "c.mp4", "-c:v", "libx264", "-pix_fmt", "yuv420p", frames=frames, rate=10)
-    clip = video.read_video(path, "c")
+    clip = read_video(path, "c")
     assert clip.frames.shape == (3, 512, 512) and clip.scale == 1.6 and clip.frame_time_ms == 100.0
     np.testing.assert_allclose(clip.frames[:, 256, 256], [40, 120, 200], atol=3)
     with video.open_video(path) as opened:
@@ -73,7 +79,7 @@ def test_lossy_mp4_is_close_and_resampled(tmp_path):
 def test_every_coded_frame_comes_once(tmp_path, name, options, uneven):
     filters = ["-vf", UNEVEN] if uneven else []
     path = encode(tmp_path / name, *filters, "-fps_mode", "passthrough", *options)
-    clip = video.read_video(path, "c")
+    clip = read_video(path, "c")
     np.testing.assert_allclose(clip.frames[:, 256, 256], SMOOTH[:, 0, 0], atol=4)
     assert [note.split(":")[0] for note in clip.notes] == ["frame times are uneven"] * uneven
     assert clip.frame_time_ms == pytest.approx((23 + 2 * 4) / 23 * 80 if uneven else 80, abs=0.2)
@@ -82,19 +88,19 @@ def test_every_coded_frame_comes_once(tmp_path, name, options, uneven):
 def test_an_edit_list_hides_no_frame(tmp_path):
     whole = encode(tmp_path / "w.mov", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "8", "-bf", "2")
     path = copy(tmp_path / "c.mov", whole, "-ss", "0.9")
-    clip = video.read_video(path, "c")  # from the key frame before 0.9 s, which is frame 8
+    clip = read_video(path, "c")  # from the key frame before 0.9 s, which is frame 8
     np.testing.assert_allclose(clip.frames[:, 256, 256], SMOOTH[8:, 0, 0], atol=4)
     assert clip.notes == ("4 frames that its edit list hides are read",)
 
 
 def test_odd_sizes_and_turned_videos(tmp_path):
     frames = noise(3, 37, 51)
-    clip = video.read_video(write_video(tmp_path / "c.avi", frames), "c")
+    clip = read_video(write_video(tmp_path / "c.avi", frames), "c")
     np.testing.assert_array_equal(clip.frames[2], to_frame(frames[2]))
     whole = encode(tmp_path / "w.mp4", "-c:v", "libx264rgb", "-qp", "0", frames=frames)
     turned = copy(tmp_path / "t.mp4", whole, "-display_rotation", "90")
     expected = to_frame(np.rot90(frames[2]))
-    np.testing.assert_allclose(video.read_video(turned, "t").frames[2], expected, atol=1)
+    np.testing.assert_allclose(read_video(turned, "t").frames[2], expected, atol=1)
     with video.open_video(turned) as opened:
         assert opened.facts.rows == 51
 
@@ -102,7 +108,7 @@ def test_odd_sizes_and_turned_videos(tmp_path):
 def test_a_second_stream_and_sound(tmp_path):
     options = ["-f", "lavfi", "-i", "sine=d=9", "-map", "0:v", "-map", "0:v", "-map", "1:a", "-c:v", "mpeg4"]
     path = encode(tmp_path / "c.mkv", *options)
-    clip = video.read_video(path, "c")
+    clip = read_video(path, "c")
     assert len(clip.frames) == 24 and clip.notes == ("2 video streams, the first one read",)
 
 
@@ -116,10 +122,10 @@ def test_a_cut_video_is_refused(tmp_path, suffix, codec, share):
     options += ["-movflags", "+faststart"] if suffix == ".mp4" else []
     path = encode(tmp_path / f"c{suffix}", "-c:v", codec, *options, frames=noise(24, 96, 128))
     whole = path.read_bytes()
-    assert len(video.read_video(path, "c").frames) == 24
+    assert len(read_video(path, "c").frames) == 24
     path.write_bytes(whole[: int(share * len(whole)) - 1])
     with pytest.raises(DicomError, match=rf"c\{suffix} is truncated: \d+( of 24| of about 2.)? frames could"):
-        video.read_video(path, "c")
+        read_video(path, "c")
 
 
 @pytest.mark.parametrize("suffix, codec", [(".mp4", "libx264"), (".avi", "mpeg4"), (".mkv", "ffv1")])
@@ -131,7 +137,7 @@ def test_damaged_frames_are_refused(tmp_path, suffix, codec):
         data[start : start + 40] = bytes(range(0, 240, 6))
     path.write_bytes(data)
     with pytest.raises(DicomError, match=r"is damaged: .* and the decoder reports errors"):
-        video.read_video(path, "c")
+        read_video(path, "c")
 
 
 def test_fewer_frames_than_stated_are_told(tmp_path):
@@ -141,9 +147,9 @@ def test_fewer_frames_than_stated_are_told(tmp_path):
     assert struct.unpack("<L", data[at : at + 4]) == (24,)
     path.write_bytes(data[:at] + struct.pack("<L", 30) + data[at + 4 :])
     with pytest.raises(DicomError, match="is damaged: 24 of 30 frames could be read"):
-        video.read_video(path, "c")
+        read_video(path, "c")
     path.write_bytes(data.replace(b"idx1", b"JUNK"))  # the index is no frame
-    assert len(video.read_video(path, "c").frames) == 24
+    assert len(read_video(path, "c").frames) == 24
 
 
 def test_containers(tmp_path):
@@ -173,28 +179,28 @@ def test_what_is_no_video(tmp_path, content):
     path = tmp_path / "c.avi"
     path.write_bytes(content)
     with pytest.raises(DicomError, match=r"c\.avi"):
-        video.read_video(path, "c")
+        read_video(path, "c")
 
 
 def test_video_of_one_frame(tmp_path):
     with pytest.raises(DicomError, match="has 1 frames"):
-        video.read_video(write_video(tmp_path / "c.avi", noise(1, 64, 64)), "c")
+        read_video(write_video(tmp_path / "c.avi", noise(1, 64, 64)), "c")
 
 
 def test_very_many_pixels_are_refused(tmp_path, monkeypatch):
     write_video(tmp_path / "film.avi", noise(3, 64, 64))
     monkeypatch.setattr(facts, "MAX_PIXELS", 2 * 16 * 16)
     with pytest.raises(DicomError, match=r"film\.avi has 1 frames of 64 x 64"):
-        video.read_video(tmp_path / "film.avi", "film")
+        read_video(tmp_path / "film.avi", "film")
     monkeypatch.setattr(facts, "MAX_PIXELS", 1 << 32)
     monkeypatch.setattr(video, "MAX_FRAMES", 2)
     with pytest.raises(DicomError, match=r"film\.avi has more than 2 frames"):
-        video.read_video(tmp_path / "film.avi", "film")
+        read_video(tmp_path / "film.avi", "film")
 
 
 @pytest.mark.parametrize("fps, time", [(0.25, None), (0.5, 2000.0), (1000, 1.0), (2000, None)])
 def test_frame_times_that_no_machine_has_are_left_out(tmp_path, fps, time):
-    clip = video.read_video(write_video(tmp_path / "c.mov", noise(3, 64, 64), fps=fps), "c")
+    clip = read_video(write_video(tmp_path / "c.mov", noise(3, 64, 64), fps=fps), "c")
     assert clip.frame_time_ms == time
     assert ("frame time can't be read" in clip.notes) == (time is None)
 
@@ -213,7 +219,7 @@ def test_no_process_is_left_behind(tmp_path, monkeypatch):
         pass
     monkeypatch.setattr(video, "MAX_FRAMES", 3)
     with pytest.raises(DicomError):
-        video.read_video(path, "c")
+        read_video(path, "c")
     assert len(started) == 2 and all(process.poll() is not None for process in started)
 
 
@@ -270,7 +276,7 @@ def test_real_video_in_dicom(real_data):
 def test_real_videos(real_data, tmp_path):
     cases = real_data / "cases"
     for path in sorted([*cases.glob("21-vfr/in/*"), *cases.glob("24-truncated-video/whole/*")]):
-        clip = video.read_video(path, "c")
+        clip = read_video(path, "c")
         reader = cv2.VideoCapture(str(path))
         others = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for _, image in iter(reader.read, (False, None))]
         assert len(clip.frames) == len(others) == 40
@@ -278,6 +284,6 @@ def test_real_videos(real_data, tmp_path):
         assert bool(clip.notes) == path.name.startswith("vfr")
     for path in sorted(cases.glob("24-truncated-video/in/*")):
         with pytest.raises(DicomError, match=r"truncated: 2[123] of 40 frames"):
-            video.read_video(path, "c")
+            read_video(path, "c")
     shutil.copy(cases / "21-vfr/in/cfr.mp4", tmp_path / "C.MOV")  # any container under any of the suffixes
-    assert len(video.read_video(tmp_path / "C.MOV", "c").frames) == 40
+    assert len(read_video(tmp_path / "C.MOV", "c").frames) == 40
