@@ -43,9 +43,13 @@ class Transform:
         moved = ((value + self.shift[1 - i % 2]) * self.scale[1 - i % 2] for i, value in enumerate(box))
         return tuple(moved)
 
+    def points(self, places: np.ndarray) -> np.ndarray:
+        """Places in the other grid: float (..., 2), row and column."""
+        return (np.asarray(places) + self.shift) * self.scale
+
     def pixels(self, places: np.ndarray) -> np.ndarray:
         """Pixels, whose centres have whole numbers, in the other grid: float (..., 2), row and column."""
-        return (np.asarray(places) + 0.5 + self.shift) * self.scale - 0.5
+        return self.points(np.asarray(places) + 0.5) - 0.5
 
 
 def resizing(before: tuple[int, int], after: tuple[int, int]) -> Transform:
@@ -72,6 +76,10 @@ class Window(NamedTuple):
     def from_frame(self) -> Transform:
         """From the frame's coordinates to those of the window."""
         return Transform((-self.row, -self.col))
+
+    def cut(self, frames: np.ndarray) -> np.ndarray:
+        """A view of the window in frames (..., 512, 512)."""
+        return frames[..., self.row : self.row + self.rows, self.col : self.col + self.cols]
 
     def place(self, cells: np.ndarray) -> np.ndarray:
         """A map that is stretched over the window, in the frame, float32 (512, 512).

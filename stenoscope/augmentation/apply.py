@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stenoscope.augmentation.grid import CROP_SIZE, Variant
+from stenoscope.augmentation.grid import Variant
 from stenoscope.errors import DatasetError
 from stenoscope.records import FRAME_SIZE
 
@@ -38,8 +38,7 @@ def apply_variant(frames: np.ndarray, variant: Variant) -> np.ndarray:
             f"uint8 frames of {FRAME_SIZE} x {FRAME_SIZE} pixels",
             "take the frames from clips.pickle.",
         )
-    row, col, offset = variant
-    return shift_grey(frames[..., row : row + CROP_SIZE, col : col + CROP_SIZE], offset)
+    return shift_grey(variant.window.cut(frames), variant.offset)
 
 
 def shift_grey(frames: np.ndarray, offset: int) -> np.ndarray:

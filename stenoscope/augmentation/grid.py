@@ -36,6 +36,11 @@ class Variant(NamedTuple):
     col: int
     offset: int
 
+    @property
+    def window(self) -> Window:
+        """The part of the frame that it shows."""
+        return Window(self.row, self.col, CROP_SIZE, CROP_SIZE)
+
 
 VARIANTS: tuple[Variant, ...] = tuple(
     Variant(row, col, offset) for row, col in CROPS.values() for offset in OFFSETS

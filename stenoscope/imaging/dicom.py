@@ -16,6 +16,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 from stenoscope.errors import DicomError
+from stenoscope.geometry import source_to_frame
 from stenoscope.imaging import intensity
 from stenoscope.imaging.dicom_file import LIBRARY_ERRORS, open_dicom, reporting
 from stenoscope.imaging.dicom_header import Header, read_header
@@ -125,7 +126,7 @@ class DicomClip:
             view=self.header.view,
             source_sha256=provenance.sha256_file(self._path),
             patient_id=self.patient(pseudonym),
-            scale=intensity.frame_scale(self.facts.rows, self.facts.cols),
+            scale=source_to_frame(self.facts.rows, self.facts.cols).scale[0],
         )
 
     def patient(self, pseudonym: Pseudonym) -> str | None:

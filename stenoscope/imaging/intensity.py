@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from stenoscope.geometry import source_to_frame
 from stenoscope.records import FRAME_SIZE
 
 
@@ -182,9 +183,8 @@ def apply_table(stored: np.ndarray, table: np.ndarray, lowest: int = 0) -> np.nd
 def to_frame(grey: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
     """Frame of `size` x `size` pixels: padded to a square with black, then resampled.
 
-    Shrinking averages areas (no aliasing of thin vessels), enlarging interpolates linearly. A source pixel at
-    column x lands at ``(x + (side - cols) // 2) * frame_scale(rows, cols)``, with ``side = max(rows, cols)``;
-    likewise for rows.
+    Shrinking averages areas (no aliasing of thin vessels), enlarging interpolates linearly. Where a source
+    pixel lands, `geometry.source_to_frame` says.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def to_frame(grey: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
     rows, cols = grey.shape
     if rows != cols:
         side = max(rows, cols)
-        top, left = (side - rows) // 2, (side - cols) // 2
+        top, left = source_to_frame(rows, cols).shift
         grey = cv2.copyMakeBorder(
             grey, top, side - rows - top, left, side - cols - left, cv2.BORDER_CONSTANT, value=0
         )
@@ -206,8 +206,3 @@ def to_frame(grey: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
         return grey
     how = cv2.INTER_AREA if grey.shape[0] > size else cv2.INTER_LINEAR
     return cv2.resize(grey, (size, size), interpolation=how)
-
-
-def frame_scale(rows: int, cols: int, size: int = FRAME_SIZE) -> float:
-    """Frame pixels per source pixel."""
-    return size / max(rows, cols)

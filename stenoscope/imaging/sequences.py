@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope.errors import DicomError
+from stenoscope.geometry import source_to_frame
 from stenoscope.imaging import intensity, pictures
 from stenoscope.imaging.dicom_file import has_magic
 from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, Facts, Opened, check_pixel_count
@@ -318,7 +319,7 @@ def _render(
         values = sorted({str(getattr(seen, what)) for seen in looks})
         if len(values) > 1 and (what, look.kind) != ("mode", "GIF"):  # whose first image alone has a palette
             notes.append(f"frames differ in {what}: {', '.join(values)}")
-    return frames, notes, intensity.frame_scale(*first.shape)
+    return frames, notes, source_to_frame(*first.shape).scale[0]
 
 
 def _facts(seen: pictures.Look, count: int) -> Facts:

@@ -21,6 +21,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from stenoscope.errors import DicomError
+from stenoscope.geometry import source_to_frame
 from stenoscope.imaging import intensity
 from stenoscope.imaging.containers import Container, read_container
 from stenoscope.imaging.facts import FRAME_TIMES, MAX_FRAMES, MAX_SIDE, Facts, Opened, check_pixel_count
@@ -137,7 +138,7 @@ def _read(path: Path, clip_id: str, stream: Iterator[np.ndarray], container: Con
         frames=frames,
         frame_time_ms=frame_time_ms,
         source_sha256=provenance.sha256_file(path),
-        scale=intensity.frame_scale(*shape),
+        scale=source_to_frame(*shape).scale[0],
         notes=notes,
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, VARIANTS
 from stenoscope.augmentation.narrowing import synthetic_narrowing
+from stenoscope.geometry import resizing
 from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
 
@@ -172,10 +173,8 @@ def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.nda
         if sample.narrowing:
             frame, site = synthetic_narrowing(np.asarray(frame), sample.narrowing)
             if site is not None:
-                place[:] = (
-                    (site.row - variant.row) * size / CROP_SIZE,
-                    (site.col - variant.col) * size / CROP_SIZE,
-                )
+                to_input = variant.window.from_frame.then(resizing((CROP_SIZE, CROP_SIZE), (size, size)))
+                place[:] = to_input.points((site.row, site.col))
         small = resize(apply_variant(frame, variant)[None], size)[0]
         if any(sample.flips) or any(sample.shift):
             small = _move(small - mean, sample.flips, sample.shift) + mean
@@ -216,10 +215,10 @@ def targets(plan: list[Sample], labels: np.ndarray, places: np.ndarray, size: in
     image_targets[found, 0] = 1.0
     cell_targets = np.full((len(plan), *grid, labels.shape[1]), np.nan, np.float32)
     cell_targets[image_targets[:, 0] == 0, ..., 0] = 0.0
-    stride = size / np.array(grid)
+    to_cells = resizing((size, size), grid)
     rows, cols = np.mgrid[: grid[0], : grid[1]]
     for index in np.flatnonzero(found):
-        row, col = (places[index] + 0.5) / stride - 0.5
+        row, col = to_cells.pixels(places[index])
         distance = np.hypot(rows - row, cols - col)
         near = distance <= max(0.75, distance.min())
         cell_targets[index, ..., 0] = np.where(near, 1.0, np.where(distance >= 2.5, 0.0, np.nan))

@@ -3,12 +3,12 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_windowing
 
+from stenoscope.geometry import source_to_frame
 from stenoscope.imaging.intensity import (
     Lut,
     Rendering,
     Window,
     apply_table,
-    frame_scale,
     to_frame,
 )
 
@@ -121,7 +121,7 @@ def test_any_size_becomes_512(rows, cols):
 def test_a_source_pixel_lands_where_the_docstring_says():
     grey = np.zeros((600, 1000), np.uint8)
     grey[140:160, 740:760] = 255
-    scale = frame_scale(600, 1000)
+    scale = source_to_frame(600, 1000).scale[0]
     rows, cols = np.nonzero(to_frame(grey) > 127)
     assert scale == 0.512
     assert rows.mean() + 0.5 == pytest.approx((150 + 200) * scale, abs=0.6)
