@@ -1,17 +1,17 @@
 """A whole clip under the map of one of its key frames, as a GIF that explains itself."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from stenoscope.records import FRAME_SIZE
 from stenoscope.report.colours import overlay
-from stenoscope.report.panels import INK, NO_RING, PAPER, QUIET, Case, draw_ring, font, ring_of, shorten
+from stenoscope.report.panels import NO_RING, Case, draw_ring, font, ring_of, shorten
 
 _HEAD, _FOOT, _MARGIN = 30, 58, 10  # pixels
-_GREYS = 80  # of the 256 colours: for the frames where no evidence lies over them
+_PAPER, _INK, _QUIET = ((level, level, level) for level in (18, 239, 154))  # grey: few colours for the text
 _LEAST_TIME = 20  # ms: browsers show shorter ones as 100 ms
 
 
@@ -57,35 +57,20 @@ def encode_gif(
         if ring and number == shown:
             draw_ring(picture, ring)
         pictures.append(_page(picture, case.clip_id, number, len(frames), keyframes, legend))
-    palette = _palette(pictures[i] for i in sorted({0, shown, len(pictures) - 1}))
-    indexed = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures]
+    few = np.concatenate([pictures[i] for i in sorted({0, shown, len(pictures) - 1})])
+    palette = Image.fromarray(few).quantize()
+    pictures = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures]
     stream = io.BytesIO()
-    indexed[0].save(
+    pictures[0].save(
         stream,
         format="GIF",
         save_all=True,
-        append_images=indexed[1:],
+        append_images=pictures[1:],
         duration=_durations(frame_time_ms or 100, len(frames)),
         loop=0,
         optimize=False,
     )
     return stream.getvalue()
-
-
-def _palette(pictures: Iterable[Image.Image]) -> Image.Image:
-    """A picture with the palette of all frames: even greys, and what colours some of the frames have.
-
-    One choice from all pixels would spend nearly all on greys.
-    """
-    pixels = np.concatenate([np.asarray(one).reshape(-1, 3) for one in pictures])
-    colours = np.repeat(np.linspace(0, 255, _GREYS).round().astype(np.uint8)[:, None], 3, axis=1)
-    tinted = pixels[np.ptp(pixels, axis=1) > 8]
-    if len(tinted):
-        chosen = Image.fromarray(tinted[None]).quantize(256 - _GREYS).getpalette()
-        colours = np.concatenate([colours, np.reshape(chosen, (-1, 3)).astype(np.uint8)])
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(colours.tobytes())
-    return palette
 
 
 def _durations(frame_time_ms: float, count: int) -> list[int]:
@@ -107,27 +92,27 @@ def _page(
     picture: np.ndarray, clip_id: str, number: int, total: int, keyframes: Sequence[int], legend: tuple
 ) -> Image.Image:
     """One frame with its head and foot, RGB."""
-    page = Image.new("RGB", (FRAME_SIZE, _HEAD + FRAME_SIZE + _FOOT), PAPER)
+    page = Image.new("RGB", (FRAME_SIZE, _HEAD + FRAME_SIZE + _FOOT), _PAPER)
     page.paste(Image.fromarray(picture), (0, _HEAD))
     draw = ImageDraw.Draw(page)
     count = f"frame {number} of 0 to {total - 1}"
     right = FRAME_SIZE - _MARGIN
-    draw.text((right, 7), count, font=font(14), fill=INK, anchor="ra")
+    draw.text((right, 7), count, font=font(14), fill=_INK, anchor="ra")
     room = int(right - draw.textlength(count, font=font(14))) - 2 * _MARGIN
-    draw.text((_MARGIN, 7), shorten(clip_id, room, 14), font=font(14), fill=INK)
+    draw.text((_MARGIN, 7), shorten(clip_id, room, 14), font=font(14), fill=_INK)
     bottom = _HEAD + FRAME_SIZE
     if number in keyframes:
-        draw.rectangle((0, _HEAD, FRAME_SIZE - 1, bottom - 1), outline=INK, width=3)
+        draw.rectangle((0, _HEAD, FRAME_SIZE - 1, bottom - 1), outline=_INK, width=3)
         draw.text(
-            (_MARGIN, _HEAD + 8), "key frame", font=font(14), fill=INK, stroke_width=2, stroke_fill=PAPER
+            (_MARGIN, _HEAD + 8), "key frame", font=font(14), fill=_INK, stroke_width=2, stroke_fill=_PAPER
         )
     place = lambda frame: round(FRAME_SIZE * frame / total)  # noqa: E731
-    draw.rectangle((0, bottom + 8, FRAME_SIZE, bottom + 11), fill=(50, 52, 58))
-    draw.rectangle((0, bottom + 8, place(number + 1) - 1, bottom + 11), fill=QUIET)
+    draw.rectangle((0, bottom + 8, FRAME_SIZE, bottom + 11), fill=(52, 52, 52))
+    draw.rectangle((0, bottom + 8, place(number + 1) - 1, bottom + 11), fill=_QUIET)
     for frame in keyframes:
         draw.rectangle(
-            (place(frame), bottom + 3, max(place(frame) + 1, place(frame + 1) - 2), bottom + 15), fill=INK
+            (place(frame), bottom + 3, max(place(frame) + 1, place(frame + 1) - 2), bottom + 15), fill=_INK
         )
     for line, text in enumerate(legend):
-        draw.text((_MARGIN, bottom + 21 + 17 * line), text, font=font(12), fill=QUIET)
+        draw.text((_MARGIN, bottom + 21 + 17 * line), text, font=font(12), fill=_QUIET)
     return page
