@@ -55,8 +55,8 @@ def main() -> None:
     parser.add_argument("--layers", nargs="*", help="layers by name; default: the last one of each block")
     arguments = parser.parse_args()
     prepare(0, 0)
+    from benchmarks.fields import effective_field, field_radius, theoretical_field
     from stenoscope.models.classifier import build_classifier, load_classifier
-    from stenoscope.models.receptive_field import effective_field, field_radius, theoretical_field
 
     settings = TrainingSettings(image_size=arguments.image_size, cut="top", attention="none")
     model = load_classifier(arguments.model) if arguments.model else build_classifier(settings)

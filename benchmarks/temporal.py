@@ -30,6 +30,7 @@ from rich.table import Table
 
 from benchmarks.annotations import Reference, read_annotated
 from benchmarks.keyframes import changes, moved, read_phantom
+from stenoscope.evaluation.intervals import bootstrap_statistic
 from stenoscope.keyframes.opacification import choose_opacification
 from stenoscope.records import KeyframeChoice
 from stenoscope.temporal import evaluate, inference, train
@@ -115,7 +116,7 @@ def real_cells(changes: list[Change], apex_of: Callable[[Change], float]) -> lis
     patients = [change.reference.patient_id for change in changes]
     means = []
     for values, form in ((np.abs(later), ".2f"), (np.array(later), "+.2f")):
-        low, high = evaluate.patient_interval(patients, values).bounds
+        low, high = bootstrap_statistic(values, patients).bounds
         means.append(f"{values.mean():{form}} ({low:{form}} to {high:{form}})")
     return [f"{means[0]} {inside}/{len(changes)}\n{means[1]}"]
 
@@ -226,7 +227,7 @@ def main() -> None:
         for name, network in arms.items():
             row(name, apex_by(network))
             if arguments.tune:
-                parts = Parts(inference.has_memory(network), "contrast" not in name)
+                parts = Parts(any(layer.name == "memory" for layer in network.layers), "contrast" not in name)
                 patients = sorted({item.reference.patient_id for item in measured})
                 tuned = {
                     patient: apex_by(fine_tuned(network, parts, measured, patient)) for patient in patients

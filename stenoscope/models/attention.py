@@ -49,7 +49,6 @@ class SelfAttention(keras.layers.Layer):
         self.value_kernel_initializer = keras.initializers.GlorotUniform()
 
     def build(self, input_shape):
-        """Create the weights."""
         channels = input_shape[-1]
         inner = max(1, channels // self.reduction)
 
@@ -91,17 +90,11 @@ class SelfAttention(keras.layers.Layer):
         return ops.reshape(received, (-1, *features.shape[1:3]))
 
     def call(self, features):
-        """Apply the layer."""
         value = ops.matmul(self._flatten(features), self.value_kernel) + self.value_bias
         gathered = ops.matmul(self.attention_map(features), value)
         return features + self.gain * ops.reshape(gathered, (-1, *features.shape[1:]))
 
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
-        return input_shape
-
     def get_config(self):
-        """Arguments to make the layer again."""
         return {**super().get_config(), "reduction": self.reduction}
 
 
@@ -138,7 +131,6 @@ class ConvolutionalBlockAttention(keras.layers.Layer):
         self.spatial_initializer = keras.initializers.GlorotUniform()
 
     def build(self, input_shape):
-        """Create the weights."""
         channels = input_shape[-1]
         inner = max(1, channels // self.reduction)
         for name, shape in (
@@ -168,16 +160,10 @@ class ConvolutionalBlockAttention(keras.layers.Layer):
         return self._position_gate(self.channel_attention(features) * features)[..., 0]
 
     def call(self, features):
-        """Apply the layer."""
         gated = self.channel_attention(features) * features
         return self._position_gate(gated) * gated
 
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
-        return input_shape
-
     def get_config(self):
-        """Arguments to make the layer again."""
         return {**super().get_config(), "reduction": self.reduction, "window": self.window}
 
 
@@ -204,7 +190,6 @@ class AttentionResidual(keras.layers.Layer):
     """
 
     def build(self, input_shape):
-        """Create the weights."""
         self.gain = self.add_weight(name="gain", shape=(), initializer="zeros")
 
     @staticmethod
@@ -217,13 +202,8 @@ class AttentionResidual(keras.layers.Layer):
         return ops.mean(self.attention_map(tensors[2]), axis=-1)
 
     def call(self, tensors):
-        """Apply the layer."""
         output, block_input, branch = tensors
         return output + self.gain * self.attention_map(branch) * block_input
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
-        return input_shape[0]
 
 
 def block_of(network: keras.Model, last: keras.layers.Layer) -> list[keras.KerasTensor]:

@@ -30,16 +30,10 @@ class AddBias(keras.layers.Layer):
     """Add one trainable number to each label's score."""
 
     def build(self, input_shape):
-        """Create the weights."""
         self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
 
     def call(self, scores):
-        """Apply the layer."""
         return scores + self.bias
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
-        return input_shape
 
 
 @dataclass(frozen=True)

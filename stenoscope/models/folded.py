@@ -25,7 +25,6 @@ class FoldedConvolution(keras.layers.Layer):
         self.built = True
 
     def call(self, values):
-        """Apply the layer."""
         conv, norm = self.convolution, self.batch_norm
         factor = ops.rsqrt(norm.moving_variance + norm.epsilon)  # float32 in any precision
         if norm.gamma is not None:
@@ -39,10 +38,6 @@ class FoldedConvolution(keras.layers.Layer):
         kernel = ops.cast(conv.kernel * (factor[:, None] if depthwise else factor), values.dtype)
         result = apply(values, kernel, conv.strides, conv.padding, conv.data_format, conv.dilation_rate)
         return result + ops.cast(offset, values.dtype)
-
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
-        return self.convolution.compute_output_shape(input_shape)
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:

@@ -36,17 +36,11 @@ class LogSumExpPooling(keras.layers.Layer):
         self.sharpness = sharpness
 
     def call(self, class_map):
-        """Apply the layer."""
         num_positions = class_map.shape[1] * class_map.shape[2]
         total = ops.logsumexp(self.sharpness * class_map, axis=(1, 2))
         return (total - ops.log(ops.cast(num_positions, total.dtype))) / self.sharpness
 
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
-        return (input_shape[0], input_shape[-1])
-
     def get_config(self):
-        """Arguments to make the layer again."""
         return {**super().get_config(), "sharpness": self.sharpness}
 
 
@@ -82,7 +76,6 @@ class GatedAttention(keras.layers.Layer):
         self.gate_initializer = keras.initializers.RandomNormal(stddev=0.01)
 
     def build(self, input_shape):
-        """Create the weights."""
         shape = (input_shape[-1], self.units)
         self.content = self.add_weight(name="content", shape=shape, initializer=self.content_initializer)
         self.gate = self.add_weight(name="gate", shape=shape, initializer=self.gate_initializer)
@@ -97,12 +90,7 @@ class GatedAttention(keras.layers.Layer):
         """Attention times the number of positions, (batch, rows, cols, 1): its mean is 1."""
         return (features.shape[1] * features.shape[2]) * self.spatial_attention(features)[..., None]
 
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
-        return (*input_shape[:-1], 1)
-
     def get_config(self):
-        """Arguments to make the layer again."""
         return {**super().get_config(), "units": self.units}
 
 

@@ -98,14 +98,12 @@ class StandardizeLayer(keras.layers.Layer):
         self.mean_image = None
 
     def build(self, input_shape):
-        """Create the weights."""
         if self.subtract_mean:
             self.mean_image = self.add_weight(
                 name="mean_image", shape=(*input_shape[1:3], 1), initializer="zeros", trainable=False
             )
 
     def call(self, images):
-        """Apply the layer."""
         if self.subtract_mean:
             images = images - self.mean_image
         elif not self.tophat_sizes:
@@ -116,12 +114,7 @@ class StandardizeLayer(keras.layers.Layer):
             images = ops.minimum(self.gain * ops.concatenate(maps, axis=-1), 255.0)
         return images * ops.convert_to_tensor(self.scale, images.dtype)  # one channel spreads to three here
 
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
-        return (*input_shape[:-1], 3)
-
     def get_config(self):
-        """Arguments to make the layer again."""
         return {
             **super().get_config(),
             "centre": self.centre,

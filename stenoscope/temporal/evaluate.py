@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from stenoscope.evaluation.intervals import Interval, patient_draws, percentile_interval
+from stenoscope.evaluation.intervals import Interval, bootstrap_statistic
 from stenoscope.temporal.batches import Example, frame_labels
 from stenoscope.temporal.decode import Detections, best_actions
 from stenoscope.temporal.inference import localise
 from stenoscope.temporal.labels import ACTIONS, keyframes_of
 from stenoscope.temporal.metrics import deviation, frame_scores, mean_average_precision
 
-_RESAMPLES = 2000
 _COLOURS = ("#4a90d9", "#e07b39")
 
 
@@ -92,18 +91,10 @@ def score(examples: Sequence[Example], answers: Sequence[Answer]) -> Scores:
         float(recall),
         float(f),
         float(np.mean(deviations)),
-        patient_interval(patients, np.array(deviations)),
+        bootstrap_statistic(deviations, patients),
         np.array([column[np.isfinite(column)].mean() for column in gaps.T]),
         tuple(np.isinf(gaps).sum(axis=0).tolist()),
     )
-
-
-def patient_interval(patients: Sequence[str], values: np.ndarray) -> Interval:
-    """95 % interval of the mean of `values`, one per clip, from a bootstrap over patients."""
-    names, code = np.unique(np.array(patients), return_inverse=True)
-    total, count = np.bincount(code, values), np.bincount(code)
-    draws = np.concatenate(list(patient_draws(len(names), _RESAMPLES, 0, len(names))))
-    return percentile_interval(draws @ total / (draws @ count))
 
 
 def figure(example: Example, found: Answer) -> bytes:

@@ -20,11 +20,6 @@ WEIGHTS = Path(__file__).with_name("weights.npz")
 _FEATURES = "vesselness"  # what every network sees; weights files say so
 
 
-def has_memory(network: keras.Model) -> bool:
-    """Whether a network has the long-term part."""
-    return any(layer.name == "memory" for layer in network.layers)
-
-
 def answers(network: keras.Model, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores and offsets of the points of a clip of at most 96 frames, as `decode.decode` takes them.
 

@@ -87,11 +87,6 @@ def keyframes_of(actions: np.ndarray) -> np.ndarray:
     return np.array([actions[0, 0], known.mean() if len(known) else np.nan, actions[1, 1]])
 
 
-def truth_actions(entry: Mapping) -> np.ndarray:
-    """Actions of a clip from its entry in the simulated cohort's `truth.json`."""
-    return actions_of(entry["start"], entry["apex"], entry["end"], entry["num_frames"])
-
-
 def read_labels(path: str | Path) -> dict[str, LabelledClip]:
     """Read a label file; clips in its order.
 

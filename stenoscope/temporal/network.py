@@ -56,14 +56,14 @@ def build(parts: Parts) -> tuple[keras.Model, keras.Model]:
     x = layers.Conv3D(STEM, (FRAMES, 5, 5), (1, stride, stride), activation="relu", name="stem_1")(x)
     x = layers.Conv3D(STEM + 8, (1, 3, 3), (1, 2, 2), "same", activation="relu", name="stem_2")(x)
     places = x
-    pooled = [_pool(x, "mean"), _pool(x, "max")]
+    pooled = [ops.mean(x, axis=(2, 3)), ops.max(x, axis=(2, 3))]
     if parts.conv_lstm:
         places = layers.ConvLSTM2D(MEMORY, 3, padding="same", return_sequences=True, name="memory")(x)
-        pooled += [_pool(places, "mean"), _pool(places, "max")]
+        pooled += [ops.mean(places, axis=(2, 3)), ops.max(places, axis=(2, 3))]
     # What depends on the look of the vessels is dropped at times, so that the course of the filling, which is
     # alike in simulated and real clips, is learned as well.
     pooled = layers.Dropout(0.2)(layers.Concatenate()(pooled))
-    courses = FillingCourses(name="courses")([maps, seen])
+    courses = filling_courses(maps, seen)
     calm = layers.AveragePooling1D(5, 1, "same")(courses)
     y = layers.Concatenate()([pooled, courses, calm])
     points = _pyramid(y, seen)
@@ -71,17 +71,12 @@ def build(parts: Parts) -> tuple[keras.Model, keras.Model]:
     if not parts.contrast:
         return network, network
     patches = layers.Input((None,), dtype="int32", name="patches")
-    frames = layers.Dense(32, name="contrast_frames")(_pool(places, "mean"))
+    frames = layers.Dense(32, name="contrast_frames")(ops.mean(places, axis=(2, 3)))
     frames = layers.UnitNormalization(name="frames")(frames)
     responses = layers.Dense(1, name="responses")(PatchResponse(name="patch_response")([places, patches]))
     outputs = {"points": points, "frames": frames, "responses": responses}
     inputs = {"maps": maps, "seen": seen, "patches": patches}
     return keras.Model(inputs, outputs, name="temporal_training"), network
-
-
-def _pool(x, how: str):
-    """Mean or maximum over the places of each frame."""
-    return FramePooling(how)(x)
 
 
 def _pyramid(y, seen):
@@ -141,39 +136,18 @@ class _Head:
         return layers.Concatenate()([logits, layers.Rescaling(4.0 * stride, name=f"scale_{level}")(offsets)])
 
 
-@keras.saving.register_keras_serializable("stenoscope")
-class FramePooling(layers.Layer):
-    """Mean or maximum over rows and columns: (batch, frames, rows, cols, c) to (batch, frames, c)."""
-
-    def __init__(self, how: str, **options):
-        super().__init__(**options)
-        self.how = how
-
-    def call(self, x):
-        """Pool."""
-        return ops.max(x, axis=(2, 3)) if self.how == "max" else ops.mean(x, axis=(2, 3))
-
-    def get_config(self):
-        """With `how`."""
-        return {**super().get_config(), "how": self.how}
-
-
-@keras.saving.register_keras_serializable("stenoscope")
-class FillingCourses(layers.Layer):
+def filling_courses(maps, seen):
     """Mean of each channel and share of its cells that are filled, each from 0 to 1 over the clip's frames.
 
     From maps (batch, frames, rows, cols, c) and seen (batch, frames) to (batch, frames, 2 c).
     """
-
-    def call(self, inputs):
-        """See above."""
-        maps, seen = inputs
-        filled = ops.sigmoid(12.0 * (maps - 0.5))
-        courses = ops.concatenate([ops.mean(maps, axis=(2, 3)), ops.mean(filled, axis=(2, 3))], axis=-1)
-        padding = 1e3 * (1 - seen[..., None])
-        low = ops.min(courses + padding, axis=1, keepdims=True)
-        high = ops.max(courses - padding, axis=1, keepdims=True)
-        return seen[..., None] * (courses - low) / (high - low + 1e-3)
+    filled = ops.sigmoid(12.0 * (maps - 0.5))
+    courses = ops.concatenate([ops.mean(maps, axis=(2, 3)), ops.mean(filled, axis=(2, 3))], axis=-1)
+    seen = ops.expand_dims(seen, -1)
+    padding = 1e3 * (1 - seen)
+    low = ops.min(courses + padding, axis=1, keepdims=True)
+    high = ops.max(courses - padding, axis=1, keepdims=True)
+    return seen * (courses - low) / (high - low + 1e-3)
 
 
 @keras.saving.register_keras_serializable("stenoscope")
@@ -181,13 +155,11 @@ class LocalWindow(layers.Layer):
     """Attention mask (batch, points, points): True between seen points within half a window of each other."""
 
     def call(self, seen):
-        """From `seen` (batch, points)."""
         position = ops.arange(ops.shape(seen)[1])
         near = ops.abs(position[:, None] - position[None, :]) <= WINDOW // 2
         return ops.logical_and(near[None], (seen > 0)[:, None, :])
 
     def compute_output_spec(self, seen):
-        """Shape and dtype of the mask."""
         return keras.KerasTensor((seen.shape[0], seen.shape[1], seen.shape[1]), "bool")
 
 
@@ -212,6 +184,5 @@ class PatchResponse(layers.Layer):
         return ops.mean(best, axis=-1, keepdims=True)
 
     def compute_output_spec(self, inputs):
-        """Shape and dtype of the responses."""
         places, _ = inputs
         return keras.KerasTensor((*places.shape[:2], 1), places.dtype)

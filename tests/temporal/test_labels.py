@@ -11,13 +11,13 @@ from stenoscope.temporal.labels import (
     keyframes_of,
     labels_text,
     read_labels,
-    truth_actions,
 )
 
 
 def test_phases_outside_the_clip_are_cut_or_missing():
     np.testing.assert_array_equal(actions_of(5, 12, 18, 20), [[5, 12], [12, 18]])
     np.testing.assert_array_equal(actions_of(None, 12, None, 20), [[0, 12], [12, 19]])
+    np.testing.assert_array_equal(actions_of(None, 7, 18, 35), [[0, 7], [7, 18]])
     np.testing.assert_array_equal(actions_of(5, 19, None, 20), [[5, 19], [np.nan, np.nan]])
     np.testing.assert_array_equal(actions_of(None, 0, 9, 20), [[np.nan, np.nan], [0, 9]])
     np.testing.assert_array_equal(clipped([[-4, 3], [3, 40]], 20), [[0, 3], [3, 19]])
@@ -27,11 +27,6 @@ def test_the_apex_is_the_mean_of_both_actions():
     np.testing.assert_array_equal(keyframes_of(np.array([[3, 9], [12, 20]])), [3, 10.5, 20])
     np.testing.assert_array_equal(keyframes_of(np.array([[3, 9], [np.nan] * 2])), [3, 9, np.nan])
     np.testing.assert_array_equal(keyframes_of(np.full((2, 2), np.nan)), [np.nan] * 3)
-
-
-def test_simulated_truth():
-    entry = {"start": None, "apex": 7, "end": 18, "num_frames": 35}
-    np.testing.assert_array_equal(truth_actions(entry), [[0, 7], [7, 18]])
 
 
 def test_labels_survive_their_file(tmp_path):

@@ -8,8 +8,12 @@ from stenoscope.phantom.__main__ import main as simulate
 from stenoscope.temporal.__main__ import main
 from stenoscope.temporal.cohort import keep, kept, simulated
 from stenoscope.temporal.inference import read_parts
-from stenoscope.temporal.labels import LabelledClip, labels_text, truth_actions
+from stenoscope.temporal.labels import LabelledClip, actions_of, labels_text
 from stenoscope.temporal.network import Parts
+
+
+def truth_actions(entry):
+    return actions_of(entry["start"], entry["apex"], entry["end"], entry["num_frames"])
 
 
 @pytest.fixture(scope="module")

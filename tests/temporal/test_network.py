@@ -6,13 +6,13 @@ from keras import ops
 from stenoscope.errors import WeightsError
 from stenoscope.temporal import losses
 from stenoscope.temporal.decode import points
-from stenoscope.temporal.inference import has_memory, load, localise, read_parts, save
+from stenoscope.temporal.inference import load, localise, read_parts, save
 from stenoscope.temporal.network import (
-    FillingCourses,
     LocalWindow,
     Parts,
     PatchResponse,
     build,
+    filling_courses,
 )
 
 
@@ -53,13 +53,14 @@ def test_padding_does_not_matter(network):
 def test_courses_run_from_0_to_1_over_the_frames_that_are_there():
     maps = np.zeros((1, 4, 8, 8, 1), np.float32)
     maps[0, 1, :4], maps[0, 2], maps[0, 3] = 1, 1, 9
-    found = ops.convert_to_numpy(FillingCourses()([maps, np.array([[1.0, 1, 1, 0]], np.float32)]))
+    found = ops.convert_to_numpy(filling_courses(maps, np.array([[1.0, 1, 1, 0]], np.float32)))
     np.testing.assert_allclose(found[0], [[0, 0], [0.5, 0.5], [1, 1], [0, 0]], atol=2e-3)
 
 
 def test_parts_can_be_left_out():
     without, used = build(Parts(conv_lstm=False, contrast=False))
-    assert without is used and not has_memory(used)
+    assert without is used
+    assert not any(layer.name == "memory" for layer in used.layers)
     assert used.count_params() < build(Parts())[1].count_params()
 
 
@@ -80,7 +81,7 @@ def test_the_parts_survive_the_file_of_the_weights(tmp_path):
     values = np.random.default_rng(0).integers(0, 99, (9, 64, 64, 2), dtype=np.uint8)
     assert localise(used, values)[1].shape == (9, 2)
     save(used, parts, tmp_path / "w.npz")
-    assert read_parts(tmp_path / "w.npz") == parts and not has_memory(load(tmp_path / "w.npz"))
+    assert read_parts(tmp_path / "w.npz") == parts
 
 
 def test_weights_of_unknown_features_are_refused(tmp_path):

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.fields import effective_field, field_radius, theoretical_field
 from stenoscope.errors import SettingsError
 from stenoscope.models.efficientnet_lite import efficientnet_lite0
-from stenoscope.models.receptive_field import effective_field, field_radius, theoretical_field
 from stenoscope.models.standardize import StandardizeLayer
 
 
