@@ -6,6 +6,7 @@ was fixed, therefore reads only what is new, has changed, or failed. No key fram
 """
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -20,17 +21,12 @@ from stenoscope.app.inputs import (
     CHECK,
     DEFAULT_METHOD,
     UNLABELLED,
+    Inputs,
     check_method,
-    choose_method,
-    find_corrections,
-    find_labels,
-    find_truth,
     open_data_set,
-    people,
     result_of,
-    same_patients,
     write_draft,
-)
+)  # fmt: skip
 from stenoscope.data.check import (
     CheckRow,
     content_problems,
@@ -41,14 +37,13 @@ from stenoscope.data.check import (
 from stenoscope.data.data_set import DataSet
 from stenoscope.data.label_form import LabelForm
 from stenoscope.data.labels import TEMPLATE, LabelsError, LabelTable, template
-from stenoscope.data.problems import BLOCKING, Problem, count_of, in_order
+from stenoscope.data.problems import BLOCKING, Problem, count_of, if_any, in_order
 from stenoscope.data.repeats import mark_repeats, repeat_problems
 from stenoscope.data.truth import boxes_text, fit_boxes, unknown_ids
 from stenoscope.errors import DatasetError, writing
 from stenoscope.folds.split import make_folds
 from stenoscope.imaging.find import find_clips
 from stenoscope.imaging.intake import missing_clip, to_csv
-from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.report.intake_page import write_intake_page
 from stenoscope.run import locks, provenance
 from stenoscope.run.cli import finish, progress, say
@@ -81,28 +76,27 @@ def check(settings: KeyframeSettings) -> int:
     check_method(settings.method)
     problems: list[Problem] = []
     layout, data = _open(settings, problems)
-    pseudonym = Pseudonymizer(settings.pseudonym_key)
-    method = DEFAULT_METHOD if layout == _DAMAGED else choose_method(settings.method, layout, data)
-    labels = None if layout == _DAMAGED else _labels(settings, layout, data, pseudonym, problems)
-    merged = same_patients(settings)
-    corrected = _corrections(settings, data, problems)
-    rows = _rows(settings, data, pseudonym, method, corrected)
-    rows = _with_cohort(rows, data, labels, merged)
+    whole = layout != _DAMAGED
+    taken = Inputs(settings, layout, data, "" if whole else DEFAULT_METHOD)
+    labels = _attempt(problems, lambda: taken.labels()[0], None) if whole else None
+    merged = taken.merged
+    rows = _rows(taken, _attempt(problems, taken.corrected, {}))
+    rows = _with_labels(rows, data, labels, merged)
     if labels is None and not problems:
         title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
         problems.append(Problem("note", title, "give labels with --labels to train."))
     output = Path(settings.output)
     problems += _problems(rows, data, labels)
-    if layout != _DAMAGED:
-        problems += _box_problems(settings, layout, data, rows)
+    if whole:
+        problems += _box_problems(_attempt(problems, lambda: taken.truth()[0], {}), rows)
     problems += [Problem("note", note) for note in (labels.notes if labels else ())]
     used = [row.patient_id for row in rows if row.status == "ok"]
-    problems += people(settings, used, merged, output / _RESULTS)
+    problems += taken.people(used, output / _RESULTS)
     problems = in_order(problems)
     write_draft(output / _RESULTS / TEMPLATE, _template(rows, labels, LabelForm.of(settings)))
     provenance.write_text(output / TABLE, to_csv(rows, CheckRow))
     blocked = any(problem.severity in BLOCKING for problem in problems)
-    line = _next_command(settings, blocked)
+    line = command(KeyframeSettings, check=blocked, **asdict(replace(settings, overwrite=False)))
     write_intake_page(output / PAGE, Path(settings.input).resolve().name, rows, problems, line)
     _show(output, rows, problems, line)
     return int(blocked)
@@ -121,36 +115,22 @@ def _open(settings: KeyframeSettings, problems: list[Problem]) -> tuple[str, Dat
         raise
 
 
-def _labels(
-    settings: KeyframeSettings, layout: str, data: DataSet, pseudonym, problems: list[Problem]
-) -> LabelTable | None:
-    """The labels as step 1 finds them; with faults, what can be read of them."""
+def _attempt(problems: list[Problem], read: Callable, otherwise):
+    """What step 1 would read; where it can't, that is a problem, and what of it can be read is taken."""
     try:
-        return find_labels(settings, layout, data, pseudonym)[0]
+        return read()
     except LabelsError as problem:
-        title = f"{len(problem.faults)} fault{'' if len(problem.faults) == 1 else 's'} in the labels."
+        title = f"{count_of(len(problem.faults), 'fault')} in the labels."
         problems.append(Problem("stop", title, problem.fix, problem.faults))
         return problem.table
     except DatasetError as problem:
-        problems.append(Problem("stop", problem.received, problem.fix))
-        return None
+        problems.append(Problem("stop", problem.received, problem.fix or problem.expected))
+        return otherwise
 
 
-def _corrections(
-    settings: KeyframeSettings, data: DataSet, problems: list[Problem]
-) -> dict[str, tuple[int, ...]]:
-    """The key frames corrected by hand as step 1 finds them."""
-    try:
-        return find_corrections(settings, data)
-    except DatasetError as problem:
-        problems.append(Problem("stop", problem.received, problem.fix))
-        return {}
-
-
-def _rows(
-    settings: KeyframeSettings, data: DataSet, pseudonym, method: str, corrected: dict
-) -> list[CheckRow]:
+def _rows(taken: Inputs, corrected: dict[str, tuple[int, ...]]) -> list[CheckRow]:
     """One row a source, and the rows of what is no source, in the order of their paths."""
+    settings, data, pseudonym, method = taken.settings, taken.data, taken.pseudonym, taken.method
     rows = [CheckRow(**asdict(row)) for row in data.rows]
     work = Path(settings.output) / _WORK
     locks.hold(work)
@@ -238,7 +218,7 @@ def _template(rows: list[CheckRow], labels: LabelTable | None, form: LabelForm) 
     )
 
 
-def _with_cohort(
+def _with_labels(
     rows: list[CheckRow], data: DataSet, labels: LabelTable | None, merged: dict[str, str]
 ) -> list[CheckRow]:
     """The rows with their labels and patients; as in step 1, a clip without a label can't be used."""
@@ -286,27 +266,14 @@ def _problems(rows: list[CheckRow], data: DataSet, labels: LabelTable | None) ->
     ]
 
 
-def _box_problems(
-    settings: KeyframeSettings, layout: str, data: DataSet, rows: list[CheckRow]
-) -> list[Problem]:
+def _box_problems(truth: dict[str, dict], rows: list[CheckRow]) -> list[Problem]:
     """Lesion boxes that fit no clip."""
-    try:
-        truth, _ = find_truth(settings, layout, data)
-    except DatasetError as problem:
-        return [Problem("stop", problem.received, problem.fix or problem.expected)]
     used = [row for row in rows if row.status == "ok" and row.clip_id in truth and row.num_frames]
     found = [fit_boxes(row.clip_id, truth[row.clip_id], row.num_frames, (row.rows, row.cols)) for row in used]
     faults = [*unknown_ids(truth, [row.clip_id for row in rows]), *(one for _, own in found for one in own)]
-    if not faults:
-        return []
     items = [f"{one.clip_id}{one.frame and f' frame {one.frame}'}: {one.what}" for one in faults]
     title = f"{boxes_text(sum(bool(lesions) for lesions, _ in found), faults)}."
-    return [Problem("warning", title, "correct the file of boxes.", items)]
-
-
-def _next_command(settings: KeyframeSettings, blocked: bool) -> str:
-    """The command to run next, with the flags of this run."""
-    return command(KeyframeSettings, check=blocked, **asdict(replace(settings, overwrite=False)))
+    return if_any("warning", items, title, "correct the file of boxes.")
 
 
 def _show(output: Path, rows: list[CheckRow], problems: list[Problem], line: str) -> None:

@@ -25,6 +25,7 @@ from stenoscope.data.problems import Problem
 from stenoscope.data.truth import read_truth
 from stenoscope.errors import DatasetError, DicomError, SettingsError, unknown_name
 from stenoscope.imaging.intake import Source, patient_of
+from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.published import PUBLISHED
 from stenoscope.run import provenance
 from stenoscope.run.access import is_dir, is_file, paths_in
@@ -117,47 +118,115 @@ def choose_method(name: str, layout: str, data: DataSet) -> str:
     return PUBLISHED if data.stills else DEFAULT_METHOD
 
 
-def find_labels(
-    settings: KeyframeSettings, layout: str, data: DataSet, pseudonym: Callable[[str], str]
-) -> tuple[LabelTable | None, Path | str]:
-    """The labels and where they come from: a path, a layout or 'none'; 'auto' says what it chose."""
-    form = LabelForm.of(settings)
-    choice: Path | str = settings.labels
-    if settings.labels == AUTO:
-        root = Path(settings.input)
-        tables = [path for path in paths_in(root) if _is_label_table(path)] if is_dir(root) else []
-        if tables:
-            choice = min(tables, key=lambda path: path.suffix.lower())  # CSV before .xlsx
-        elif data.labels or layout == "folders":
-            choice = layout
-        elif data.patients:
-            choice = "none"
-        else:
-            raise DatasetError(
-                f"{root} has no labels.csv and no folders N/ and A/.",
-                "a label for every clip",
-                "write a table clip_id,patient_id,label and give it with --labels FILE, sort the clips into "
-                "N/ (normal) and A/ (abnormal), or use --labels none for key frames and such a table to fill "
-                f"in, {TEMPLATE}.",
+class Inputs:
+    """What step 1 and its check take of a data set, by their settings.
+
+    Parameters
+    ----------
+    settings : KeyframeSettings
+    layout, data
+        Of `open_data_set`.
+    method : str
+        Key-frame method; empty for what the settings ask for.
+
+    Attributes
+    ----------
+    method : str
+    pseudonym : Pseudonymizer
+    """
+
+    def __init__(self, settings: KeyframeSettings, layout: str, data: DataSet, method: str = ""):
+        self.settings, self.layout, self.data = settings, layout, data
+        self.method = method or choose_method(settings.method, layout, data)
+        self.pseudonym = Pseudonymizer(settings.pseudonym_key)
+
+    @functools.cached_property
+    def merged(self) -> dict[str, str]:
+        """Whose each patient id is, by the table that the settings name; empty without one."""
+        return read_same_patients(self.settings.same_patients) if self.settings.same_patients else {}
+
+    def labels(self) -> tuple[LabelTable | None, Path | str]:
+        """The labels and where they come from: a path, a layout or 'none'; 'auto' says what it chose."""
+        settings, layout, data = self.settings, self.layout, self.data
+        form = LabelForm.of(settings)
+        choice: Path | str = settings.labels
+        if settings.labels == AUTO:
+            root = Path(settings.input)
+            tables = [path for path in paths_in(root) if _is_label_table(path)] if is_dir(root) else []
+            if tables:
+                choice = min(tables, key=lambda path: path.suffix.lower())  # CSV before .xlsx
+            elif data.labels or layout == "folders":
+                choice = layout
+            elif data.patients:
+                choice = "none"
+            else:
+                raise DatasetError(
+                    f"{root} has no labels.csv and no folders N/ and A/.",
+                    "a label for every clip",
+                    "write a table clip_id,patient_id,label and give it with --labels FILE, sort the clips "
+                    "into N/ (normal) and A/ (abnormal), or use --labels none for key frames and such a table "
+                    f"to fill in, {TEMPLATE}.",
+                )
+            say(
+                _LABELS_FROM.get(
+                    choice, f"Labels from {choice if choice != layout else 'the data set itself'}."
+                )
             )
-        say(_LABELS_FROM.get(choice, f"Labels from {choice if choice != layout else 'the data set itself'}."))
-    if choice == "none":
-        return None, "none"
-    if choice == "folders":
-        by_id = {source.clip_id: source for source in data.sources}
-        return labels_from_folders(by_id, lambda clip_id: patient_of(by_id[clip_id], pseudonym)), "folders"
-    if choice == layout:
-        return data.labels, layout
-    sources = {source.clip_id: source for source in data.sources}
-    known = [*sources, *(row.clip_id for row in data.rows)]
+        if choice == "none":
+            return None, "none"
+        if choice == "folders":
+            by_id = {source.clip_id: source for source in data.sources}
+            return labels_from_folders(
+                by_id, lambda clip_id: patient_of(by_id[clip_id], self.pseudonym)
+            ), "folders"
+        if choice == layout:
+            return data.labels, layout
+        sources = {source.clip_id: source for source in data.sources}
+        known = [*sources, *(row.clip_id for row in data.rows)]
 
-    def patients(names: list[str]) -> list[str]:
-        return _named_by_sources(Path(choice), [(name, sources.get(name)) for name in names], data, pseudonym)
+        def patients(names: list[str]) -> list[str]:
+            return _named_by_sources(
+                Path(choice), [(name, sources.get(name)) for name in names], data, self.pseudonym
+            )
 
-    labels = read_labels(choice, form, known, patients)
-    for note in labels.notes:
-        say(note)
-    return labels, Path(choice)
+        labels = read_labels(choice, form, known, patients)
+        for note in labels.notes:
+            say(note)
+        return labels, Path(choice)
+
+    def truth(self) -> tuple[dict[str, dict], Path | str]:
+        """The lesions by clip and where they come from: a path, the layout or 'none'."""
+        settings, layout, data = self.settings, self.layout, self.data
+        choice: Path | str = settings.truth
+        if settings.truth == AUTO:
+            path = Path(settings.input) / "truth.json"
+            choice = path if path.is_file() else layout if data.truth else "none"
+        if choice == "none":
+            return {}, "none"
+        return (data.truth, layout) if choice == layout else (read_truth(choice, data.sources), Path(choice))
+
+    def corrected(self) -> dict[str, tuple[int, ...]]:
+        """The key frames that the user corrected by hand, by clip."""
+        if self.settings.keyframes == "none":
+            return {}
+        return read_corrections(Path(self.settings.keyframes), self.data.sources, self.data.keyframes)
+
+    def people(self, patient_ids: list[str], folder: Path) -> list[Problem]:
+        """Patients who may be one person under several ids, with the draft of the table that merges them.
+
+        Parameters
+        ----------
+        patient_ids : list of str
+            After `merged`.
+        folder : Path
+            Where the draft is written, if there are such patients.
+        """
+        groups = same_persons(patient_ids, self.merged)
+        draft = folder / SAME_PATIENTS
+        if groups:
+            write_draft(draft, same_patients_text(groups, self.merged))
+        flags = {**asdict(self.settings), "same_patients": draft, "overwrite": True}
+        return person_problems(groups, draft, command(KeyframeSettings, **flags))
 
 
 def _is_label_table(path: Path) -> bool:
@@ -204,34 +273,6 @@ def _named_by_sources(
     return patients
 
 
-def same_patients(settings: KeyframeSettings) -> dict[str, str]:
-    """Whose each patient id is, by the table that the settings name; empty without one."""
-    return read_same_patients(settings.same_patients) if settings.same_patients else {}
-
-
-def people(
-    settings: KeyframeSettings, patient_ids: list[str], merged: dict[str, str], folder: Path
-) -> list[Problem]:
-    """Patients who may be one person under several ids, with the draft of the table that merges them.
-
-    Parameters
-    ----------
-    settings : KeyframeSettings
-    patient_ids : list of str
-        After `merged`.
-    merged : dict of str to str
-        As `same_patients`.
-    folder : Path
-        Where the draft is written, if there are such patients.
-    """
-    groups = same_persons(patient_ids, merged)
-    draft = folder / SAME_PATIENTS
-    if groups:
-        write_draft(draft, same_patients_text(groups, merged))
-    flags = {**asdict(settings), "same_patients": draft, "overwrite": True}
-    return person_problems(groups, draft, command(KeyframeSettings, **flags))
-
-
 def write_draft(path: Path, text: str) -> None:
     """Write a table for the user to fill in; one changed since it was written stays, which is said."""
     written = path.with_name(f".{path.name}.sha256")
@@ -242,24 +283,6 @@ def write_draft(path: Path, text: str) -> None:
             return
     provenance.write_text(path, text)
     provenance.write_text(written, provenance.sha256_file(path))
-
-
-def find_truth(settings: KeyframeSettings, layout: str, data: DataSet) -> tuple[dict[str, dict], Path | str]:
-    """The lesions by clip and where they come from: a path, the layout or 'none'."""
-    choice: Path | str = settings.truth
-    if settings.truth == AUTO:
-        path = Path(settings.input) / "truth.json"
-        choice = path if path.is_file() else layout if data.truth else "none"
-    if choice == "none":
-        return {}, "none"
-    return (data.truth, layout) if choice == layout else (read_truth(choice, data.sources), Path(choice))
-
-
-def find_corrections(settings: KeyframeSettings, data: DataSet) -> dict[str, tuple[int, ...]]:
-    """The key frames that the user corrected by hand, by clip."""
-    if settings.keyframes == "none":
-        return {}
-    return read_corrections(Path(settings.keyframes), data.sources, data.keyframes)
 
 
 @functools.cache  # once, not for every arm of a study

@@ -13,19 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope.app.fingerprints import Fingerprints
-from stenoscope.app.inputs import (
-    KEPT,
-    UNLABELLED,
-    check_method,
-    choose_method,
-    find_corrections,
-    find_labels,
-    find_truth,
-    open_data_set,
-    people,
-    same_patients,
-    write_draft,
-)
+from stenoscope.app.inputs import KEPT, UNLABELLED, Inputs, check_method, open_data_set, write_draft
 from stenoscope.app.outcomes import Outcomes, Reading
 from stenoscope.data.check import CheckRow, match_problems, patient_problems
 from stenoscope.data.clipset import FILE_NAME, FRAMES_NAME, VERSION, ClipSetWriter
@@ -44,7 +32,6 @@ from stenoscope.data.truth import (
 )
 from stenoscope.errors import DatasetError
 from stenoscope.imaging.intake import IntakeRow, missing_clip, simulated_count, to_csv
-from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.published import CORRECTED, PUBLISHED
 from stenoscope.records import FRAME_SIZE, KeyframeChoice
 from stenoscope.run import claims, csv_files, locks, provenance
@@ -72,12 +59,12 @@ def make_keyframes(settings: KeyframeSettings) -> None:
     """
     check_method(settings.method)
     layout, data = open_data_set(settings.input, settings.layout)
-    method = choose_method(settings.method, layout, data)
-    pseudonym = Pseudonymizer(settings.pseudonym_key)
-    labels, labels_from = find_labels(settings, layout, data, pseudonym)
-    merged = same_patients(settings)
-    truth, truth_from = find_truth(settings, layout, data)
-    corrected = find_corrections(settings, data)
+    taken = Inputs(settings, layout, data)
+    method, pseudonym = taken.method, taken.pseudonym
+    labels, labels_from = taken.labels()
+    merged = taken.merged
+    truth, truth_from = taken.truth()
+    corrected = taken.corrected()
     output = Path(settings.output)
     content = Fingerprints(data.sources, output)
     fingerprints = content.hashes
@@ -154,7 +141,7 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         if labels:
             doubled = [row.clip_id for row in data.rows]
             problems = match_problems(labels.clip_ids, [source.clip_id for source in data.sources], doubled)
-            problems += _persons(settings, table, headers, merged)
+            problems += _persons(taken, table, headers)
         else:
             blank = [(line["clip_id"], line["patient_id"], ()) for line in table]
             write_draft(output / TEMPLATE, template(blank, LabelForm.of(settings)))
@@ -243,7 +230,7 @@ def _repeats(rows: list[IntakeRow], table: list[dict]) -> list[Problem]:
     return repeat_problems(rows, patients, {line["clip_id"]: str(line["label"]) for line in table})
 
 
-def _persons(settings: KeyframeSettings, table: list[dict], headers: dict, merged: dict) -> list[Problem]:
+def _persons(taken: Inputs, table: list[dict], headers: dict) -> list[Problem]:
     """Who may be one person under several ids, by the ids themselves and by the headers."""
     rows = [
         CheckRow("", clip_id, "ok", header_patient=headers[clip_id], patient_id=line["patient_id"])
@@ -251,7 +238,7 @@ def _persons(settings: KeyframeSettings, table: list[dict], headers: dict, merge
         for clip_id in [line["clip_id"]]
     ]
     patients = [row.patient_id for row in rows]
-    return [*people(settings, patients, merged, Path(settings.output)), *patient_problems(rows)]
+    return [*taken.people(patients, Path(taken.settings.output)), *patient_problems(rows)]
 
 
 def _nothing_usable(folder: str, rows: list[IntakeRow]) -> DatasetError:

@@ -1,6 +1,6 @@
 import pytest
 
-from stenoscope.app.inputs import check_method, choose_method, find_labels, find_truth, open_data_set
+from stenoscope.app.inputs import Inputs, check_method, choose_method, open_data_set
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.settings import KeyframeSettings
 from tests.data.trees import TREES
@@ -22,11 +22,11 @@ LABELS = {
 def test_what_auto_chooses_for_each_layout(tmp_path, capsys, name):
     root = TREES[name](tmp_path / "in")
     layout, data = open_data_set(root, "auto")
-    settings = KeyframeSettings(input=str(root))
-    assert layout == name and choose_method("auto", layout, data) == METHODS[name]
-    assert find_labels(settings, layout, data, str)[1] == LABELS[name]
+    taken = Inputs(KeyframeSettings(input=str(root), pseudonym_key=str(tmp_path / "key")), layout, data)
+    assert layout == name and taken.method == METHODS[name]
+    assert taken.labels()[1] == LABELS[name]
     boxes = name in ("cadica", "arcade", "kemerovo")
-    assert find_truth(settings, layout, data)[1] == (name if boxes else "none")
+    assert taken.truth()[1] == (name if boxes else "none")
     said = capsys.readouterr().out
     assert "laid out as" in said and ("published" in said) == (METHODS[name] == "published")
 
@@ -39,8 +39,9 @@ def test_a_layout_that_is_named_is_not_announced(tmp_path, capsys):
 def test_clips_without_labels_are_one_error(tmp_path):
     root = TREES["angiodata"](tmp_path / "in")
     layout, data = open_data_set(root, "clips")
+    settings = KeyframeSettings(input=str(root), pseudonym_key=str(tmp_path / "key"))
     with pytest.raises(DatasetError, match="--labels none"):
-        find_labels(KeyframeSettings(input=str(root)), layout, data, str)
+        Inputs(settings, layout, data).labels()
 
 
 @pytest.mark.parametrize("name", ["auto", "published", "opacification", "moon2021"])
