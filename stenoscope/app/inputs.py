@@ -2,7 +2,6 @@
 
 import functools
 import os
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
@@ -147,52 +146,82 @@ class Inputs:
 
     def labels(self) -> tuple[LabelTable | None, Path | str]:
         """The labels and where they come from: a path, a layout or 'none'; 'auto' says what it chose."""
-        settings, layout, data = self.settings, self.layout, self.data
-        form = LabelForm.of(settings)
-        choice: Path | str = settings.labels
-        if settings.labels == AUTO:
-            root = Path(settings.input)
-            tables = [path for path in paths_in(root) if _is_label_table(path)] if is_dir(root) else []
-            if tables:
-                choice = min(tables, key=lambda path: path.suffix.lower())  # CSV before .xlsx
-            elif data.labels or layout == "folders":
-                choice = layout
-            elif data.patients:
-                choice = "none"
-            else:
-                raise DatasetError(
-                    f"{root} has no labels.csv and no folders N/ and A/.",
-                    "a label for every clip",
-                    "write a table clip_id,patient_id,label and give it with --labels FILE, sort the clips "
-                    "into N/ (normal) and A/ (abnormal), or use --labels none for key frames and such a table "
-                    f"to fill in, {TEMPLATE}.",
-                )
-            say(
-                _LABELS_FROM.get(
-                    choice, f"Labels from {choice if choice != layout else 'the data set itself'}."
-                )
-            )
+        choice = self._labels_from() if self.settings.labels == AUTO else self.settings.labels
         if choice == "none":
             return None, "none"
+        sources = {source.clip_id: source for source in self.data.sources}
         if choice == "folders":
-            by_id = {source.clip_id: source for source in data.sources}
-            return labels_from_folders(
-                by_id, lambda clip_id: patient_of(by_id[clip_id], self.pseudonym)
-            ), "folders"
-        if choice == layout:
-            return data.labels, layout
-        sources = {source.clip_id: source for source in data.sources}
-        known = [*sources, *(row.clip_id for row in data.rows)]
+            patient = functools.partial(patient_of, pseudonym=self.pseudonym)
+            return labels_from_folders(sources, lambda clip_id: patient(sources[clip_id])), "folders"
+        if choice == self.layout:
+            return self.data.labels, self.layout
+        known = [*sources, *(row.clip_id for row in self.data.rows)]
 
         def patients(names: list[str]) -> list[str]:
-            return _named_by_sources(
-                Path(choice), [(name, sources.get(name)) for name in names], data, self.pseudonym
-            )
+            return self._named_by_sources(Path(choice), [(name, sources.get(name)) for name in names])
 
-        labels = read_labels(choice, form, known, patients)
+        labels = read_labels(choice, LabelForm.of(self.settings), known, patients)
         for note in labels.notes:
             say(note)
         return labels, Path(choice)
+
+    def _labels_from(self) -> Path | str:
+        root, choice = Path(self.settings.input), "none"
+        tables = [path for path in paths_in(root) if _is_label_table(path)] if is_dir(root) else []
+        if tables:
+            choice = min(tables, key=lambda path: path.suffix.lower())  # CSV before .xlsx
+        elif self.data.labels or self.layout == "folders":
+            choice = self.layout
+        elif not self.data.patients:
+            raise DatasetError(
+                f"{root} has no labels.csv and no folders N/ and A/.",
+                "a label for every clip",
+                "write a table clip_id,patient_id,label and give it with --labels FILE, sort the clips into "
+                "N/ (normal) and A/ (abnormal), or use --labels none for key frames and such a table to fill "
+                f"in, {TEMPLATE}.",
+            )
+        where = choice if choice != self.layout else "the data set itself"
+        say(_LABELS_FROM.get(choice, f"Labels from {where}."))
+        return choice
+
+    def _named_by_sources(self, table: Path, clips: list[tuple[str, Source | None]]) -> list[str]:
+        """The patient of each clip by its data set or its header; empty for one that is lost or damaged.
+
+        Raises
+        ------
+        DatasetError
+            If a clip names nobody, or all of them the same patient, as some programs make them do.
+        """
+        patients, nobody = [], []
+        for name, source in clips:
+            patient = self.data.patients.get(name, "")
+            if source and not patient:
+                try:
+                    patient = patient_of(source, self.pseudonym) or ""
+                except DicomError:
+                    pass
+                else:
+                    nobody += [] if patient else [name]
+            patients.append(patient)
+        known = [patient for patient in patients if patient]
+        fix = "add a column patient_id, any pseudonym, or name the one it has: --patient_column NAME."
+        if nobody:
+            several = f", {len(nobody)} in all" if len(nobody) > 1 else ""
+            raise DatasetError(
+                f"{table} names no patients, nor does the clip {nobody[0]!r}{several}.",
+                "a patient for each clip",
+                fix,
+            )
+        if len(set(known)) == 1 and len(known) > 1:
+            raise DatasetError(
+                f"{table} names no patients, and the headers of all {len(known)} clips name the same one.",
+                "headers that tell the patients apart",
+                fix,
+            )
+        say(
+            f"{table.name} names no patients: {len(set(known))} pseudonyms from the clips' headers are taken."
+        )
+        return patients
 
     def truth(self) -> tuple[dict[str, dict], Path | str]:
         """The lesions by clip and where they come from: a path, the layout or 'none'."""
@@ -231,46 +260,6 @@ class Inputs:
 
 def _is_label_table(path: Path) -> bool:
     return path.name.lower() in ("labels.csv", "labels.xlsx") and is_file(path)
-
-
-def _named_by_sources(
-    table: Path, clips: list[tuple[str, Source | None]], data: DataSet, pseudonym: Callable[[str], str]
-) -> list[str]:
-    """The patient of each clip by its data set or its header; empty for a clip that is not there or damaged.
-
-    Raises
-    ------
-    DatasetError
-        If a clip names nobody, or all of them the same patient, as some programs make them do.
-    """
-    patients, nobody = [], []
-    for name, source in clips:
-        patient = data.patients.get(name, "")
-        if source and not patient:
-            try:
-                patient = patient_of(source, pseudonym) or ""
-            except DicomError:
-                pass
-            else:
-                nobody += [] if patient else [name]
-        patients.append(patient)
-    known = [patient for patient in patients if patient]
-    fix = "add a column patient_id, any pseudonym, or name the one it has: --patient_column NAME."
-    if nobody:
-        several = f", {len(nobody)} in all" if len(nobody) > 1 else ""
-        raise DatasetError(
-            f"{table} names no patients, nor does the clip {nobody[0]!r}{several}.",
-            "a patient for each clip",
-            fix,
-        )
-    if len(set(known)) == 1 and len(known) > 1:
-        raise DatasetError(
-            f"{table} names no patients, and the headers of all {len(known)} clips name the same one.",
-            "headers that tell the patients apart",
-            fix,
-        )
-    say(f"{table.name} names no patients: {len(set(known))} pseudonyms from the clips' headers are taken.")
-    return patients
 
 
 def write_draft(path: Path, text: str) -> None:

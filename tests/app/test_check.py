@@ -1,13 +1,9 @@
-import csv
 import json
 import os
-import shutil
-import signal
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import replace as replaced
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from stenoscope.app import check as stage
@@ -17,71 +13,11 @@ from stenoscope.app.keyframes import make_keyframes
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.imaging.find import find_clips
 from stenoscope.imaging.pseudonyms import Pseudonymizer
-from stenoscope.report import intake_page
 from stenoscope.run import locks
 from stenoscope.run.cluster import UnseenError
-from stenoscope.settings import KeyframeSettings
+from tests.app.conftest import frames, table
 from tests.data.trees import write_cadica
 from tests.imaging.make_dicom import make_dicom
-from tests.imaging.test_sequences import write_images, write_video
-from tests.privileges import permissions_hold
-
-LABELS = """clip_id,patient_id,label
-a,p1,0
-b,p2,1
-copy,p9,0
-cut,p3,1
-ct,p4,perhaps
-twice,p5,1
-twice,p5,0
-nobody,,1
-gone,p6,1
-"""
-
-
-def frames(seed, count=2, size=64):
-    return np.random.default_rng(seed).integers(90, 160, (count, size, size), np.uint8)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A cohort with one fault of each kind."""
-    root = tmp_path / "in"
-    (root / "deep").mkdir(parents=True)
-    make_dicom(root / "a.dcm", frames(1), PatientID="A")
-    make_dicom(root / "b", frames(2), PatientID="B")  # no suffix
-    make_dicom(root / "copy.dcm", frames(1), PatientID="C")
-    content = make_dicom(root / "cut.dcm", frames(3)).read_bytes()
-    (root / "cut.dcm").write_bytes(content[: len(content) // 2])
-    make_dicom(root / "ct.dcm", frames(4), Modality="CT")
-    write_video(root / "twice.avi", frames(5))
-    make_dicom(root / "nobody.dcm", frames(6), PatientID=None)
-    make_dicom(root / "deep" / "new.dcm", frames(7), PatientID="D")
-    (root / "notes.txt").write_text("notes")
-    (root / "labels.csv").write_text(LABELS)
-    return root
-
-
-@pytest.fixture
-def settings(folder, tmp_path):
-    return KeyframeSettings(
-        input=str(folder),
-        output=str(tmp_path / "out"),
-        method="midpoint",
-        executor="serial",
-        sheets=False,
-        pseudonym_key=str(tmp_path / "key"),
-    )
-
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch):
-    monkeypatch.setattr(intake_page, "_drawings", lambda usable: [])  # they take a second a page
-
-
-def table(settings, name="check/intake.csv"):
-    rows = csv.DictReader((Path(settings.output) / name).read_text(encoding="utf-8").splitlines())
-    return {row["clip_id"] or row["path"]: row for row in rows}
 
 
 def outputs(settings):
@@ -199,107 +135,6 @@ def test_processes_give_the_same_bytes(settings, tmp_path):
     other = replaced(settings, executor="processes", workers=2, output=str(tmp_path / "other"))
     check(other)
     assert outputs(other)[TABLE] == outputs(settings)[TABLE]
-
-
-@pytest.fixture
-def two_clips(tmp_path, settings):
-    """A cohort without labels, and how to run check and step 1 on it: each source's status and reason."""
-    root = tmp_path / "two"
-    root.mkdir()
-    make_dicom(root / "a.dcm", frames(1), PatientID="A")
-    make_dicom(root / "b.dcm", frames(2), PatientID="B")
-    here = replaced(settings, input=str(root), labels="none")
-
-    def both():
-        check(here)
-        checked = {name: (row["status"], row["reason"]) for name, row in table(here).items()}
-        make_keyframes(here)
-        assert {name: (row["status"], row["reason"]) for name, row in table(here).items()} == checked
-        assert checked.pop("a")[0] == checked.pop("b")[0] == "ok"
-        return checked
-
-    return root, both
-
-
-def test_names_that_are_not_utf8_stop_neither_check_nor_step_one(two_clips):
-    root, both = two_clips
-    shutil.copy(root / "a.dcm", root / os.fsdecode(b"Gr\xfc\xdfe.dcm"))
-    ((name, (status, reason)),) = both().items()
-    assert name == r"Gr\xfc\xdfe" and status == "quarantined" and reason.endswith("To fix: rename it.")
-
-
-def test_files_of_one_id_are_named_together(two_clips, capsys):
-    root, both = two_clips
-    shutil.copy(root / "a.dcm", root / "c.dcm")
-    write_video(root / "c.avi", frames(1))
-    ((name, (status, reason)),) = both().items()
-    assert (name, status) == ("c", "quarantined") and "c.avi and c.dcm have the same id, c." in reason
-    said = " ".join(capsys.readouterr().out.split())
-    assert "WARNING 1 id of several files, none of which is read. (c: c.avi and c.dcm)" in said
-
-
-def test_what_may_not_be_read_is_told_and_stops_nothing(two_clips, capsys):
-    root, both = two_clips
-    for name in ("barred", "locked"):  # to be listed but not entered; neither
-        (root / name).mkdir()
-        shutil.copy(root / "a.dcm", root / name / "c.dcm")
-        write_images(root / name / "run", frames(6))
-    for name in ("secret.dcm", "suffixless", "video.avi"):
-        shutil.copy(root / "a.dcm", root / name)
-        (root / name).chmod(0)
-    write_images(root / "run", frames(6))
-    next((root / "run").iterdir()).chmod(0)
-    (root / "barred").chmod(0o444)
-    (root / "locked").chmod(0)
-    try:
-        with permissions_hold():
-            rows = both()
-    finally:
-        (root / "barred").chmod(0o755)
-        (root / "locked").chmod(0o755)
-    assert set(rows) == {"barred/c", "barred/run", "locked", "secret", "suffixless", "video", "run"}
-    assert all(status == "quarantined" for status, _ in rows.values())
-    assert all("Permission denied. " in reason and "chmod" in reason for _, reason in rows.values())
-    said = " ".join(capsys.readouterr().out.split())
-    assert (
-        "7 files or folders can't be read: clips may be missing. (barred/c.dcm, barred/run, locked," in said
-    )
-
-
-@pytest.fixture
-def in_time():
-    """Ends a test that waits for ever."""
-
-    def too_late(*_):
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
-def test_a_pipe_is_not_waited_for(two_clips, in_time):
-    root, both = two_clips
-    write_images(root / "run", frames(6))
-    os.mkfifo(root / "run" / "frame_00002.png")
-    for name in ("pipe", "pipe_2.dcm", "pipe_3.avi", "DICOMDIR", "labels.csv"):
-        os.mkfifo(root / name)
-    rows = both()
-    assert set(rows) == {"pipe", "pipe_2", "pipe_3", "run", "DICOMDIR"}
-    assert {status for status, _ in rows.values()} == {"quarantined"}
-    assert all(" is a named pipe. " in reason.replace("it is", "is") for _, reason in rows.values())
-
-
-def test_a_folder_that_may_not_be_looked_into_is_one_error(settings, folder):
-    for mode in (0o444, 0o000):
-        folder.chmod(mode)
-        try:
-            with permissions_hold(), pytest.raises(DatasetError, match=f"{folder} can't be read: Permission"):
-                check(settings)
-        finally:
-            folder.chmod(0o755)
 
 
 def test_a_second_check_at_once_is_refused(settings):

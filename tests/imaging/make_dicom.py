@@ -60,6 +60,19 @@ def make_dicom(
     return path
 
 
+def item(**elements) -> Dataset:
+    """An item of a sequence."""
+    dataset = Dataset()
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def levels(*values, dtype=np.uint16) -> np.ndarray:
+    """A frame of 8 x 8 pixels for each value."""
+    return np.stack([np.full((8, 8), value, dtype) for value in values])
+
+
 def header_of(path: Path) -> Header:
     """The checked header of a file; raises DicomError if it can't be used."""
     with open_clip(path) as clip:
@@ -110,12 +123,11 @@ def rewrite(path: Path, keyword: str, vr: str, value: bytes) -> Path:
 
 def lut(first: int, entries, bits: int) -> list[Dataset]:
     """Value of a Modality or VOI LUT Sequence."""
-    item = Dataset()
-    item.LUTDescriptor = [len(entries) % (1 << 16), first, bits]
-    item["LUTDescriptor"].VR = "US" if first >= 0 else "SS"
-    item.LUTData = np.asarray(entries, "<u2").tobytes()
-    item["LUTData"].VR = "OW"
-    return [item]
+    descriptor = [len(entries) % (1 << 16), first, bits]
+    table = item(LUTDescriptor=descriptor, LUTData=np.asarray(entries, "<u2").tobytes())
+    table["LUTDescriptor"].VR = "US" if first >= 0 else "SS"
+    table["LUTData"].VR = "OW"
+    return [table]
 
 
 def ramp(count: int = 4, rows: int = 16, cols: int = 16, top: int = 255, dtype=np.uint8) -> np.ndarray:

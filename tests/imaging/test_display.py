@@ -8,10 +8,20 @@ from pydicom.dataset import Dataset
 from stenoscope.imaging import dicom
 from stenoscope.imaging.display import read_rendering
 from stenoscope.imaging.intensity import RenderingError, Window
-from tests.imaging.make_dicom import SECONDARY_CAPTURE, XA, header_of, lut, make_dicom, ramp, rewrite
+from tests.imaging.make_dicom import (
+    SECONDARY_CAPTURE,
+    XA,
+    header_of,
+    item,
+    levels,
+    lut,
+    make_dicom,
+    ramp,
+    rewrite,
+)
 
 ENHANCED_XA = "1.2.840.10008.5.1.4.1.1.12.1.1"
-FRAMES = np.stack([np.full((8, 8), value, np.uint16) for value in (0, 500, 1000, 4000)])
+FRAMES = levels(0, 500, 1000, 4000)
 WINDOW = {"WindowCenter": 1000, "WindowWidth": 2001}
 WINDOWED = [0, 64, 128, 255]  # (x - 999.5) / 2000 + 0.5
 IN_RANGE = [0, 32, 64, 255]  # x / 4000
@@ -27,13 +37,6 @@ def grey(path):
 
 def make(path, **elements):
     return make_dicom(path, FRAMES, BitsStored=12, **{"SOPClassUID": SECONDARY_CAPTURE, **elements})
-
-
-def item(**elements):
-    dataset = Dataset()
-    for name, value in elements.items():
-        setattr(dataset, name, value)
-    return dataset
 
 
 def test_without_anything_unusable_there_is_no_note(tmp_path):

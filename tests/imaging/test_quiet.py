@@ -1,9 +1,12 @@
+import contextlib
 import logging
 import threading
 import warnings
 
 import pytest
+from pydicom.uid import JPEGLSLossless
 
+from stenoscope.errors import DicomError
 from stenoscope.imaging import dicom
 from stenoscope.imaging.quiet import quiet
 from tests.imaging.make_dicom import make_dicom, ramp
@@ -101,3 +104,20 @@ def test_an_unknown_character_set_is_not_quoted(tmp_path, recwarn, caplog, capfd
     path.write_bytes(path.read_bytes().replace(b"ISO_IR 192", b"ISO_IR 999"))
     assert len(dicom.read_dicom(path, "a", str).frames) == 4
     assert not recwarn.list and not caplog.records and capfd.readouterr() == ("", "")
+
+
+def test_reading_is_quiet_and_leaves_logging_as_it_was(tmp_path, caplog, capfd):
+    good = make_dicom(tmp_path / "a.dcm", ramp(), compress=JPEGLSLossless).read_bytes()
+    level = logging.getLogger("pydicom").level
+    for old, new in [
+        (b"66.7", b"6x.7"),
+        (b"\xff\xf7", b"\xff\x00"),
+        (b"sentinel-id", b"\x1b\xff\x00ntinel-\x00"),
+    ]:
+        path = tmp_path / "b.dcm"
+        path.write_bytes(good.replace(old, new))
+        with warnings.catch_warnings(), contextlib.suppress(DicomError):
+            warnings.simplefilter("error")
+            dicom.read_dicom(path, "a", str)
+    assert not caplog.records and capfd.readouterr() == ("", "")
+    assert logging.getLogger("pydicom").level == level
