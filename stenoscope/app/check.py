@@ -43,7 +43,7 @@ from stenoscope.data.truth import boxes_text, fit_boxes, unknown_ids
 from stenoscope.errors import DatasetError, writing
 from stenoscope.folds.split import make_folds
 from stenoscope.imaging.find import find_clips
-from stenoscope.imaging.intake import missing_clip, to_csv
+from stenoscope.imaging.intake import counts_of, missing_clip, to_csv
 from stenoscope.report.intake_page import write_intake_page
 from stenoscope.run import locks, provenance
 from stenoscope.run.cli import finish, progress, say
@@ -278,7 +278,7 @@ def _box_problems(truth: dict[str, dict], rows: list[CheckRow]) -> list[Problem]
 
 def _show(output: Path, rows: list[CheckRow], problems: list[Problem], line: str) -> None:
     usable = [row for row in rows if row.status == "ok"]
-    excluded, ignored = (sum(row.status == status for row in rows) for status in ("quarantined", "ignored"))
+    _, excluded, ignored = counts_of(rows).values()
     normal, abnormal = (sum(row.label == value for row in usable) for value in "01")
     patients = {row.patient_id for row in usable} - {""}
     shown = [

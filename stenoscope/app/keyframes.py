@@ -31,7 +31,7 @@ from stenoscope.data.truth import (
     unknown_ids,
 )
 from stenoscope.errors import DatasetError
-from stenoscope.imaging.intake import IntakeRow, missing_clip, simulated_count, to_csv
+from stenoscope.imaging.intake import IntakeRow, counts_of, missing_clip, simulated_count, to_csv
 from stenoscope.keyframes.published import CORRECTED, PUBLISHED
 from stenoscope.records import FRAME_SIZE, KeyframeChoice
 from stenoscope.run import claims, csv_files, locks, provenance
@@ -210,12 +210,9 @@ def _line(clip_id: str, patient: str | None, values: list[float], choice: Keyfra
 
 
 def _counts(rows: list[IntakeRow], table: list[dict]) -> dict:
-    counts = {
-        status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
-    }
     by_label = {str(value): sum(line["label"] == value for line in table) for value in (0, 1, "")}
     return {
-        **counts,
+        **counts_of(rows),
         "patients": len({line["patient_id"] for line in table} - {""}),
         "normal": by_label["0"],
         "abnormal": by_label["1"],

@@ -19,7 +19,7 @@ from stenoscope.data.repeats import mark_repeats
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.evaluation.clip_vote import vote
 from stenoscope.export.spreadsheet import clips_csv, map_peak
-from stenoscope.imaging.intake import IntakeRow, simulated_count, to_csv
+from stenoscope.imaging.intake import IntakeRow, counts_of, simulated_count, to_csv
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.learners.protocol import Learner
@@ -115,9 +115,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     write_table(output / PREDICTIONS, predictions)
     decisions = decide_new_clips(data.summary, output, predictions)
     provenance.write_text(output / CLIPS, clips_csv(predictions, peaks, decisions))
-    counts = {
-        status: sum(row.status == status for row in rows) for status in ("ok", "quarantined", "ignored")
-    }
+    counts = counts_of(rows)
     inputs = {"experiment": provenance.sha256_json(manifest["outputs"])}
     provenance.write_manifest(
         output,

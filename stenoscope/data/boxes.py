@@ -186,6 +186,14 @@ def tracks(marks: Iterable[Mark], num_frames: int, size: tuple[int, int]) -> lis
     ]
 
 
+def parse_xml(path: Path, expected: str, fix: str) -> ElementTree.Element:
+    """The root of an XML file; raises ParseError, or DatasetError if it has a document type."""
+    data = path.read_bytes()
+    if b"<!" in data.replace(b"<!--", b""):  # entities can be made to grow without bound
+        raise DatasetError(f"{path} has a document type.", expected, fix)
+    return ElementTree.fromstring(data)
+
+
 def coco_marks(content: Mapping, path: Path, names: ClipNames) -> Iterator[Mark]:
     """Boxes of a COCO file; clip and frame by `clip_id` and `frame`, by the video, or by `file_name`.
 
@@ -223,11 +231,8 @@ def cvat_marks(path: Path, names: ClipNames) -> Iterator[Mark]:
     DatasetError
         If it is no such XML.
     """
-    data = path.read_bytes()
-    if b"<!" in data.replace(b"<!--", b""):  # entities can be made to grow without bound
-        raise DatasetError(f"{path} has a document type.", _CVAT, "export it again.")
     try:
-        root = ElementTree.fromstring(data)
+        root = parse_xml(path, _CVAT, "export it again.")
         tasks = {task.findtext("id", ""): task for task in (*root.iter("task"), *root.iter("job"))}
         for image in root.iter("image"):
             size = (int(image.get("height", "")), int(image.get("width", "")))

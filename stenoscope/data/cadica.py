@@ -76,10 +76,12 @@ def read_cadica(root: Path) -> DataSet:
                     )
                 entries.append(_entry(source, video, found[0]))
             except (DatasetError, DicomError) as problem:
-                rows.append(_left_out(source, problem.one_line.replace(f"{root}/", "")))
+                rows.append(source.row("quarantined", problem.one_line.replace(f"{root}/", "")))
         for name, names in lists.items():
-            missing = [video for video in names if not is_dir(patient / video)]
-            rows += [_missing(root, patient / video, name) for video in missing]
+            for video in [patient / video for video in names if not is_dir(patient / video)]:
+                reason = f"Named in {name}, but there is no such folder. To fix: unpack CADICA again."
+                path, clip_id = video.relative_to(root).as_posix(), f"{patient.name}/{video.name}"
+                rows.append(IntakeRow(path, clip_id, "quarantined", reason))
     if is_dir(root / "nonselectedVideos"):
         reason = "Runs that the publishers did not select: they have no labels."
         rows.append(IntakeRow("nonselectedVideos", "", "ignored", reason))
@@ -133,16 +135,3 @@ def _names(path: Path) -> list[str]:
             f"{path} can't be read ({type(problem).__name__}).", "a text file", "unpack CADICA again."
         ) from problem
     return [line.strip() for line in lines if line.strip()]
-
-
-def _left_out(source: Source, reason: str) -> IntakeRow:
-    return IntakeRow(source.relative, source.clip_id, "quarantined", reason, source.reader)
-
-
-def _missing(root: Path, video: Path, listed: str) -> IntakeRow:
-    return IntakeRow(
-        video.relative_to(root).as_posix(),
-        f"{video.parent.name}/{video.name}",
-        "quarantined",
-        f"Named in {listed}, but there is no such folder. To fix: unpack CADICA again.",
-    )

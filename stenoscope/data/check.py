@@ -232,13 +232,9 @@ def shortcut_problems(rows: Sequence[CheckRow]) -> list[Problem]:
     return [Problem("warning", title, "balance the cohort, or test within one kind at a time.", items)]
 
 
-def _size(row: CheckRow) -> str:
-    return f"{row.rows} x {row.cols}" if row.rows else ""
-
-
 NAMED_TRAITS: dict[str, Callable[[CheckRow], str]] = {
     "format": lambda row: row.transfer_syntax,
-    "size": _size,
+    "size": lambda row: f"{row.rows} x {row.cols}" if row.rows else "",
     "bits stored": lambda row: "" if row.bits_stored is None else str(row.bits_stored),
     "photometric interpretation": lambda row: row.photometric,
     "VOI": lambda row: row.voi.split(" ")[0],
@@ -283,7 +279,7 @@ def excluded_by_reason(rows: Sequence[CheckRow]) -> list[dict]:
     return result
 
 
-def note_counts(rows: Sequence[CheckRow]) -> Mapping[str, int]:
+def note_counts(rows: Iterable[IntakeRow]) -> Mapping[str, int]:
     """What was done to clips that can be used (``MONOCHROME1 inverted``), and to how many."""
     notes = Counter(note for row in rows if row.status == "ok" for note in row.reason.split("; ") if note)
     return dict(sorted(notes.items(), key=lambda item: (-item[1], item[0])))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stenoscope.data.identity import fit_names
+from stenoscope.data.problems import count_of, listed
 from stenoscope.data.tables import read_table
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.intake import Source
@@ -15,7 +16,6 @@ _EXPECTED = (
     f"columns clip_id and keyframes: {KEYFRAMES_PER_CLIP} ascending frame numbers from 0, as 12 13 14 15 16"
 )
 _FRAMES = ("keyframes", "frames")
-_MAX_FAULTS = 20
 
 
 def read_corrections(
@@ -65,11 +65,8 @@ def read_corrections(
             found[clip_id], fault = _parsed(row[at[1][0]], _num_frames(by_id[clip_id]), num_published)
             faults += [f"line {line}, clip {clip_id}: {fault}"] if fault else []
     if faults:
-        more = f"; and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
-        count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
-        raise DatasetError(
-            f"{path} has {count}: {'; '.join(faults[:_MAX_FAULTS])}{more}.", _EXPECTED, "correct these lines."
-        )
+        what = f"{count_of(len(faults), 'fault')}: {listed(faults)}"
+        raise DatasetError(f"{path} has {what}.", _EXPECTED, "correct these lines.")
     return found
 
 

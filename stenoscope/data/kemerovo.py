@@ -24,7 +24,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from stenoscope.run.access import is_dir, is_file
-from stenoscope.data.boxes import Mark, check_box, tracks
+from stenoscope.data.boxes import Mark, check_box, parse_xml, tracks
 from stenoscope.data.data_set import DataSet, Entry, image_size
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.intake import IntakeRow, Source
@@ -58,8 +58,7 @@ def read_kemerovo(root: Path) -> DataSet:
         try:
             entries.append(_entry(source, patient, files))
         except (DatasetError, DicomError) as problem:
-            reason = problem.one_line.replace(f"{root}/", "")
-            rows.append(IntakeRow(source.relative, clip_id, "quarantined", reason, reader))
+            rows.append(source.row("quarantined", problem.one_line.replace(f"{root}/", "")))
     return DataSet.of(entries, rows, stills=True)
 
 
@@ -91,11 +90,8 @@ def _annotation(path: Path) -> Path | None:
 
 
 def _marks(path: Path, frame: int) -> Iterator[Mark]:
-    data = path.read_bytes()
-    if b"<!" in data.replace(b"<!--", b""):  # entities can be made to grow without bound
-        raise DatasetError(f"{path} has a document type.", _VOC, "unpack the data set again.")
     try:
-        objects = ElementTree.fromstring(data).findall("object")
+        objects = parse_xml(path, _VOC, "unpack the data set again.").findall("object")
         boxes = [
             (item.findtext("name", ""), *(float(item.find("bndbox").findtext(key)) for key in
                                           ("xmin", "ymin", "xmax", "ymax")))

@@ -10,7 +10,7 @@ import numpy as np
 from stenoscope.run.csv_files import to_csv
 from stenoscope.data.identity import fit_names, near_misses
 from stenoscope.data.label_form import UNKNOWN, LabelForm, is_word, label_values, word_of
-from stenoscope.data.problems import count_of
+from stenoscope.data.problems import count_of, listed
 from stenoscope.data.tables import Table, damage, plain_text, read_table
 from stenoscope.errors import DatasetError, DicomError
 
@@ -20,7 +20,6 @@ FOLDERS = {"N": 0.0, "A": 1.0}
 TEMPLATE = "labels_template.csv"
 """A table of the clips to fill in."""
 
-_MAX_FAULTS = 20
 _MISSING_PATIENT = UNKNOWN - {""} | {"none"}
 
 
@@ -301,7 +300,6 @@ def _ignored(table: Table, form: LabelForm) -> list[str]:
 def _faulty(
     table: Table, form: LabelForm, faults: list[str], known: LabelTable | None = None, cells: Sequence = ()
 ) -> LabelsError:
-    more = f"; and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
     fix = "correct these lines."
     if any(f"no {form.patient}" in fault for fault in faults):
         fix = f"correct these lines; grouping by patient needs a {form.patient} for every clip."
@@ -316,7 +314,7 @@ def _faulty(
     elif words and not form.classes:
         fix = f"{fix} Words are read with --classes, the one for normal first: --classes normal,abnormal."
     return LabelsError(
-        f"{table.path} has {count_of(len(faults), 'fault')}: {'; '.join(faults[:_MAX_FAULTS])}{more}.{found}",
+        f"{table.path} has {count_of(len(faults), 'fault')}: {listed(faults)}.{found}",
         form.expected,
         fix,
         faults,

@@ -48,6 +48,12 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: SEVERITIES.index(problem.severity))
 
 
+def listed(faults: Sequence[str], most: int = 20) -> str:
+    """The first faults of a file in one line, and how many more there are."""
+    more = f"; and {len(faults) - most} more" if len(faults) > most else ""
+    return "; ".join(faults[:most]) + more
+
+
 def count_of(number: int, noun: str, plural: str = "") -> str:
     """``1 clip``, ``2 clips``."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"

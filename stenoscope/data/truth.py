@@ -141,7 +141,8 @@ def fit_boxes(
             return placed
         if low < -_TOLERANCE or high > FRAME_SIZE + _TOLERANCE:
             shown = " ".join(f"{value:g}" for value in box)
-            faults.append(BoxFault(clip_id, frame, _OUTSIDE, f"{shown} of {_frame_text(size, source)}"))
+            rows, cols = size if source else (FRAME_SIZE, FRAME_SIZE)
+            faults.append(BoxFault(clip_id, frame, _OUTSIDE, f"{shown} of {cols} x {rows} pixels"))
         cut = [min(max(value, 0), FRAME_SIZE) for value in placed]
         return cut if cut[0] < cut[2] and cut[1] < cut[3] else None
 
@@ -231,11 +232,6 @@ def keyframe_lesions(lesions: list[dict], keyframes: tuple[int, ...]) -> list[di
                 }
             )
     return found
-
-
-def _frame_text(size: tuple[int, int], source: bool) -> str:
-    rows, cols = size if source else (FRAME_SIZE, FRAME_SIZE)
-    return f"{cols} x {rows} pixels"
 
 
 def _checked(clips: dict[str, dict], path: Path) -> dict[str, dict]:

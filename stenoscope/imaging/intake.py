@@ -167,6 +167,12 @@ def missing_clip(clip_id: str) -> IntakeRow:
     )
 
 
+def counts_of(rows: Iterable[IntakeRow]) -> dict[str, int]:
+    """How many rows have which status."""
+    states = [row.status for row in rows]
+    return {state: states.count(state) for state in ("ok", "quarantined", "ignored")}
+
+
 def simulated_count(rows: Iterable[IntakeRow]) -> dict[str, int]:
     """Of the clips that were read, how many say that they are simulated: ``clips`` and ``of``."""
     read = [row for row in rows if row.status == "ok"]

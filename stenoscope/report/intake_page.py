@@ -16,6 +16,7 @@ from stenoscope.data.check import (
     note_counts,
 )
 from stenoscope.data.problems import BLOCKING, Problem
+from stenoscope.imaging.intake import counts_of
 from stenoscope.report.page import Drawing, render
 from stenoscope.report.plots import ABNORMAL, NORMAL, plot
 from stenoscope.run.provenance import write_text
@@ -80,7 +81,7 @@ def _tiles(rows: Sequence[CheckRow], usable: Sequence[CheckRow]) -> list[dict]:
     def patients(label: str) -> int:
         return len({row.patient_id for row in usable if row.label == label} - {""})
 
-    counts = {state: sum(row.status == state for row in rows) for state in ("quarantined", "ignored")}
+    counts = counts_of(rows)
     everyone = {row.patient_id for row in usable} - {""}
     tiles = [
         (f"{len(usable)}", "clips can be used"),
