@@ -220,9 +220,9 @@ class TuningSettings:
     """Total number of trials for each outer fold; 0 = only print every setting as YAML to edit."""
     preset: str = place("cpu")
     """Preset whose training settings the trials vary; its own values are the first trial."""
-    base: str = result("")
+    base: str = place("")
     """YAML file of training settings, as `main.py --config` takes, to start from instead of the preset."""
-    space: str = result("")
+    space: str = place("")
     """YAML file of what to search, with lines like `epochs: [5, 10]` and `learning_rate: {low: 1.0e-5,
     high: 1.0e-3, log: true}`; empty = the built-in space. A study keeps its own in space.yaml."""
     outer_folds: int = result(1)

@@ -30,9 +30,9 @@ from stenoscope.run import provenance
 from stenoscope.run.access import is_dir, is_file, paths_in
 from stenoscope.run.cli import say
 from stenoscope.run.cluster import UnseenError
-from stenoscope.run.commands import again, command
+from stenoscope.run.commands import again, command, program
 from stenoscope.run.executors import crashed
-from stenoscope.settings import KeyframeSettings
+from stenoscope.settings import KeyframeSettings, PhantomSettings
 
 AUTO = "auto"
 DEFAULT_METHOD = "opacification"
@@ -89,8 +89,8 @@ def open_data_set(path: str | Path, layout: str) -> tuple[str, DataSet]:
         raise DatasetError(
             f"There are no clips in {path} yet.",
             "simulated clips there, or a folder of your own",
-            "simulate some with `python -m stenoscope.phantom`, or name your folder: "
-            "`python pickle_generator.py FOLDER` (with --check to verify it first).",
+            f"simulate some with `{program(PhantomSettings)}`, or name your folder: "
+            f"`{program(KeyframeSettings)} FOLDER` (with --check to verify it first).",
         )
     found, data = open_layout(Path(path), layout)
     if layout == AUTO:

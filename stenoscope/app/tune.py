@@ -22,7 +22,7 @@ from stenoscope.results.files import REPORT, SUMMARY, write_table
 from stenoscope.run import claims, locks, provenance
 from stenoscope.run.arguments import Step, parse
 from stenoscope.run.cli import finish, progress, say
-from stenoscope.run.commands import command, typed
+from stenoscope.run.commands import command, program, typed
 from stenoscope.run.executors import concurrency, executor
 from stenoscope.settings import TrainingSettings, TuningSettings
 from stenoscope.tuning.fits import OUTER, Fits, Job
@@ -48,7 +48,7 @@ TRIALS, NESTED, BEST, SPACE = "trials.csv", "nested.csv", "best.yaml", "space.ya
 
 def print_settings() -> None:
     """Print every training setting with its default and its reason, as YAML for `main.py --config`."""
-    heading = "Settings of main.py: edit a copy of this and run `python main.py --config FILE`."
+    heading = f"Settings of step 3: edit a copy of this and run `{program(TrainingSettings)} --config FILE`."
     print(settings_yaml(TrainingSettings(), heading), end="")
 
 
@@ -244,5 +244,5 @@ def _show(study: Path) -> None:
             ("trials", f"{study / TRIALS} ({DATABASE} keeps them; more --trials continue the search)"),
             ("best settings", str(study / BEST)),
         ],
-        f"python main.py --config {shlex.quote(str(study / BEST))}",
+        f"{program(TrainingSettings)} --config {shlex.quote(str(study / BEST))}",
     )

@@ -25,7 +25,8 @@ from optuna.distributions import (
 
 from stenoscope.errors import SettingsError, unknown_name
 from stenoscope.roles import names
-from stenoscope.settings import TrainingSettings
+from stenoscope.run.commands import program
+from stenoscope.settings import TrainingSettings, TuningSettings
 
 Space = dict[str, BaseDistribution]
 
@@ -91,7 +92,7 @@ def read_space(path: str | PathLike) -> Space:
         raise SettingsError(
             f"{path} can't be read: {problem}.",
             "a YAML file of settings to search",
-            "see `python hyper_parameter_kfold.py --help`, or copy the space.yaml of a study.",
+            f"see `{program(TuningSettings)} --help`, or copy the space.yaml of a study.",
         ) from problem
     try:
         return parse_space(content)
