@@ -56,14 +56,13 @@ def check_predictions(predictions: pd.DataFrame, whole_clips: bool = True) -> No
             )
 
 
-def vote(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
+def vote(predictions: pd.DataFrame) -> pd.DataFrame:
     """Decide each clip by the majority of its frames; the mean probability breaks a tie.
 
     Parameters
     ----------
     predictions : DataFrame with the columns `COLUMNS`
-    threshold : float
-        A frame, and at a tie the clip, is abnormal from this probability on.
+        A frame, and at a tie the clip, is abnormal from the probability `metrics.THRESHOLD` on.
 
     Returns
     -------
@@ -71,19 +70,17 @@ def vote(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFram
         One row per clip in order of appearance: fold, patient_id, clip_id, label, probability (mean over the
         frames), votes (frames called abnormal), frames, decision (0 or 1).
     """
-    return _majority(
-        predictions.assign(decision=predictions["probability"] >= threshold), "clip_id", "frames", threshold
-    )
+    called = predictions.assign(decision=predictions["probability"] >= THRESHOLD)
+    return _majority(called, "clip_id", "frames")
 
 
-def vote_of_patients(clips: pd.DataFrame, threshold: float = THRESHOLD) -> pd.DataFrame:
+def vote_of_patients(clips: pd.DataFrame) -> pd.DataFrame:
     """Decide each patient by the majority of the clips; the mean probability breaks a tie.
 
     Parameters
     ----------
     clips : DataFrame
         As from `vote`.
-    threshold : float
 
     Returns
     -------
@@ -91,10 +88,10 @@ def vote_of_patients(clips: pd.DataFrame, threshold: float = THRESHOLD) -> pd.Da
         One row per patient in order of appearance: fold, patient_id, label (1 if any clip is abnormal),
         probability (mean over the clips), votes (clips called abnormal), clips, decision (0 or 1).
     """
-    return _majority(clips, "patient_id", "clips", threshold)
+    return _majority(clips, "patient_id", "clips")
 
 
-def _majority(rows: pd.DataFrame, unit: str, parts: str, threshold: float) -> pd.DataFrame:
+def _majority(rows: pd.DataFrame, unit: str, parts: str) -> pd.DataFrame:
     """One row for each `unit` (a column) of rows with fold, patient_id, label, probability and decision."""
     groups = rows.groupby(unit, sort=False)
     names = ["fold", "label"] if unit == "patient_id" else ["fold", "patient_id", "label"]
@@ -103,6 +100,6 @@ def _majority(rows: pd.DataFrame, unit: str, parts: str, threshold: float) -> pd
     table["probability"] = groups["probability"].mean()
     table["votes"], table[parts] = groups["decision"].sum().astype(np.int64), groups.size()
     tie, majority = 2 * table["votes"] == table[parts], 2 * table["votes"] > table[parts]
-    table["decision"] = np.where(tie, table["probability"] >= threshold, majority).astype(np.int64)
+    table["decision"] = np.where(tie, table["probability"] >= THRESHOLD, majority).astype(np.int64)
     first = [name for name in ("fold", "patient_id", "clip_id") if name in (*names, unit)]
     return table.reset_index()[[*first, *(name for name in table.columns if name not in first)]]

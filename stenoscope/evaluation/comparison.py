@@ -8,6 +8,12 @@ from stenoscope.evaluation.intervals import RESAMPLES, SEED
 from stenoscope.evaluation.metrics import shown_in
 from stenoscope.evaluation.summary import paired_difference, summarise
 
+COLUMNS = (
+    "arm", "figure", "mean", "std", "pooled", "low", "high",
+    "difference", "difference_low", "difference_high",
+)  # fmt: skip
+"""Columns of study.csv and audit.csv."""
+
 _KEPT = ("mean", "std", "pooled", "ci95", "per_fold", "reason")
 
 
@@ -59,45 +65,17 @@ def compare_arms(
             rows[name]["difference"] = None
             if arm != first and arm not in unpaired:
                 gap = paired_difference(arms[first], predictions, name, **how, whole_clips=whole)
-                rows[name]["difference"] = {
-                    "value": gap["difference"],
-                    "ci95": gap["ci95"],
-                    "share_above_zero": gap["share_above_zero"],
-                }
+                kept = {key: gap[key] for key in ("ci95", "share_above_zero")}
+                rows[name]["difference"] = {"value": gap["difference"], **kept}
     return result
 
 
 def comparison_table(arms: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
-    """One row per arm and figure, for a CSV file; what is undefined is empty.
-
-    Parameters
-    ----------
-    arms : mapping
-        ``arms`` of `compare_arms`.
-
-    Returns
-    -------
-    DataFrame
-        arm, figure, mean, std, pooled, low, high, difference, difference_low, difference_high.
-    """
+    """One row per arm and figure of ``arms`` of `compare_arms`: `COLUMNS`; what is undefined is empty."""
     rows = []
     for arm, figures in arms.items():
         for name, row in figures.items():
-            low, high = row["ci95"] or (None, None)
             gap = row["difference"] or {"value": None, "ci95": None}
-            gap_low, gap_high = gap["ci95"] or (None, None)
-            rows.append(
-                {
-                    "arm": arm,
-                    "figure": name,
-                    "mean": row["mean"],
-                    "std": row["std"],
-                    "pooled": row["pooled"],
-                    "low": low,
-                    "high": high,
-                    "difference": gap["value"],
-                    "difference_low": gap_low,
-                    "difference_high": gap_high,
-                }
-            )
-    return pd.DataFrame(rows)
+            own = (row["mean"], row["std"], row["pooled"], *(row["ci95"] or (None, None)))
+            rows.append((arm, name, *own, gap["value"], *(gap["ci95"] or (None, None))))
+    return pd.DataFrame(rows, columns=COLUMNS)

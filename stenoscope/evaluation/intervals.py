@@ -88,7 +88,7 @@ def bootstrap_patients(
     seed: int = SEED,
     names: Collection[str] | None = None,
 ) -> dict[str, Interval]:
-    """Interval of every figure.
+    """Interval of every figure, by name.
 
     Parameters
     ----------
@@ -98,11 +98,6 @@ def bootstrap_patients(
     resamples, seed : int
     names : collection of str, optional
         In `metrics.FIGURES`; all where left out.
-
-    Returns
-    -------
-    dict of str to Interval
-        By name.
     """
     values = resampled_scores(labels, probabilities, decisions, patient_ids, resamples, seed, names)
     return {name: percentile_interval(value) for name, value in values.items()}

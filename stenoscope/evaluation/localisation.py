@@ -185,18 +185,15 @@ def summarise_localisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise DatasetError(f"A localisation table without {missing}.", f"the columns {COLUMNS}", "")
-    result = {}
-    for method, rows in table.groupby("method", sort=False):
-        patients = rows["patient_id"].to_numpy(dtype=str)
-        result[method] = {"clips": len(rows), "baseline": method in BASELINES}
-        for name, statistic in (("hit", "mean"), ("energy", "mean"), ("iou", "mean"), ("distance", "median")):
-            values = rows[name].to_numpy(dtype=np.float64)
-            interval = bootstrap_statistic(values, patients, statistic, resamples, seed)
-            result[method][name] = {
-                statistic: float(getattr(np, statistic)(values)),
-                "ci95": interval.bounds,
-            }
-    return result
+    return {
+        method: {
+            "clips": len(rows),
+            "baseline": method in BASELINES,
+            **{name: _average(rows, name, resamples, seed) for name in ("hit", "energy", "iou")},
+            "distance": _average(rows, "distance", resamples, seed, "median"),
+        }
+        for method, rows in table.groupby("method", sort=False)
+    }
 
 
 def similarity(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -240,18 +237,23 @@ def summarise_randomisation(table: pd.DataFrame, resamples: int = RESAMPLES, see
         By method, in order of appearance: ``clips``, and ``similarity``, ``magnitude`` and ``hit`` each
         ``{mean, ci95}``; `hit` is None where no lesion is known.
     """
-    result = {}
-    for method, rows in table.groupby("method", sort=False):
-        result[method] = {"clips": len(rows)}
-        for name in ("similarity", "magnitude", "hit"):
-            known = rows[rows[name].notna()]
-            if known.empty:
-                result[method][name] = None
-                continue
-            values, patients = known[name].to_numpy(np.float64), known["patient_id"].to_numpy(dtype=str)
-            interval = bootstrap_statistic(values, patients, "mean", resamples, seed)
-            result[method][name] = {"mean": float(values.mean()), "ci95": interval.bounds}
-    return result
+    names = ("similarity", "magnitude", "hit")
+    return {
+        method: {"clips": len(rows), **{name: _average(rows, name, resamples, seed) for name in names}}
+        for method, rows in table.groupby("method", sort=False)
+    }
+
+
+def _average(
+    rows: pd.DataFrame, name: str, resamples: int, seed: int, statistic: str = "mean"
+) -> dict | None:
+    """Mean or median of a column with its interval where it is known, None where it never is."""
+    known = rows[rows[name].notna()]
+    if known.empty:
+        return None
+    values, patients = known[name].to_numpy(np.float64), known["patient_id"].to_numpy(dtype=str)
+    interval = bootstrap_statistic(values, patients, statistic, resamples, seed)
+    return {statistic: float(getattr(np, statistic)(values)), "ci95": interval.bounds}
 
 
 def box_mask(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

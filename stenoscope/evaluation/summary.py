@@ -48,7 +48,6 @@ def _is_given(figure: Figure, level: str) -> bool:
 def summarise(
     predictions: pd.DataFrame,
     localisation: pd.DataFrame | None = None,
-    threshold: float = THRESHOLD,
     resamples: int = RESAMPLES,
     seed: int = SEED,
     whole_clips: bool = True,
@@ -61,8 +60,6 @@ def summarise(
         Columns fold, patient_id, clip_id, frame_index, label, probability: every test frame once.
     localisation : DataFrame, optional
         As `localisation.summarise_localisation` takes it; None where no lesion is known.
-    threshold : float
-        Probability from which on a frame is abnormal.
     resamples, seed : int
         Of the bootstrap over patients.
     whole_clips : bool
@@ -83,17 +80,12 @@ def summarise(
         As `clip_vote.check_predictions`, for example if a clip was tested by two folds.
     """
     check_predictions(predictions, whole_clips)
-    levels = evaluation_levels(predictions, threshold)
+    levels = evaluation_levels(predictions)
     scored = {
         level: {
             "pooled": _score(table),
             "folds": {fold: _score(part) for fold, part in table.groupby("fold")},
-            "intervals": bootstrap_patients(
-                *(table[name].to_numpy() for name in ("label", "probability", "decision")),
-                table["patient_id"].to_numpy(dtype=str),
-                resamples,
-                seed,
-            ),
+            "intervals": bootstrap_patients(*_columns(table), _patients(table), resamples, seed),
         }
         for level, table in levels.items()
     }
@@ -107,7 +99,7 @@ def summarise(
         **figures,
         "counts": _counts(levels["clip"], levels["frame"]),
         "confusion": {level: _confusion(table) for level, table in levels.items()},
-        "threshold": threshold,
+        "threshold": THRESHOLD,
         "bootstrap": {"over": "patients", "resamples": resamples, "seed": seed, "interval": "percentile"},
         "localisation": None
         if localisation is None
@@ -115,17 +107,17 @@ def summarise(
     }
 
 
-def evaluation_levels(predictions: pd.DataFrame, threshold: float = THRESHOLD) -> dict[str, pd.DataFrame]:
+def evaluation_levels(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Tables ``frame``, ``clip``, ``patient`` and ``patient_mean``, each with label, probability, decision.
 
     The last two differ in the decision alone: by the vote of the patient's clips, or by their mean.
     """
 
     def by_probability(table: pd.DataFrame) -> pd.DataFrame:
-        return table.assign(decision=(table["probability"] >= threshold).astype(np.int64))
+        return table.assign(decision=(table["probability"] >= THRESHOLD).astype(np.int64))
 
-    clips = vote(predictions, threshold)
-    patients = vote_of_patients(clips, threshold)
+    clips = vote(predictions)
+    patients = vote_of_patients(clips)
     return {
         "frame": by_probability(predictions),
         "clip": clips,
@@ -138,7 +130,6 @@ def paired_difference(
     predictions_a: pd.DataFrame,
     predictions_b: pd.DataFrame,
     metric: str = "clip_auc",
-    threshold: float = THRESHOLD,
     resamples: int = RESAMPLES,
     seed: int = SEED,
     whole_clips: bool = True,
@@ -151,7 +142,6 @@ def paired_difference(
         As in `summarise`; of the same clips, patients and labels.
     metric : str
         A name in `summary_keys`.
-    threshold : float
     resamples, seed : int
     whole_clips : bool
         As in `clip_vote.check_predictions`.
@@ -174,7 +164,7 @@ def paired_difference(
     tables, keys = [], ["clip_id", "patient_id", "label"][level.startswith("patient") :]
     for predictions in (predictions_a, predictions_b):
         check_predictions(predictions, whole_clips)
-        table = evaluation_levels(predictions, threshold)[level]
+        table = evaluation_levels(predictions)[level]
         tables.append(table.sort_values(keys, kind="stable").reset_index(drop=True))
     a, b = tables
     if len(a) != len(b) or not (a[keys].astype(str) == b[keys].astype(str)).all(axis=None):
@@ -184,17 +174,11 @@ def paired_difference(
             "the same clips with the same labels and patients",
             "run both on the same folds.",
         )
-    values = [
-        resampled_scores(
-            *(table[column].to_numpy() for column in ("label", "probability", "decision")),
-            table["patient_id"].to_numpy(dtype=str),
-            resamples,
-            seed,
-            [name],
-        )[name]
+    before, after = (
+        resampled_scores(*_columns(table), _patients(table), resamples, seed, [name])[name]
         for table in tables
-    ]
-    gaps = values[1] - values[0]
+    )
+    gaps = after - before
     interval = percentile_interval(gaps)
     finite = gaps[np.isfinite(gaps)]
     first, second = (_score(table, [name])[name] for table in tables)
@@ -210,7 +194,15 @@ def paired_difference(
 
 
 def _score(table: pd.DataFrame, names: Collection[str] | None = None) -> dict[str, float | None]:
-    return score(*(table[name].to_numpy() for name in ("label", "probability", "decision")), names)
+    return score(*_columns(table), names)
+
+
+def _columns(table: pd.DataFrame) -> list[np.ndarray]:
+    return [table[name].to_numpy() for name in ("label", "probability", "decision")]
+
+
+def _patients(table: pd.DataFrame) -> np.ndarray:
+    return table["patient_id"].to_numpy(dtype=str)
 
 
 def _figure(metric: str, scored: dict, table: pd.DataFrame) -> dict:

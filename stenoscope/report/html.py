@@ -50,7 +50,7 @@ def write_report(experiment: str | PathLike) -> Path:
     """
     data = read_experiment(experiment)
     summary = data.summary
-    levels = evaluation_levels(data.predictions, summary["threshold"])
+    levels = evaluation_levels(data.predictions)
     drawings = _drawings(data, levels)
     write_figures(data.folder, drawings)
     write_documents(data)
