@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stenoscope.augmentation.grid import CROPS, VARIANTS
-from stenoscope.augmentation.sheet import Seen, draw_sheet, draw_training
+from stenoscope.augmentation.sheet import Example, draw_sheet, draw_training
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.presets import training_settings
@@ -58,7 +58,7 @@ def draw_variants(settings: AugmentSettings) -> None:
     finish(f"The variants of a key frame of {clip_id}", rows, None)
 
 
-def _seen(clips: ClipSet, clip: int, keyframe: int, training: TrainingSettings, twins: bool) -> list[Seen]:
+def _seen(clips: ClipSet, clip: int, keyframe: int, training: TrainingSettings, twins: bool) -> list[Example]:
     """The frame in the first epochs of fold 1, in the first of each epoch's variants."""
     seen = []
     for epoch in range(min(_EPOCHS, training.epochs)):
@@ -70,7 +70,7 @@ def _seen(clips: ClipSet, clip: int, keyframe: int, training: TrainingSettings, 
         twin, place = (images[1], batch.places[1]) if len(samples) > 1 else (None, None)
         found = place is not None and not np.isnan(place).any()
         where = (float(place[0]), float(place[1])) if found else None
-        seen.append(Seen(images[0], _captions(samples[0]), twin, where))
+        seen.append(Example(images[0], _captions(samples[0]), twin, where))
     return seen
 
 

@@ -59,7 +59,7 @@ def draw_sheet(frame: np.ndarray, title: str = "") -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Example:
     """One image of the training, and its twin.
 
     Attributes
@@ -79,12 +79,12 @@ class Seen:
     place: tuple[float, float] | None = None
 
 
-def draw_training(seen: Sequence[Seen], title: str, notes: Sequence[str]) -> np.ndarray:
+def draw_training(seen: Sequence[Example], title: str, notes: Sequence[str]) -> np.ndarray:
     """A key frame in several epochs of a training, five a line, each above its twin.
 
     Parameters
     ----------
-    seen : sequence of Seen
+    seen : sequence of Example
         Of an epoch each, in their order.
     title : str
     notes : sequence of str

@@ -1,5 +1,5 @@
-"""Probabilities that mean what they say, and thresholds: both from patients that took part in neither
-training nor test (the inner split).
+"""Calibrated probabilities, and thresholds: both from patients used in neither training nor test (the inner
+split).
 
 The evidence of a clip is the mean of its frames' logits. A temperature divides it, which changes how sure the
 network claims to be and nothing of the order of the clips.
@@ -16,7 +16,7 @@ from stenoscope.errors import DatasetError
 from stenoscope.evaluation.clip_vote import vote
 
 TEMPERATURES = (0.02, 50.0)
-"""Bounds of the temperature; the upper one means that the evidence told nothing."""
+"""Bounds of the temperature; at the upper one the evidence carries no information."""
 
 DECISIONS = ("normal", "abnormal", "uncertain")
 """What a clip can be called."""
@@ -85,7 +85,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     -----
     Guo et al. 2017, "On calibration of modern neural networks", section 4.2. The labels are replaced by the
     targets of Platt 1999, section 2.2, ``(n_1 + 1) / (n_1 + 2)`` and ``1 / (n_0 + 2)``: if a few dozen inner
-    clips happen to be told apart perfectly, hard labels would ask for a temperature of zero.
+    clips happen to be separated perfectly, hard labels would ask for a temperature of zero.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     _need_both_classes(labels)

@@ -1,4 +1,4 @@
-"""Several experiments beside each other: the arms of a study, and the arms of a leakage audit."""
+"""Several experiments compared: the arms of a study, and the arms of a leakage audit."""
 
 from collections.abc import Collection, Mapping
 

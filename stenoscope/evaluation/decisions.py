@@ -195,7 +195,7 @@ def typical_calibration(calibrations: Mapping[int, Calibration]) -> Calibration:
     """Median of the folds, for new clips that all folds' models judge.
 
     Thresholds are compared as evidence, ``T logit(threshold)``: the same calibrated probability means another
-    evidence at another temperature. The median heeds no single fold whose inner clips told nothing.
+    evidence at another temperature. The median is robust to single folds with uninformative inner clips.
     """
     temperature = float(np.median([chosen.temperature for chosen in calibrations.values()]))
     thresholds = {}

@@ -1,4 +1,4 @@
-"""How well a heatmap finds the lesion, beside what finds it by chance.
+"""How well a heatmap finds the lesion, compared with chance-level baselines.
 
 All measures take a map of evidence and the lesion boxes of one clip. The null baselines are maps too, so that
 they pass through the same measures: a single pixel at the image centre, the vessel mask (every vessel pixel
@@ -46,7 +46,7 @@ def peak_pixels(heatmap: np.ndarray, inside: np.ndarray | None = None) -> np.nda
     heatmap : ndarray, float, shape (rows, cols)
     inside : ndarray, bool, shape (rows, cols), optional
         Where the maximum may lie (see `vesselness.overlays.clear_field`): the highest peak that lies there.
-        The slope of a peak elsewhere is none, unless the map does nothing but slope.
+        The slope of a peak elsewhere does not count as one, unless there is no peak inside at all.
     """
     if inside is None or inside.all():
         return heatmap == heatmap.max()

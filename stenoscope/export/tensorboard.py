@@ -19,7 +19,7 @@ def tensorboard_log(folder: Path | None) -> Iterator[Callable[[dict], None]]:
     """Yield a function that logs a row of the history.
 
     Each row is on the disk when the function returns, so that a run can be watched. A log begins anew when a
-    fold is gone on with: the trainer repeats the rows of its checkpoint. Events carry the time at which they
+    fold is resumed: the trainer repeats the rows of its checkpoint. Events carry the time at which they
     were written, so no hash of an experiment covers them.
 
     Parameters

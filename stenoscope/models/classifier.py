@@ -75,7 +75,7 @@ def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.M
     SettingsError
         For a name that is in no registry or a layer that the network does not have.
     WeightsError
-        If the pretrained weights can't be had or do not fit.
+        If the pretrained weights are unavailable or do not fit.
     """
     backbone = get_backbone(settings.backbone)
     for kind, name, registry in (

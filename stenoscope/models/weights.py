@@ -43,7 +43,7 @@ def load_weights(
     Raises
     ------
     WeightsError
-        If the weights can't be had or do not fit; it says what to do.
+        If the weights are unavailable or do not fit; it says what to do.
     """
     if weights == "none":
         return

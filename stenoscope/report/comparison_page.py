@@ -1,4 +1,4 @@
-"""The pages of several experiments beside each other: a study, and a leakage audit."""
+"""The pages that compare experiments: of a study, and of a leakage audit."""
 
 import shlex
 from collections.abc import Container
@@ -140,7 +140,7 @@ def audit_finding(arm: str, figures_of_arm: dict) -> str:
     if low > 0:
         return f"{change}: this split is optimistic."
     if high < 0:
-        return f"{change}: lower, although more was known."
+        return f"{change}: lower, although training knew more of the test clips."
     return f"{change}: these patients show no clear difference."
 
 

@@ -29,7 +29,7 @@ NO_RING = "no ring: no evidence for abnormal"
 
 @dataclass(frozen=True)
 class Case:
-    """One clip and what was said of it.
+    """One clip with its prediction.
 
     Attributes
     ----------

@@ -104,7 +104,7 @@ def signed_text(difference: Mapping | None) -> str:
 
 
 def summary_warnings(summary: Mapping) -> list[str]:
-    """Sentences on why the metrics of an experiment settle little; none where they may.
+    """Warnings about few patients and wide intervals; empty where there is nothing to warn of.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def summary_warnings(summary: Mapping) -> list[str]:
     if wide:
         warnings.append(
             f"The 95 % interval is wider than {WIDE_INTERVAL} for: {', '.join(wide)}. "
-            "Such values settle little."
+            "Such values are too imprecise for conclusions."
         )
     return warnings
 
@@ -193,7 +193,7 @@ def comparison_tables(title: str, arms: Mapping, names: Mapping[str, str]) -> li
     against = {"difference": "difference", "gap": "95 % interval"}
     first = next(iter(names.values()))
     tables = []
-    for heading, columns in ((title, own), (f"Less {first}, paired", against)):
+    for heading, columns in ((title, own), (f"Difference to {first}, paired", against)):
         table = table_of(heading, "", *columns.values())
         for group in groups:
             table.add_section()

@@ -109,7 +109,7 @@ class WorkerPool(concurrent.futures.Executor):
 
 
 @functools.cache
-def lone_worker() -> WorkerPool:
+def single_worker() -> WorkerPool:
     """One process beside this one, started once and kept until this one ends."""
     return WorkerPool(1)
 
@@ -179,7 +179,7 @@ def executor(
             "an accelerator for each worker",
             f"give --workers {len(devices)}, or CUDA_VISIBLE_DEVICES= to use none.",
         )
-    pool = lone_worker() if workers == 1 else WorkerPool(workers, devices)
+    pool = single_worker() if workers == 1 else WorkerPool(workers, devices)
     try:
         yield pool
     except BaseException:
@@ -188,7 +188,7 @@ def executor(
                 process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)  # an interrupt does not wait for the whole queue
         if workers == 1:
-            lone_worker.cache_clear()
+            single_worker.cache_clear()
         raise
     if workers > 1:
         pool.shutdown()

@@ -1,7 +1,7 @@
 """Fits that other processes do, each done once: their predictions are kept in the study's folder.
 
 The unit of work is one training: some settings, on one inner fold or on a whole training part. What is kept
-makes a study that was killed go on at the next unit, and lets every score be computed again.
+lets a killed study resume at the next unit, and every score be computed again.
 """
 
 from collections.abc import Callable
@@ -73,8 +73,8 @@ class Fits:
         """Wait for a job: its predictions, or None and why its settings can't be scored.
 
         A process that crashes takes all others of its pool with it, so each of their jobs is done once more,
-        alone; only what crashes again is at fault. Settings that contradict each other, want of memory and a
-        training that diverged are faults of the settings too; any other exception is raised.
+        alone; only a job that crashes again has failed. Contradictory settings, lack of memory and a diverged
+        training count as failures of the settings, too; any other exception is raised.
         """
         if isinstance(self._pool, WorkerPool) and crashed(future):
             future = self._pool.submit(self._fit, job)

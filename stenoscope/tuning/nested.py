@@ -1,4 +1,4 @@
-"""What a search was worth: the inner score that chose, beside the outer score that took no part in it.
+"""How much a search gained: the inner score that settings were chosen by, and the outer score on others.
 
 The best of many inner scores is too high, as it was chosen for being high; the score of the chosen settings
 on the outer fold's test part is not (Varma S, Simon R 2006, "Bias in error estimation when using

@@ -1,4 +1,4 @@
-"""The page of a tuning study, and its table for the terminal: what the search found and what it was worth."""
+"""The page of a tuning study, and its table for the terminal: what the search found and its gain."""
 
 import warnings
 from collections.abc import Callable, Mapping

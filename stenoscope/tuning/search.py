@@ -73,7 +73,7 @@ def clip_auc(predictions: pd.DataFrame) -> float:
 
 
 def _advance(study: FoldStudy, fits: Fits, running: _UnderWay, future: Future, inner_folds: int) -> bool:
-    """Take in the result of an inner fold; returns whether the trial goes on with the next one."""
+    """Take in the result of an inner fold; returns whether the trial continues with the next one."""
     table, problem = fits.collect(running.job, future)
     if table is None:
         study.fail(running.trial, problem)

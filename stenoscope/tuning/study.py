@@ -30,7 +30,7 @@ _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialSt
 
 
 class FoldStudy:
-    """The study of one outer fold: hands out trials, takes their scores, and goes on after an interrupt.
+    """The study of one outer fold: hands out trials, takes their scores, and resumes after an interrupt.
 
     A trial that was under way when a run was killed is queued again. Each other trial draws from the seed,
     the fold and the number of trials before it, so that a serial study that was killed ends like one that was
@@ -68,7 +68,7 @@ class FoldStudy:
         inputs: dict[str, str] | None = None,
     ):
         self.fold, self.space, self.base, self.seed = fold, space, base, seed
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the script speaks for itself
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the script prints its own lines
         self._study = optuna.create_study(
             storage=_url(folder),
             study_name=f"fold_{fold}",
@@ -103,7 +103,7 @@ class FoldStudy:
         return with_parameters(self.base, trial.params)
 
     def report(self, trial: optuna.Trial, score: float, part: int, last: bool) -> bool:
-        """Note the score after a part (an inner fold, from 1); returns whether the trial should go on.
+        """Note the score after a part (an inner fold, from 1); returns whether the trial should continue.
 
         The median rule starts after five finished trials.
         """

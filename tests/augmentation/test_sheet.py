@@ -1,6 +1,6 @@
 import numpy as np
 
-from stenoscope.augmentation.sheet import Seen, draw_sheet, draw_training
+from stenoscope.augmentation.sheet import Example, draw_sheet, draw_training
 
 
 def test_the_sheet_shows_brighter_variants_to_the_right():
@@ -22,8 +22,11 @@ def test_the_sheet_is_deterministic_and_shows_the_frame():
 
 def test_training_images_stand_above_their_ringed_twins():
     image, twin = np.full((64, 64), 100, np.uint8), np.full((64, 64), 150, np.uint8)
-    ringed, bare = Seen(image, ("as it is",), twin, (32.0, 16.0)), Seen(image, ("as it is",), twin)
-    sheet = draw_training([ringed, bare, Seen(image, ("as it is",))], "p001_c1", ["a note"])
+    ringed, bare = (
+        Example(image, ("as it is",), twin, (32.0, 16.0)),
+        Example(image, ("as it is",), twin),
+    )
+    sheet = draw_training([ringed, bare, Example(image, ("as it is",))], "p001_c1", ["a note"])
     plain = (sheet == 100).all(axis=2), (sheet == 150).all(axis=2)
     above, below = (np.flatnonzero(mask.any(axis=1)) for mask in plain)
     assert above.max() < below.min() and len(above) >= 240
@@ -38,5 +41,5 @@ def test_training_images_stand_above_their_ringed_twins():
 
 def test_ten_epochs_take_two_lines():
     image = np.full((32, 32), 100, np.uint8)
-    one, two = (draw_training([Seen(image, ("a",))] * count, "t", []).shape for count in (5, 10))
+    one, two = (draw_training([Example(image, ("a",))] * count, "t", []).shape for count in (5, 10))
     assert one[1] == two[1] and two[0] > 1.7 * one[0]

@@ -66,7 +66,7 @@ def figure(pooled, low, high, gap=None):
             "+0.100 (+0.050 to +0.150) to patient-wise: this",
         ),
         ("clip", figure(0.9, 0.8, 0.95, (0.01, -0.05, 0.05)), "show no clear difference"),
-        ("clip", figure(0.7, 0.6, 0.8, (-0.1, -0.15, -0.05)), "lower, although more was known"),
+        ("clip", figure(0.7, 0.6, 0.8, (-0.1, -0.15, -0.05)), "lower, although training knew more"),
         ("patient", figure(0.9, 0.8, 0.95), "Clip AUC 0.900 (0.800 – 0.950)."),
         ("patient", {"clip_auc": {"pooled": None, "ci95": None, "difference": None}}, "undefined"),
     ],

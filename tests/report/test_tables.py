@@ -74,7 +74,7 @@ def test_a_comparison_fits_a_narrow_terminal():
     arms = compare_arms({"a": base, "b": base.assign(probability=base["label"])}, resamples=50)["arms"]
     console = Console(file=io.StringIO(), width=80, highlight=False)
     print_comparison("Two arms", arms, {"a": "augmentation", "b": "augmentation + attention"}, console)
-    own, against = console.file.getvalue().split("Less augmentation, paired")
+    own, against = console.file.getvalue().split("Difference to augmentation, paired")
     assert own.count("augmentation + attention") == 4 and against.count("augmentation + attention") == 4
     assert "1.000 ± 0.000" in own and "1.000 – 1.000" in own and "  augmentation  " not in against
     row = arms["b"]["frame_accuracy"]["difference"]
