@@ -286,7 +286,7 @@ def csv_marks(path: Path) -> Iterator[Mark]:
     places = {name: table.columns(name)[:1] for name in (*CSV_COLUMNS, "kind", "pixels")}
     if missing := [name for name in CSV_COLUMNS if not places[name]]:
         raise DatasetError(f"{path} has no column {', '.join(missing)}.", _CSV, "correct its first line.")
-    faults, marks = list(table.faults), []
+    faults, marks = [], []
     for line, cells in table.rows:
         row = {name: "".join(cells[place] for place in found) for name, found in places.items()}
         try:

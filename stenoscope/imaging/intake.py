@@ -148,6 +148,8 @@ def patient_of(source: Source, pseudonym: Pseudonym) -> str | None:
     DicomError
         If its header can't be read.
     """
+    if not READERS[source.reader].names_patients:
+        return None
     with READERS[source.reader].open(source.path) as opened:
         return opened.patient(pseudonym)
 

@@ -40,6 +40,8 @@ class Reader:
         Whether a file with one of the suffixes is of this kind.
     files : callable
         Files that a path stands for: itself, but for clips of which it names one frame only.
+    names_patients : bool
+        Whether such a source may name its patient.
     """
 
     suffixes: tuple[str, ...]
@@ -48,6 +50,7 @@ class Reader:
     detect: Callable[[Path], bool] = _never
     takes: Callable[[Path], bool] = _always
     files: Callable[[Path], list[Path]] = _itself
+    names_patients: bool = False
 
 
 @contextmanager
@@ -57,7 +60,7 @@ def _open_dicom(path: Path):
 
 
 READERS: dict[str, Reader] = {
-    "dicom": Reader(sequences.DICOM_SUFFIXES, _open_dicom, detect=has_magic),
+    "dicom": Reader(sequences.DICOM_SUFFIXES, _open_dicom, detect=has_magic, names_patients=True),
     "images": Reader(sequences.IMAGE_SUFFIXES, sequences.open_images, is_folder=True),
     "video": Reader(video.VIDEO_SUFFIXES, video.open_video),
     "stack": Reader(sequences.STACK_SUFFIXES, sequences.open_stack, takes=sequences.is_stack),

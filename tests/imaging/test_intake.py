@@ -292,7 +292,8 @@ def test_links_back_up_do_not_loop(cohort):
 def test_patient_of_header(cohort):
     sources = {source.clip_id: source for source in find_clips(cohort).sources}
     assert intake.patient_of(sources["p1/c1"], str.upper) == "SENTINEL-ID"
-    assert intake.patient_of(sources["p2/film"], str) is None
+    (cohort / "p2" / "film.avi").write_bytes(b"no video")
+    assert intake.patient_of(sources["p2/film"], str) is None, "it is not even opened"
     with pytest.raises(DicomError):
         intake.patient_of(sources["broken"], str)
 
