@@ -42,7 +42,7 @@ class TrainingSettings:
     """Last layer of the backbone to use: 'auto' (the backbone's own choice), 'top' or a layer's name."""
     image_size: int = result(256)
     """Rows and columns of the network's input, pixels; the 500 x 500 crop is resized to it."""
-    enhance: Literal["none", "black_tophat"] = result("black_tophat")
+    enhance: str = result("black_tophat")
     """What the backbone sees: the mean-subtracted frame ('none') or its black top-hat (thin dark parts)."""
     subtract_mean: bool = result(True)
     """Subtract the training part's mean image."""

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -94,6 +95,16 @@ class FoldJob:
         return Path(self.settings.experiment) / WORK / key / self.folder.name / CHECKPOINT
 
 
+class Watch(NamedTuple):
+    """What hears of a training: of each epoch its row of the history, and lines for the user."""
+
+    on_epoch: Callable[[dict], None] = lambda row: None
+    tell: Callable[[str], None] = lambda text: None
+
+
+NOBODY = Watch()
+
+
 def run_fold(
     job: FoldJob, on_epoch: Callable[[], None] = lambda: None, tell: Callable[[str], None] = lambda text: None
 ) -> dict:
@@ -135,7 +146,7 @@ def run_fold(
         staging = job.checkpoint.parent / uuid.uuid4().hex  # a worker that was given up may still be at it
         staging.mkdir(parents=True)
         try:
-            row = train_fold(fold, clips, labels, settings, staging, job.checkpoint, job.maps, after, tell)
+            row = train_fold(fold, clips, labels, settings, staging, job.maps, Watch(after, tell))
             job.run.check()
             _move(staging, job.folder)
         finally:
@@ -160,10 +171,8 @@ def train_fold(
     labels: np.ndarray,
     settings: TrainingSettings,
     folder: Path,
-    checkpoint: Path,
     maps: bool = True,
-    on_epoch: Callable[[dict], None] = lambda row: None,
-    tell: Callable[[str], None] = lambda text: None,
+    watch: Watch = NOBODY,
 ) -> dict:
     """Train and test one fold and write its files; `SHA256SUMS` is the last.
 
@@ -175,13 +184,11 @@ def train_fold(
         To train and to test on.
     settings : TrainingSettings
     folder : Path
-        To write to; exists.
-    checkpoint : Path
-        Written after each epoch, and resumed from.
+        To write to; exists. The checkpoint, which is written after each epoch and resumed from, lies beside
+        it.
     maps : bool
         Compute heatmaps of the test clips (never for frame-wise folds).
-    on_epoch, tell : callable
-        As in `run_fold`; `on_epoch` takes the epoch's row of the history.
+    watch : Watch
 
     Returns
     -------
@@ -200,13 +207,13 @@ def train_fold(
             "set inner_share to 0.",
         )
     fold, inner = hold_out(fold, clips, labels, settings)
-    learner = learner_of(settings, labels.shape[1], settings.threads, tell)
+    learner = learner_of(settings, labels.shape[1], settings.threads, watch.tell)
     log_folder, started = None, time.perf_counter()
     if settings.tensorboard:
         log_folder = Path(settings.experiment) / TENSORBOARD / f"fold_{fold.number}"
     with tensorboard_log(log_folder) as log:
         part = TrainingPart.of(fold, clips.frames, labels)
-        history = learner.fit(part, lambda row: (log(row), on_epoch(row)), checkpoint)
+        history = learner.fit(part, lambda row: (log(row), watch.on_epoch(row)), folder.parent / CHECKPOINT)
     seconds = sum(row["seconds"] for row in history) or time.perf_counter() - started
     probabilities = test(learner, clips, fold)
     if history:

@@ -20,7 +20,7 @@ from stenoscope.errors import SettingsError, WeightsError, unknown_name
 from stenoscope.models.attention import ATTENTION, block_of
 from stenoscope.models.backbones import build_backbone, cut_layer, get_backbone
 from stenoscope.models.pooling import POOLING
-from stenoscope.models.standardize import StandardizeLayer, black_tophat_size
+from stenoscope.models.standardize import ENHANCE, StandardizeLayer
 from stenoscope.models.weights import load_weights, read_model
 from stenoscope.settings import TrainingSettings
 
@@ -81,17 +81,17 @@ def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.M
     for kind, name, registry in (
         ("attention", settings.attention, ATTENTION),
         ("pooling", settings.pooling, POOLING),
+        ("enhancement", settings.enhance, ENHANCE),
     ):
         if name not in registry:
             raise unknown_name(kind, name, registry)
-    tophat = settings.enhance == "black_tophat"
     size = settings.image_size
     image = keras.Input((size, size, 1), name="image")
     standardized = StandardizeLayer(
         backbone.preprocessing.centre,
         backbone.preprocessing.scale,
         subtract_mean=settings.subtract_mean,
-        tophat_sizes=(black_tophat_size(size),) if tophat else (),
+        tophat_sizes=ENHANCE[settings.enhance](size),
         name="standardize",
         dtype="float32",  # half precision can't tell neighbouring grey levels apart
     )(image)

@@ -1,5 +1,7 @@
 """The first layer of every network: from grey levels to what the backbone was trained on."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -13,6 +15,13 @@ BLACK_TOPHAT_GAIN = 4.0
 def black_tophat_size(image_size: int) -> int:
     """Odd side, in pixels, of the structuring element for a square image of `image_size` pixels."""
     return max(3, 2 * round((BLACK_TOPHAT_SIZE * image_size - 1) / 2) + 1)
+
+
+ENHANCE: dict[str, Callable[[int], tuple[int, ...]]] = {
+    "none": lambda image_size: (),
+    "black_tophat": lambda image_size: (black_tophat_size(image_size),),
+}
+"""What a network sees, by name: the `tophat_sizes` of a `StandardizeLayer` for images of some size."""
 
 
 def black_tophat(images, size: int):

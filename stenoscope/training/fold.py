@@ -41,7 +41,7 @@ from stenoscope.training.losses import (
     sample_weights,
     smooth,
 )
-from stenoscope.training.on_device import COLUMNS, MEMORY, DeviceFrames, encode
+from stenoscope.training.on_device import COLUMNS, MEMORY, DeviceFrames, can_render, encode
 from stenoscope.training.schedule import layer_factors, learning_rate_at, make_optimizer
 
 
@@ -55,7 +55,7 @@ class Trainer:
         Label columns.
     on_device : bool, optional
         Keep the frames on the device and augment them there; by default where that is an accelerator and they
-        fit. Never with narrowings, which are the CPU's work, nor with stored features.
+        fit. Never with stored features, nor where only the CPU knows how samples are changed: narrowings.
 
     Attributes
     ----------
@@ -130,9 +130,9 @@ class Trainer:
             if variable.shape == ()
         }
 
-    def _place(self, frames: np.ndarray, rows: np.ndarray) -> None:
-        """Put the training frames on the device, if that is where they are to be augmented."""
-        possible = not self.settings.narrowings and self._front is None
+    def _place(self, frames: np.ndarray, rows: np.ndarray, plan: list[Sample]) -> None:
+        """Put the training frames on the device, if samples like those of `plan` can be made there."""
+        possible = self._front is None and can_render(plan)
         fits = accelerated() and len(frames) * FRAME_SIZE**2 <= MEMORY
         if not possible or not (fits if self._on_device is None else self._on_device):
             return
@@ -202,7 +202,7 @@ class Trainer:
         weights = self._class_weights(train // KEYFRAMES_PER_CLIP if part.frame_wise else train, labels)
         mean = part.mean_image if settings.subtract_mean else None
         with self.scope():
-            self._place(frames, part.rows)
+            self._place(frames, part.rows, plan(0))
             self.reset(part.mean_image, part.number)
             history = checkpoints.restore(checkpoint, self.network, self._learner.optimizer)
             for row in history:

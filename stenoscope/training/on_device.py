@@ -4,6 +4,8 @@
 map of its rows and one of its columns, so that an image costs two small matrix products.
 """
 
+from dataclasses import fields
+
 import keras
 import numpy as np
 from keras import ops
@@ -20,6 +22,15 @@ _FIRST = tuple(sorted({start for corner in CROPS.values() for start in corner}))
 
 COLUMNS = ("frame", "crop row", "crop column", "offset", "up-down", "left-right", "down", "right")
 """What a row of `encode` holds."""
+
+
+_KNOWN = {"clip", "keyframe", "variant", "flips", "shift"}
+
+
+def can_render(samples: list[Sample]) -> bool:
+    """Whether all that changes these samples is done here; `batches.render` does everything."""
+    usual = {item.name: item.default for item in fields(Sample) if item.name not in _KNOWN}
+    return all(getattr(sample, name) == value for sample in samples for name, value in usual.items())
 
 
 def encode(samples: list[Sample]) -> np.ndarray:

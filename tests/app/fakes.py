@@ -37,7 +37,7 @@ def hurry(monkeypatch):
     """Fewer resamples than a real comparison draws, and no figures."""
     monkeypatch.setattr(comparison, "compare_arms", partial(comparison.compare_arms, resamples=100))
     picture = Plot(lambda kind: encode_png(np.zeros((4, 6, 3), np.uint8)))
-    monkeypatch.setattr(figures, "forest_figure", lambda *_, dark: picture)
+    monkeypatch.setattr(figures, "forest_figure", lambda *_, dark=False: picture)
 
 
 def better(predictions, share):

@@ -147,7 +147,7 @@ def test_no_patient_is_held_out_of_frame_wise_folds(clips, folds, tmp_path):
     (fold, *_) = drawn_folds("frame", clips, folds)
     settings = training_settings("smoke", inner_share=0.2)
     with pytest.raises(SettingsError, match=r"inner_share is 0\.2 for frame-wise folds"):
-        train_fold(fold, clips, clips.labels, settings, tmp_path, tmp_path / "checkpoint")
+        train_fold(fold, clips, clips.labels, settings, tmp_path)
 
 
 def test_what_an_audit_writes(trained, tmp_path, capsys):

@@ -89,8 +89,8 @@ def two_folds(prepared, tmp_path_factory):
     for fold, own in ((folds[0], small), (frame_wise, replace(small, inner_share=0.0))):
         folder = Path(small.experiment) / f"fold_{fold.number}"
         folder.mkdir()
-        train_fold(fold, clips, clips.labels, own, folder, folder / "c", maps=False)
-        (folder / "c").unlink()
+        train_fold(fold, clips, clips.labels, own, folder, maps=False)
+        (folder.parent / "checkpoint.npz").unlink()
     table = gather(Path(small.experiment), clips.label_names)
     return clips, folds[0], frame_wise, small, table
 
@@ -183,5 +183,5 @@ def test_a_heatmap_that_cannot_be_drawn_is_told_before_the_training(two_folds, t
     clips, fold, _, settings, _ = two_folds
     settings = replace(settings, experiment=str(tmp_path / "e"), **changes)
     with pytest.raises(SettingsError) as caught:
-        train_fold(fold, clips, clips.labels, settings, tmp_path, tmp_path / "checkpoint.npz")
+        train_fold(fold, clips, clips.labels, settings, tmp_path)
     assert told in str(caught.value) and not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import pytest
 
 from stenoscope.training.batches import Sample, epoch_plan, render
 from stenoscope.training.fold import Trainer
-from stenoscope.training.on_device import DeviceFrames, area_weights, encode
+from stenoscope.training.on_device import DeviceFrames, area_weights, can_render, encode
 from tests.training.small import TEST, TRAIN, part, predict, settings, seven_clips
 
 
@@ -34,6 +34,14 @@ def test_samples_look_the_same(frames, size):
     expected = render(noise, plan, size, mean).images
     assert found.shape == expected.shape and found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_what_is_not_known_here_is_left_to_the_cpu(frames):
+    assert can_render([Sample(0, 1, 3, (True, False), (2, -3))])
+    assert not can_render([Sample(0, 1, 3), Sample(0, 1, 3, narrowing=5)])
+    trainer = Trainer(settings(narrowings=True, epochs=1), on_device=True)
+    trainer.fit(part(frames))
+    assert trainer._device_frames is None
 
 
 def test_training_is_the_same_but_for_rounding_and_sees_training_frames_alone(frames):
