@@ -1,8 +1,12 @@
-"""The key-frame methods that a run offers: those of `keyframes.registry` and the learned one."""
+"""The key-frame methods that a run offers: those of `keyframes.registry`, the learned one, published ones."""
 
-import functools
+from collections.abc import Sequence
+
+import numpy as np
 
 from stenoscope.keyframes import registry
+from stenoscope.keyframes.published import PUBLISHED, choose_published
+from stenoscope.records import KeyframeChoice
 from stenoscope.temporal.method import choose_temporal
 
 METHODS = {
@@ -12,5 +16,11 @@ METHODS = {
 }
 """As `keyframes.registry.METHODS`."""
 
-choose = functools.partial(registry.choose, methods=METHODS)
-"""`keyframes.registry.choose` among these methods."""
+
+def choose(
+    frames: np.ndarray, method: str, spread: bool = False, published: Sequence[int] = ()
+) -> KeyframeChoice:
+    """`keyframes.registry.choose` among these methods; for `PUBLISHED`, of the frames that are given."""
+    if method == PUBLISHED:
+        return choose_published(published, len(frames))
+    return registry.choose(frames, method, spread, METHODS)

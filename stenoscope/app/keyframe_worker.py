@@ -16,7 +16,7 @@ from stenoscope.data import pickles
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
 from stenoscope.imaging.readers import READERS
-from stenoscope.keyframes.published import PUBLISHED, choose_published, correct
+from stenoscope.keyframes.published import correct
 from stenoscope.keyframes.sheet import draw_sheet
 from stenoscope.records import KeyframeChoice
 from stenoscope.run import provenance
@@ -128,10 +128,7 @@ def process(
     num_frames = len(clip.frames)
     choice = None
     try:
-        if method == PUBLISHED:
-            choice = choose_published(published, num_frames)
-        else:
-            choice = choose(clip.frames, method, spread)
+        choice = choose(clip.frames, method, spread, published)
     except DicomError as problem:
         if not corrected:
             return quarantine(row, problem.one_line)

@@ -10,7 +10,6 @@ from stenoscope.app.keyframe_methods import choose
 from stenoscope.app.keyframe_worker import NO_CONTRAST
 from stenoscope.errors import DicomError
 from stenoscope.imaging.intake import IntakeRow, Source, admit, quarantine
-from stenoscope.keyframes.published import PUBLISHED, choose_published
 from stenoscope.records import Clip, KeyframeChoice
 
 Job = tuple[Source, str, tuple[int, ...]]
@@ -31,10 +30,7 @@ def read_clip(job: Job, pseudonym) -> tuple[Clip | None, KeyframeChoice | None, 
     if clip is None:
         return None, None, row
     try:
-        if method == PUBLISHED:
-            choice = choose_published(published, len(clip.frames))
-        else:
-            choice = choose(clip.frames, method)
+        choice = choose(clip.frames, method, published=published)
     except DicomError as problem:
         return None, None, quarantine(row, problem.one_line)
     if not choice.contrast:

@@ -35,7 +35,6 @@ from stenoscope.tuning.space import (
     read_space,
     scored,
     space_yaml,
-    with_parameters,
 )
 from stenoscope.tuning.study import DATABASE, FoldStudy, studies_of
 from stenoscope.tuning.template import settings_yaml
@@ -226,7 +225,7 @@ def _write(
         f"{outer:.4f} on its test part. In an experiment with these settings the test parts of the other "
         "folds took part in the choice: cite the outer score."
     )
-    provenance.write_text(study / BEST, settings_yaml(with_parameters(base, best.chosen), heading))
+    provenance.write_text(study / BEST, settings_yaml(replace(base, **best.chosen), heading))
 
 
 def _show(study: Path) -> None:

@@ -10,7 +10,6 @@ equation 2).
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import cv2
 import keras
@@ -34,13 +33,6 @@ class AddBias(keras.layers.Layer):
 
     def call(self, scores):
         return scores + self.bias
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What `reset_weights` goes back to: the pretrained weights by layer name."""
-
-    pretrained: dict[str, list[np.ndarray]]
 
 
 @contextmanager
@@ -113,9 +105,8 @@ def build_classifier(settings: TrainingSettings, num_labels: int = 1) -> keras.M
     pretrained = settings.weights != "none"
     if pretrained:  # random weights are not worth keeping
         _freeze(used, settings.frozen_layers, settings.freeze_batch_norm)
-    model.stenoscope_start = _Start(
-        {layer.name: layer.get_weights() for layer in used if layer.weights} if pretrained else {}
-    )
+    kept = [layer for layer in used if layer.weights] if pretrained else []
+    model.stenoscope_start = {layer.name: layer.get_weights() for layer in kept}  # for `reset_weights`
     reset_weights(model, settings.seed)
     heatmap_layer(model, settings)  # a wrong name should fail now, not after the training
     return model
@@ -160,8 +151,8 @@ def reset_weights(model: keras.Model, seed: int) -> None:
             "build it again from the experiment's settings.",
         )
     for layer in model.layers:
-        if layer.name in start.pretrained:
-            layer.set_weights(start.pretrained[layer.name])
+        if layer.name in start:
+            layer.set_weights(start[layer.name])
             continue
         for variable in layer.weights:
             variable.assign(_initial_value(layer, variable, seed))

@@ -163,11 +163,6 @@ def scored(settings: TrainingSettings) -> dict[str, Any]:
     return {name: value for name, value in asdict(settings).items() if name not in UNSCORED}
 
 
-def with_parameters(base: TrainingSettings, parameters: Mapping[str, Any]) -> TrainingSettings:
-    """Settings of a trial: `base` with the trial's parameters, checked like any others."""
-    return replace(base, **parameters)
-
-
 def _holds(distribution: BaseDistribution, value: Any) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices

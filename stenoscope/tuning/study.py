@@ -9,6 +9,7 @@ References
 .. [2] Golovin D et al. 2017, "Google Vizier: a service for black-box optimization", KDD, section 3.2.
 """
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.run.provenance import sha256_json
 from stenoscope.settings import TrainingSettings
-from stenoscope.tuning.space import Space, parameters_of, scored, space_yaml, with_parameters
+from stenoscope.tuning.space import Space, parameters_of, scored, space_yaml
 
 DATABASE = "study.db"
 FIELDS = ("fold", "trial", "state", "score", "inner_folds", "seconds")
@@ -100,7 +101,7 @@ class FoldStudy:
 
     def settings_of(self, trial: optuna.Trial | FrozenTrial) -> TrainingSettings:
         """Settings of a trial."""
-        return with_parameters(self.base, trial.params)
+        return replace(self.base, **trial.params)
 
     def report(self, trial: optuna.Trial, score: float, part: int, last: bool) -> bool:
         """Note the score after a part (an inner fold, from 1); returns whether the trial should continue.

@@ -50,8 +50,6 @@ class VesselFilter:
     sigmas : sequence of float
         Scales in pixels, each at least 0.5.
     measure : {'ridge', 'frangi'}
-    polarity : {'dark', 'bright'}
-        Vessels darker (angiograms) or brighter (subtracted or inverted ones) than their surroundings.
     gamma : float
         `frangi` only: grey levels of ``sqrt(l1^2 + l2^2)`` at which the response is 0.39 of its maximum.
     beta : float
@@ -69,7 +67,6 @@ class VesselFilter:
         shape: tuple[int, int],
         sigmas: Sequence[float] = SIGMAS,
         measure: str = "ridge",
-        polarity: str = "dark",
         gamma: float = 5.0,
         beta: float = 0.5,
         fine: float = 2.0,
@@ -79,14 +76,11 @@ class VesselFilter:
             raise ValueError(f"Expected scales of at least 0.5 px, received {sigmas}.")
         if measure not in MEASURES:
             raise ValueError(f"Expected one of the measures {MEASURES}, received {measure!r}.")
-        if polarity not in ("dark", "bright"):
-            raise ValueError(f"Expected the polarity 'dark' or 'bright', received {polarity!r}.")
         if not (gamma > 0 and beta > 0):
             raise ValueError(f"Expected gamma and beta above 0, received {gamma} and {beta}.")
         self.shape = tuple(int(size) for size in shape)
         if len(self.shape) != 2 or min(self.shape) < 1:
             raise ValueError(f"Expected a shape (rows, cols), received {shape}.")
-        sign = 1.0 if polarity == "dark" else -1.0
         measure_of = _Ridge() if measure == "ridge" else _Frangi(gamma, beta)
         # The margin is even at the start, so that halving keeps the grid, and makes the sum even at the end.
         margin = 2 * math.ceil(sigmas[-1])
@@ -98,10 +92,9 @@ class VesselFilter:
         )
         self._padded = np.zeros(padded, np.float32)
         self._inside = tuple(slice(m[0], m[0] + n) for n, m in zip(self.shape, self._margins, strict=True))
-        self._full = _Scales(padded, [s for s in sigmas if s <= fine], 1, sign, measure_of)
-        self._half = _Scales(
-            (padded[0] // 2, padded[1] // 2), [s for s in sigmas if s > fine], 2, sign, measure_of
-        )
+        half = (padded[0] // 2, padded[1] // 2)
+        self._full = _Scales(padded, [s for s in sigmas if s <= fine], 1, measure_of)
+        self._half = _Scales(half, [s for s in sigmas if s > fine], 2, measure_of)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Filter one image.
@@ -148,7 +141,6 @@ def vesselness(
     image: np.ndarray,
     sigmas: Sequence[float] = SIGMAS,
     measure: str = "ridge",
-    polarity: str = "dark",
     gamma: float = 5.0,
     beta: float = 0.5,
     fine: float = 2.0,
@@ -170,7 +162,7 @@ def vesselness(
     image = np.asarray(image)
     if image.ndim != 2:
         raise ValueError(f"Expected an image (rows, cols), received shape {image.shape}.")
-    settings = (image.shape, tuple(sigmas), measure, polarity, gamma, beta, fine)
+    settings = (image.shape, tuple(sigmas), measure, gamma, beta, fine)
     return _cached_filter(threading.get_ident(), *settings)(image)
 
 
@@ -183,7 +175,7 @@ def _cached_filter(_thread: int, *settings) -> VesselFilter:
 class _Scales:
     """Maximum of the measure over scales at one resolution (pixels of `step` image pixels)."""
 
-    def __init__(self, shape, sigmas, step: int, sign: float, measure):
+    def __init__(self, shape, sigmas, step: int, measure):
         self.shape, self.measure = shape, measure
         self.blurs, self.derivatives = [], []
         # Halving by area has already blurred: the mean of two pixels has a variance of 1/4 px^2.
@@ -192,7 +184,7 @@ class _Scales:
             target = (sigma / step) ** 2 - _DIFFERENCE_VARIANCE
             self.blurs.append(_gaussian_kernel(target - reached))
             reached = max(target, reached)
-            self.derivatives.append(_derivative_kernels(sign * (sigma / step) ** 2))
+            self.derivatives.append(_derivative_kernels((sigma / step) ** 2))
         self.buffers = [np.empty(shape, np.float32) for _ in range(7)] if sigmas else []
 
     def __call__(self, image: np.ndarray) -> np.ndarray | None:

@@ -17,7 +17,6 @@ from stenoscope.tuning.space import (
     read_space,
     scored,
     space_yaml,
-    with_parameters,
 )
 
 
@@ -26,7 +25,7 @@ def test_the_built_in_space_holds_what_a_preset_says(name):
     base = training_settings(name)
     space = built_in_space(base)
     assert set(space) <= {field.name for field in fields(TrainingSettings)} - FIXED
-    assert with_parameters(base, parameters_of(base, space)) == base
+    assert replace(base, **parameters_of(base, space)) == base
 
 
 def test_every_choice_makes_valid_settings():
@@ -39,7 +38,7 @@ def test_every_choice_makes_valid_settings():
             else entry.high
             for name, entry in space.items()
         }
-        made = with_parameters(TrainingSettings(), parameters)
+        made = replace(TrainingSettings(), **parameters)
         assert {name: getattr(made, name) for name in parameters} == parameters
 
 
