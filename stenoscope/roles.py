@@ -5,12 +5,13 @@ import inspect
 import re
 import textwrap
 from dataclasses import field, fields
+from pathlib import Path
 from typing import Any
 
 from stenoscope.errors import SettingsError
 
 
-def result(default: Any, searched: bool = True, part: str = "network") -> Any:
+def result(default: Any, searched: bool = True, part: str = "network", augments: str = "") -> Any:
     """A field that can change results.
 
     Parameters
@@ -21,8 +22,11 @@ def result(default: Any, searched: bool = True, part: str = "network") -> Any:
     part : {'network', 'data', 'after'}
         What it changes: the network and its training, which clips and labels that is trained on, or what is
         done with the trained network.
+    augments : str
+        What it adds to the training images at random ("flips") unless it is false or 0; empty for nothing.
     """
-    return field(default=default, metadata={"role": "result", "searched": searched, "part": part})
+    says = {"role": "result", "searched": searched, "part": part, "augments": augments}
+    return field(default=default, metadata=says)
 
 
 def place(default: Any) -> Any:
@@ -41,6 +45,12 @@ def names(settings_class: type, *words: str) -> frozenset[str]:
     return frozenset(name for name, own in said.items() if own & set(words))
 
 
+def augmentations(settings_class: type) -> dict[str, str]:
+    """What the fields that change training images at random add to them, by their names."""
+    said = {item.name: item.metadata.get("augments") for item in fields(settings_class)}
+    return {name: what for name, what in said.items() if what}
+
+
 def groups_of(settings_class: type) -> dict[str, str]:
     """Group of each field of a settings class: the comment above its block, or empty."""
     groups, group = {}, ""
@@ -53,13 +63,26 @@ def groups_of(settings_class: type) -> dict[str, str]:
 
 
 def reasons_of(settings_class: type) -> dict[str, str]:
-    """The text that stands under each field of a settings class, on one line."""
+    """The text that stands under each field of a settings class, on one line.
+
+    ``{data.layouts.LAYOUTS}`` in a text becomes the names that this registry holds.
+    """
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(settings_class))).body
     reasons = {}
     for statement, following in zip(body.body, body.body[1:], strict=False):
         if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
-            reasons[statement.target.id] = " ".join(str(following.value.value).split())
+            text = re.sub(r"\{([\w.]+)\.(\w+)\}", _registered, str(following.value.value))
+            reasons[statement.target.id] = " ".join(text.split())
     return reasons
+
+
+def _registered(found: re.Match) -> str:
+    """Names in a registry, read from the text of its module: to import some takes seconds."""
+    path = Path(__file__).parent / f"{found[1].replace('.', '/')}.py"
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.AnnAssign) and statement.target.id == found[2]:
+            return ", ".join(repr(ast.literal_eval(key)) for key in statement.value.keys)
+    raise ValueError(f"{path} has no registry {found[2]}.")
 
 
 def check_range(settings: Any, name: str, low: float, high: float) -> None:

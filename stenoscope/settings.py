@@ -43,8 +43,8 @@ class KeyframeSettings:
     input: str = place("data/phantom")
     """Folder of clips (DICOM files, folders of numbered PNG/JPEG frames, AVI/MP4), or one clip."""
     layout: str = result("auto")
-    """Layout of the folder: 'cadica', 'arcade', 'kemerovo' or 'angiodata' for these published data sets,
-    'folders' for N/ and A/, 'clips' for any other; 'auto' finds out and says which."""
+    """Layout of the folder: {data.layouts.LAYOUTS}; 'folders' are N/ and A/, 'clips' is any other, the rest
+    are published data sets; 'auto' finds out and says which."""
     labels: str = place("auto")
     """A table clip_id,patient_id,label (CSV or .xlsx); 'folders' for the folders N/ (normal) and A/
     (abnormal); 'none' for key frames and a table to fill in, labels_template.csv; 'auto' takes
@@ -68,9 +68,9 @@ class KeyframeSettings:
     output: str = place("data/keyframes")
     """Folder to write clips.pickle, keyframes.csv, intake.csv, sheets/ and manifest.json to."""
     method: str = result("auto")
-    """Key-frame method: 'opacification' (one scale per clip), 'temporal' (learned), 'moon2021' (Moon 2021) or
-    'published' (five of the frames that the data set's experts selected, evenly spread over them); 'auto' is
-    'published' for data sets of single or selected frames (ARCADE, Kemerovo) and else 'opacification'."""
+    """Key-frame method: {keyframes.registry.METHODS}, 'temporal' (learned) or 'published' (five of the frames
+    that the data set's experts selected, evenly spread over them); 'auto' is 'published' for data sets of
+    single or selected frames (such as ARCADE) and else 'opacification'."""
     keyframes: str = place("none")
     """Key frames corrected by hand: a CSV file (clip_id,keyframes; five frame numbers from 0, such as
     12 13 14 15 16) of single clips; also a keyframes.csv of step 1 with changed rows. The method chooses
@@ -162,7 +162,7 @@ class AugmentSettings:
     clip: str = result("")
     """Clip to draw; empty = the first normal one: only those get twins with a synthetic narrowing."""
     preset: str = place("cpu")
-    """Preset whose training images training.png shows: crops, flips, shifts, synthetic narrowings."""
+    """Preset whose training images training.png shows."""
     keyframe: int = result(2)
     """Which of its five key frames, 0 to 4."""
 
@@ -176,11 +176,10 @@ class PredictSettings:
     output: str = place("")
     """Folder to write to; empty = EXPERIMENT/predict."""
     layout: str = result("auto")
-    """Layout of the folders, as in step 1: 'cadica', 'arcade', 'kemerovo', 'angiodata', 'folders', 'clips';
-    'auto' finds out for each path."""
+    """Layout of the folders, as in step 1: {data.layouts.LAYOUTS}; 'auto' finds out for each path."""
     method: str = result("auto")
-    """Key-frame method, as in step 1: 'opacification', 'temporal', 'moon2021' or 'published'; 'auto' is
-    'published' for data sets of single or selected frames (ARCADE, Kemerovo) and else 'opacification'."""
+    """Key-frame method, as in step 1: {keyframes.registry.METHODS}, 'temporal' or 'published'; 'auto' is
+    'published' for data sets of single or selected frames (such as ARCADE) and else 'opacification'."""
     dicom: bool = result(False)
     """Also write DICOM objects that refer to the source (key frames, heatmap overlay) for the archive it came
     from. They carry the source's patient and study: NOT pseudonymised. Needs requirements-extra.txt."""

@@ -31,7 +31,7 @@ class TrainingSettings:
 
     # Learner
     learner: str = result("cnn", searched=False)
-    """What learns: 'cnn', the network that the settings below describe."""
+    """What learns: {learners.registry.LEARNERS}; 'cnn' is the network that the settings below describe."""
 
     # Network
     backbone: str = result("efficientnet_lite0")
@@ -43,7 +43,8 @@ class TrainingSettings:
     image_size: int = result(256)
     """Rows and columns of the network's input, pixels; the 500 x 500 crop is resized to it."""
     enhance: str = result("black_tophat")
-    """What the backbone sees: the mean-subtracted frame ('none') or its black top-hat (thin dark parts)."""
+    """What the backbone sees: {models.standardize.ENHANCE}; 'none' is the mean-subtracted frame,
+    'black_tophat' its thin dark parts."""
     subtract_mean: bool = result(True)
     """Subtract the training part's mean image."""
     attention: str = result("self_attention")
@@ -81,9 +82,9 @@ class TrainingSettings:
     """Variants of each frame that one epoch visits, drawn with the seed; 25 = all."""
     frames_per_epoch: int = result(3)
     """Key frames of each clip that one epoch visits, drawn with the seed; 5 = all."""
-    flip: bool = result(True)
+    flip: bool = result(True, augments="flips")
     """Also flip left-right and up-down at random."""
-    shift: int = result(16)
+    shift: int = result(16, augments="shifts")
     """Also shift at random by up to this many pixels of the network's input."""
     narrowings: bool = result(True)
     """Give every training frame of a normal clip an abnormal twin, narrowed at one place by the program."""
@@ -101,11 +102,10 @@ class TrainingSettings:
 
     # Explanation
     heatmap: str = result("cam", searched=False, part="after")
-    """Default heatmap method, drawn and scored first: 'cam', 'gradcam', 'gradcam_plus_plus', 'hirescam',
-    'occlusion' (slow) or 'attention'. 'cam' and 'hirescam' are always drawn and scored beside it."""
+    """Default heatmap method, drawn and scored first: {heatmaps.registry.METHODS}; 'occlusion' is slow.
+    'cam' and 'hirescam' are always drawn and scored beside it."""
     heatmap_layer: str = result("auto", searched=False, part="after")
-    """Layer of the gradient-based maps ('gradcam', 'gradcam_plus_plus', 'hirescam'): 'auto' (the backbone's
-    own choice) or a layer's name."""
+    """Layer of the gradient-based maps: 'auto' (the backbone's own choice) or a layer's name."""
 
     # Machine
     threads: int = speed(0)

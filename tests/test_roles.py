@@ -8,7 +8,7 @@ import pytest
 from stenoscope import settings as module
 from stenoscope.app.train_worker import FoldJob
 from stenoscope.errors import DatasetError
-from stenoscope.roles import names
+from stenoscope.roles import augmentations, names
 from stenoscope.run import claims, locks
 from stenoscope.run.cluster import Run
 from stenoscope.settings import CLASSES, NO_RESULT, TrainingSettings
@@ -21,6 +21,10 @@ def test_every_field_has_a_role_and_a_name_has_one():
     for item in CLASSES:
         assert {field.metadata["role"] for field in fields(item)} <= {"result", "place", "speed"}
         assert not names(item, "result") & NO_RESULT
+
+
+def test_what_augments_says_how():
+    assert augmentations(TrainingSettings) == {"flip": "flips", "shift": "shifts"}
 
 
 @pytest.mark.parametrize(

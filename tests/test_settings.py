@@ -3,9 +3,14 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 from stenoscope import settings as module
+from stenoscope.data.layouts import LAYOUTS
 from stenoscope.errors import SettingsError
+from stenoscope.heatmaps.registry import METHODS
+from stenoscope.keyframes import registry
+from stenoscope.learners.registry import LEARNERS
+from stenoscope.models.standardize import ENHANCE
 from stenoscope.roles import reasons_of
-from stenoscope.settings import TrainingSettings
+from stenoscope.settings import KeyframeSettings, PredictSettings, TrainingSettings
 
 CLASSES = [item for name, item in vars(module).items() if name.endswith("Settings")]
 
@@ -39,3 +44,19 @@ def test_settings_out_of_range_are_refused(change):
     (name,) = change
     with pytest.raises(SettingsError, match=name):
         TrainingSettings(**change)
+
+
+@pytest.mark.parametrize(
+    ("settings_class", "name", "entries"),
+    [
+        (KeyframeSettings, "layout", LAYOUTS),
+        (KeyframeSettings, "method", registry.METHODS),
+        (PredictSettings, "layout", LAYOUTS),
+        (PredictSettings, "method", registry.METHODS),
+        (TrainingSettings, "learner", LEARNERS),
+        (TrainingSettings, "enhance", ENHANCE),
+        (TrainingSettings, "heatmap", METHODS),
+    ],
+)
+def test_reasons_name_what_a_registry_holds(settings_class, name, entries):
+    assert ", ".join(map(repr, entries)) in reasons_of(settings_class)[name]

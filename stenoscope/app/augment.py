@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from stenoscope.augmentation.grid import CROPS, VARIANTS
 from stenoscope.augmentation.sheet import Example, draw_sheet, draw_training
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import DatasetError, SettingsError
@@ -14,7 +13,7 @@ from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.run import provenance
 from stenoscope.run.cli import finish
 from stenoscope.settings import AugmentSettings, TrainingSettings
-from stenoscope.training.batches import Sample, epoch_plan, render
+from stenoscope.training.batches import epoch_plan, render
 
 _EPOCHS = 10  # on the sheet, as far as the preset has so many
 
@@ -70,20 +69,8 @@ def _seen(clips: ClipSet, clip: int, keyframe: int, training: TrainingSettings, 
         twin, place = (images[1], batch.places[1]) if len(samples) > 1 else (None, None)
         found = place is not None and not np.isnan(place).any()
         where = (float(place[0]), float(place[1])) if found else None
-        seen.append(Example(images[0], _captions(samples[0]), twin, where))
+        seen.append(Example(images[0], samples[0].captions, twin, where))
     return seen
-
-
-def _captions(sample: Sample) -> tuple[str, ...]:
-    """What was done to a frame, in three lines."""
-    row, col, offset = VARIANTS[sample.variant]
-    crop = next(name for name, place in CROPS.items() if place == (row, col))
-    flips = [name for name, flipped in zip(("up-down", "left-right"), sample.flips, strict=True) if flipped]
-    return (
-        f"crop {crop}, {offset:+d} grey levels",
-        f"flipped {' and '.join(flips)}" if flips else "not flipped",
-        "shifted {:+d} down, {:+d} right".format(*sample.shift) if any(sample.shift) else "not shifted",
-    )
 
 
 def _notes(preset: str, training: TrainingSettings, label: float) -> list[str]:

@@ -95,7 +95,7 @@ def draw_training(seen: Sequence[Example], title: str, notes: Sequence[str]) -> 
     ndarray, uint8, shape (rows, cols, 3)
         RGB picture. A ring marks the narrowing of a twin.
     """
-    columns, text_height = 5, 80
+    columns, text_height = 5, 26 + 18 * max(len(one.captions) for one in seen)
     twins = any(one.twin is not None for one in seen)
     band = (_CELL + text_height) + (_CELL + 30 if twins else 0) + _GAP
     lines = -(-len(seen) // columns)

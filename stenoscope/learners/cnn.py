@@ -25,7 +25,6 @@ class Cnn(Learner):
 
     suffix = ".keras"
     window = CENTRE_CROP
-    slow: ClassVar = ("occlusion",)
     parts: ClassVar = ("head", "all")
 
     def __init__(self, settings: TrainingSettings, num_labels: int = 1):
@@ -48,6 +47,12 @@ class Cnn(Learner):
     @classmethod
     def epochs(cls, settings: TrainingSettings) -> int:
         return settings.epochs
+
+    @property
+    def slow(self) -> Sequence[str]:
+        from stenoscope.heatmaps.registry import SLOW
+
+        return SLOW
 
     @property
     def title(self) -> str:

@@ -10,7 +10,9 @@ from stenoscope.report.page import render
 from stenoscope.report.sections import inputs_of, versions_of
 from stenoscope.report.tables import figure_names
 from stenoscope.results.experiment import Experiment
+from stenoscope.roles import augmentations
 from stenoscope.run.provenance import write_text
+from stenoscope.settings import TrainingSettings
 
 MODEL_CARD, CHECKLIST = "model_card.md", "checklist.md"
 
@@ -43,13 +45,12 @@ def write_documents(data: Experiment) -> list[Path]:
 
 
 def _training(settings: dict) -> str:
+    added = [what for name, what in augmentations(TrainingSettings).items() if settings.get(name)]
     parts = [
         f"{settings['epochs']} epochs",
         f"{settings['optimizer']}, learning rate {settings['learning_rate']} ({settings['schedule']})",
         f"batch {settings['batch_size']}",
-        "augmented by crops, grey offsets"
-        + (", flips" if settings["flip"] else "")
-        + (", shifts" if settings["shift"] else "")
+        ", ".join(["augmented by crops", "grey offsets", *added])
         if settings.get("augmentation", True)
         else "no augmentation",
     ]

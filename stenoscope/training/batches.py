@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from stenoscope.augmentation.apply import apply_variant
-from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, VARIANTS
+from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, CROPS, VARIANTS
 from stenoscope.augmentation.narrowing import synthetic_narrowing
 from stenoscope.geometry import resizing
 from stenoscope.records import KEYFRAMES_PER_CLIP
@@ -46,6 +46,18 @@ class Sample:
     flips: tuple[bool, bool] = (False, False)
     shift: tuple[int, int] = (0, 0)
     narrowing: int = 0
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """What is done to the frame, a line each."""
+        row, col, offset = VARIANTS[self.variant]
+        crop = next(name for name, place in CROPS.items() if place == (row, col))
+        flips = [name for name, flipped in zip(("up-down", "left-right"), self.flips, strict=True) if flipped]
+        return (
+            f"crop {crop}, {offset:+d} grey levels",
+            f"flipped {' and '.join(flips)}" if flips else "not flipped",
+            "shifted {:+d} down, {:+d} right".format(*self.shift) if any(self.shift) else "not shifted",
+        )
 
 
 def epoch_plan(

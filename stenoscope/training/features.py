@@ -10,6 +10,7 @@ import numpy as np
 
 from stenoscope.errors import SettingsError
 from stenoscope.models.classifier import split_at
+from stenoscope.roles import augmentations
 from stenoscope.settings import TrainingSettings
 from stenoscope.training.batches import Sample
 from stenoscope.training.schedule import backbone_layers
@@ -28,15 +29,16 @@ def cacheable(settings: TrainingSettings) -> bool:
     """
     if settings.frozen_layers < 1.0 or settings.weights == "none":
         return False
-    moved = settings.augmentation and (settings.flip or settings.shift > 0)
-    if moved or settings.narrowings:
-        names = [name for name in ("flip", "shift") if settings.augmentation and getattr(settings, name)]
-        names += ["narrowings"] * settings.narrowings
+    off = {name: str(type(getattr(settings, name))()).lower() for name in augmentations(TrainingSettings)}
+    names = [name for name in off if settings.augmentation and getattr(settings, name)]
+    names += ["narrowings"] * settings.narrowings
+    if names:
         raise SettingsError(
             "With frozen_layers 1 features are computed once, but "
             f"{', '.join(names)} would change an image in every epoch.",
-            "flip: false, shift: 0 (or augmentation: false) and narrowings: false, or fewer frozen layers",
-            "add --flip false --shift 0 --narrowings false.",
+            f"{', '.join(f'{name}: {value}' for name, value in off.items())} (or augmentation: false) and "
+            "narrowings: false, or fewer frozen layers",
+            f"add {' '.join(f'--{name} {value}' for name, value in off.items())} --narrowings false.",
         )
     return True
 

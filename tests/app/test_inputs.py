@@ -5,30 +5,18 @@ from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.settings import KeyframeSettings
 from tests.data.trees import TREES
 
-METHODS = {
-    "cadica": "opacification", "arcade": "published", "kemerovo": "published", "angiodata": "opacification",
-    "folders": "opacification",
-}  # fmt: skip
-LABELS = {
-    "cadica": "cadica",
-    "arcade": "arcade",
-    "kemerovo": "kemerovo",
-    "angiodata": "none",
-    "folders": "folders",
-}
-
 
 @pytest.mark.parametrize("name", TREES)
 def test_what_auto_chooses_for_each_layout(tmp_path, capsys, name):
-    root = TREES[name](tmp_path / "in")
+    tree = TREES[name]
+    root = tree(tmp_path / "in")
     layout, data = open_data_set(root, "auto")
     taken = Inputs(KeyframeSettings(input=str(root), pseudonym_key=str(tmp_path / "key")), layout, data)
-    assert layout == name and taken.method == METHODS[name]
-    assert taken.labels()[1] == LABELS[name]
-    boxes = name in ("cadica", "arcade", "kemerovo")
-    assert taken.truth()[1] == (name if boxes else "none")
+    assert layout == name and taken.method == tree.method
+    assert taken.labels()[1] == (name if tree.labels else "none")
+    assert taken.truth()[1] == (name if tree.boxes else "none")
     said = capsys.readouterr().out
-    assert "laid out as" in said and ("published" in said) == (METHODS[name] == "published")
+    assert "laid out as" in said and ("published" in said) == (tree.method == "published")
 
 
 def test_a_layout_that_is_named_is_not_announced(tmp_path, capsys):

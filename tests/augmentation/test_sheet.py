@@ -43,3 +43,10 @@ def test_ten_epochs_take_two_lines():
     image = np.full((32, 32), 100, np.uint8)
     one, two = (draw_training([Example(image, ("a",))] * count, "t", []).shape for count in (5, 10))
     assert one[1] == two[1] and two[0] > 1.7 * one[0]
+
+
+def test_each_caption_more_moves_the_image_down():
+    image = np.full((32, 32), 100, np.uint8)
+    sheets = [draw_training([Example(image, ("g",) * count)], "t", []) for count in (3, 4, 6)]
+    tops = [np.nonzero((sheet == 100).all(axis=2))[0][0] for sheet in sheets]
+    assert np.diff(tops).tolist() == [18, 36]

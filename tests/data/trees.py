@@ -1,7 +1,9 @@
 """Miniature data sets in their published layouts: 64 x 64 frames unless said otherwise."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -105,10 +107,22 @@ def write_folders(root: Path) -> Path:
     return root
 
 
+class Tree(NamedTuple):
+    """How to write a data set into a folder, and what step 1 is to take of it by itself."""
+
+    write: Callable[[Path], Path]
+    method: str
+    labels: bool
+    boxes: bool
+
+    def __call__(self, root: Path) -> Path:
+        return self.write(root)
+
+
 TREES = {
-    "cadica": write_cadica,
-    "arcade": write_arcade,
-    "kemerovo": write_kemerovo,
-    "angiodata": write_angiodata,
-    "folders": write_folders,
+    "cadica": Tree(write_cadica, "opacification", labels=True, boxes=True),
+    "arcade": Tree(write_arcade, "published", labels=True, boxes=True),
+    "kemerovo": Tree(write_kemerovo, "published", labels=True, boxes=True),
+    "angiodata": Tree(write_angiodata, "opacification", labels=False, boxes=False),
+    "folders": Tree(write_folders, "opacification", labels=True, boxes=False),
 }

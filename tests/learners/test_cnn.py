@@ -12,6 +12,11 @@ def test_the_own_map_comes_first_and_both_are_drawn(own, drawn):
     assert Cnn.methods(TrainingSettings(heatmap=own)) == drawn
 
 
+def test_slow_methods_are_those_of_the_registry(monkeypatch):
+    monkeypatch.setattr("stenoscope.heatmaps.registry.SLOW", ("occlusion", "another"))
+    assert Cnn(settings()).slow == ("occlusion", "another")
+
+
 def test_a_wrong_heatmap_is_refused_before_any_training():
     with pytest.raises(SettingsError, match="saliency"):
         Cnn(settings(heatmap="saliency"))

@@ -1,5 +1,8 @@
 """Every backbone builds, is preprocessed as Keras does it, and can be explained at its own layer."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import pytest
@@ -10,20 +13,31 @@ from stenoscope.models.backbones import BACKBONES, build_backbone, cut_layer, ge
 from stenoscope.models.classifier import build_classifier, heatmap_layer
 from stenoscope.settings import TrainingSettings
 
-PREPROCESS_INPUT = {
-    "inception_v3": applications.inception_v3.preprocess_input,
-    "resnet50": applications.resnet50.preprocess_input,
-    "vgg16": applications.vgg16.preprocess_input,
-    "densenet121": applications.densenet.preprocess_input,
-    "mobilenet_v2": applications.mobilenet_v2.preprocess_input,
-    "efficientnet_lite0": lambda images: (images - 127) / 128,
+
+class Known(NamedTuple):
+    """What is known of a backbone: how Keras preprocesses its images, and its blocks up to its cut.
+
+    A stem counts with the first block, what follows the last counts as one.
+    """
+
+    preprocess_input: Callable
+    blocks: int
+
+
+KNOWN = {
+    "inception_v3": Known(applications.inception_v3.preprocess_input, 11),
+    "resnet50": Known(applications.resnet50.preprocess_input, 17),
+    "vgg16": Known(applications.vgg16.preprocess_input, 5),
+    "densenet121": Known(applications.densenet.preprocess_input, 60),
+    "mobilenet_v2": Known(applications.mobilenet_v2.preprocess_input, 17),
+    "efficientnet_lite0": Known(lambda images: (images - 127) / 128, 11),
 }
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_preprocessing_is_that_of_keras(name):
     images = np.random.default_rng(0).uniform(0, 255, (2, 4, 4, 3)).astype(np.float32)
-    expected = PREPROCESS_INPUT[name](images.copy())
+    expected = KNOWN[name].preprocess_input(images.copy())
     result = BACKBONES[name].preprocessing(images)
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
     assert result.dtype == np.float32

@@ -79,6 +79,16 @@ def test_calibration_is_told_where_there_is_one(documents):
     assert "20 % of the training patients" in calibrated[0]
 
 
+def test_augmentations_are_told(tmp_path, monkeypatch):
+    write_experiment(tmp_path, make_predictions(12), shift=0, warmup=1.0, pictures=False)
+    card = write_documents(read_experiment(tmp_path))[0].read_text(encoding="utf-8")
+    assert "augmented by crops, grey offsets, flips, synthetic narrowings" in card
+    known = {"flip": "flips", "shift": "shifts", "warmup": "turns"}
+    monkeypatch.setattr("stenoscope.report.documents.augmentations", lambda settings_class: known)
+    card = write_documents(read_experiment(tmp_path))[0].read_text(encoding="utf-8")
+    assert "augmented by crops, grey offsets, flips, turns, synthetic narrowings" in card
+
+
 def test_shuffled_labels_are_told(tmp_path):
     write_experiment(tmp_path, make_predictions(12), shuffle_labels=True, pictures=False)
     card = write_documents(read_experiment(tmp_path))[0].read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import pytest
 
 from stenoscope.errors import SettingsError
 from stenoscope.models.classifier import build_classifier
+from stenoscope.settings import TrainingSettings
 from stenoscope.training import features, fold
 from stenoscope.training.fold import Trainer
 from tests.training.small import TEST, part, predict, settings, seven_clips
@@ -80,6 +81,14 @@ def test_what_can_not_be_stored_is_refused():
     assert features.cacheable(settings(**{**STILL, "flip": True, "augmentation": False}))
     assert not features.cacheable(settings(flip=True)), "less than everything is frozen"
     assert not features.cacheable(settings(**STILL, weights="none")), "nothing is frozen"
+
+
+def test_every_setting_that_augments_is_refused(monkeypatch):
+    known = {**features.augmentations(TrainingSettings), "label_smoothing": "another augmentation"}
+    monkeypatch.setattr(features, "augmentations", lambda settings_class: known)
+    with pytest.raises(SettingsError, match="label_smoothing would change") as caught:
+        features.cacheable(settings(**STILL, label_smoothing=0.1))
+    assert caught.value.fix == "add --flip false --shift 0 --label_smoothing 0.0 --narrowings false."
 
 
 def test_an_attention_that_looks_back_keeps_its_block_in_the_head():
