@@ -16,18 +16,10 @@ _PAPER, _INK, _QUIET, _ACCENT = (250, 250, 248), (28, 30, 34), (120, 124, 130), 
 
 
 def draw_sheet(frame: np.ndarray, title: str = "") -> np.ndarray:
-    """All 25 variants of a frame as a labelled 5 x 5 grid: crops down, intensity offsets across.
+    """All 25 variants of a frame, uint8 (512, 512), as a labelled grid: crops down, intensity offsets across.
 
-    Parameters
-    ----------
-    frame : ndarray, uint8, shape (512, 512)
-    title : str
-        Printed above the grid, e.g. clip id and key frame.
-
-    Returns
-    -------
-    ndarray, uint8, shape (rows, cols, 3)
-        RGB picture. The variant used for testing has a coloured border.
+    RGB, uint8 (rows, cols, 3), under a title, e.g. clip id and key frame. The variant used for testing has a
+    coloured border.
     """
     step = _CELL + _GAP
     width = _LEFT + len(OFFSETS) * step - _GAP + _MARGIN

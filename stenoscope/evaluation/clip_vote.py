@@ -59,34 +59,19 @@ def check_predictions(predictions: pd.DataFrame, whole_clips: bool = True) -> No
 def vote(predictions: pd.DataFrame) -> pd.DataFrame:
     """Decide each clip by the majority of its frames; the mean probability breaks a tie.
 
-    Parameters
-    ----------
-    predictions : DataFrame with the columns `COLUMNS`
-        A frame, and at a tie the clip, is abnormal from the probability `metrics.THRESHOLD` on.
-
-    Returns
-    -------
-    DataFrame
-        One row per clip in order of appearance: fold, patient_id, clip_id, label, probability (mean over the
-        frames), votes (frames called abnormal), frames, decision (0 or 1).
+    A frame, and at a tie the clip, is abnormal from the probability `metrics.THRESHOLD` on. From predictions
+    with the columns `COLUMNS`, one row per clip in order of appearance: fold, patient_id, clip_id, label,
+    probability (mean over the frames), votes (frames called abnormal), frames, decision (0 or 1).
     """
     called = predictions.assign(decision=predictions["probability"] >= THRESHOLD)
     return _majority(called, "clip_id", "frames")
 
 
 def vote_of_patients(clips: pd.DataFrame) -> pd.DataFrame:
-    """Decide each patient by the majority of the clips; the mean probability breaks a tie.
+    """Decide each patient by the majority of the clips, as from `vote`; the mean probability breaks a tie.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        As from `vote`.
-
-    Returns
-    -------
-    DataFrame
-        One row per patient in order of appearance: fold, patient_id, label (1 if any clip is abnormal),
-        probability (mean over the clips), votes (clips called abnormal), clips, decision (0 or 1).
+    One row per patient in order of appearance: fold, patient_id, label (1 if any clip is abnormal),
+    probability (mean over the clips), votes (clips called abnormal), clips, decision (0 or 1).
     """
     return _majority(clips, "patient_id", "clips")
 

@@ -57,19 +57,10 @@ def percentile_interval(values: np.ndarray) -> Interval:
 
 
 def patient_draws(num_patients: int, resamples: int, seed: int, per_draw: int) -> Iterator[np.ndarray]:
-    """Yield the multiplicities of the patients in blocks of resamples.
+    """Yield the multiplicities of the patients in blocks of resamples, float64 (block, num_patients).
 
-    Parameters
-    ----------
-    num_patients, resamples, seed : int
-    per_draw : int
-        Elements that the caller needs per resample: blocks are sized to keep memory bounded. The draws do
-        not depend on the size of the blocks.
-
-    Yields
-    ------
-    ndarray, float64, shape (block, num_patients)
-        Rows sum to `num_patients`.
+    Rows sum to `num_patients`. `per_draw` is the number of elements that the caller needs per resample:
+    blocks are sized to keep memory bounded. The draws do not depend on the size of the blocks.
     """
     rng = np.random.default_rng(seed)
     share = np.full(num_patients, 1 / num_patients)
@@ -133,15 +124,9 @@ def bootstrap_statistic(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Interval:
-    """Interval of the mean or the median of some values.
+    """Interval of the mean or the median (of an even number the lower one) of values, float (n,).
 
-    Parameters
-    ----------
-    values : ndarray, float, shape (n,)
-    patient_ids : sequence of str, length n
-    statistic : {'mean', 'median'}
-        The median of a resample is its lower one.
-    resamples, seed : int
+    `patient_ids` names the patient of each value; `statistic` is 'mean' or 'median'.
     """
     values = np.asarray(values, np.float64)
     patients, owner = np.unique(np.asarray(patient_ids), return_inverse=True)

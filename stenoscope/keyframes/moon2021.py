@@ -41,14 +41,8 @@ def vessel_pixels(frame: np.ndarray) -> int:
 def choose_moon2021(frames: np.ndarray) -> KeyframeChoice:
     """The frame with the most vessel pixels in the middle third of the clip, and its neighbours.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-
-    Returns
-    -------
-    KeyframeChoice
-        `curve` holds the counts. The method knows no start and no end of the contrast.
+    From frames, uint8 (num_frames, rows, cols). `curve` holds the counts; the method knows no start and no
+    end of the contrast.
     """
     return choose_from_counts(np.array([vessel_pixels(frame) for frame in frames], np.float32))
 

@@ -20,17 +20,10 @@ _HALF_STRENGTH, _HALF_CLARITY = 0.5, 4.0  # values at which each factor of the c
 
 
 def choose_opacification(frames: np.ndarray) -> KeyframeChoice:
-    """Choose the apex of opacification and its neighbours.
+    """Choose the apex of opacification and its neighbours, from frames, uint8 (num_frames, rows, cols).
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-
-    Returns
-    -------
-    KeyframeChoice
-        `curve` is the opacification, its least frame at 0 and its fullest at 1; `fit` its smoothed version,
-        on the same scale.
+    `curve` is the opacification, its least frame at 0 and its fullest at 1; `fit` its smoothed version, on
+    the same scale.
     """
     filling = measure_filling(frames)
     smoothed = smooth(filling.share)

@@ -64,19 +64,8 @@ def choose_published(frames: Sequence[int], num_frames: int) -> KeyframeChoice:
 def correct(choice: KeyframeChoice | None, frames: Sequence[int], num_frames: int) -> KeyframeChoice:
     """The choice of a method, corrected by hand; the same choice if the frames are those of the method.
 
-    Parameters
-    ----------
-    choice : KeyframeChoice or None
-        Of the method; None if it has none. Its curve stays, to be looked at.
-    frames : sequence of int
-        Five frames, ascending.
-    num_frames : int
-        Of the clip.
-
-    Returns
-    -------
-    KeyframeChoice
-        The apex is the middle one of the five; start and end are not known.
+    `choice` is None where the method has none; its curve stays, to be looked at. `frames` are as many as
+    there are key frames, ascending. The apex is the middle one; start and end are not known.
     """
     frames = tuple(frames)
     if choice is None:

@@ -26,18 +26,10 @@ _MASK = (92, 124, 250)
 
 
 def draw_sheet(frames: np.ndarray, choice: KeyframeChoice, clip_id: str) -> np.ndarray:
-    """Draw the key-frame sheet of one clip; it does not name the label, so that it is judged without it.
+    """Draw the key-frame sheet of one clip, RGB, uint8 (height, 1600, 3).
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-    choice : KeyframeChoice
-    clip_id : str
-
-    Returns
-    -------
-    ndarray, uint8, shape (height, 1600, 3)
-        RGB.
+    `frames` is uint8 (num_frames, rows, cols). The sheet does not name the label, so that it is judged
+    without it.
     """
     count = len(choice.keyframes)
     size = (WIDTH - 2 * _MARGIN - (count - 1) * _GAP) // count

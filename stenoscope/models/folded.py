@@ -43,16 +43,8 @@ class FoldedConvolution(keras.layers.Layer):
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """A model of the same layers in which each frozen batch norm is part of the convolution before it.
 
-    Parameters
-    ----------
-    model : Model
-        Functional.
-
-    Returns
-    -------
-    Model
-        Its own inputs, the outputs of `model` up to rounding, and the same weights (not copies). Not compiled
-        and not to be saved. `model` itself, if nothing can be folded.
+    `model` is functional. The result has its own inputs, the outputs of `model` up to rounding, and the same
+    weights (not copies); it is not compiled and not to be saved. `model` itself, if nothing can be folded.
     """
     made: dict[int, tuple] = {}  # by the id of a convolution's output: convolution, its input, the output
     folded = []

@@ -10,18 +10,9 @@ import numpy as np
 
 
 def input_gradient(function: Callable, values: np.ndarray) -> np.ndarray:
-    """Gradient of the sum of ``function(values)`` by `values`.
+    """Gradient of the sum of ``function(values)`` by `values`, float32; of the same shape and dtype.
 
-    Parameters
-    ----------
-    function : callable
-        From a tensor to a tensor, of Keras operations.
-    values : ndarray, float32
-
-    Returns
-    -------
-    ndarray
-        Of the shape and dtype of `values`.
+    `function` takes and returns a tensor, and consists of Keras operations.
     """
     return _GRADIENTS[keras.backend.backend()](function, values)
 

@@ -17,21 +17,11 @@ VIEWS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 def predict_probabilities(model: keras.Model, images: np.ndarray, mirrored: bool) -> np.ndarray:
-    """Probabilities of one batch of images.
+    """Probabilities of one batch of images, float32 (batch, num_labels).
 
-    Parameters
-    ----------
-    model : Model
-        From `build_classifier`.
-    images : ndarray, float32, shape (batch, S, S, 1)
-        Grey levels 0 to 255.
-    mirrored : bool
-        Whether to average over the four views. What is mirrored is the difference to the model's mean image,
-        as in training.
-
-    Returns
-    -------
-    ndarray, float32, shape (batch, num_labels)
+    `model` is from `build_classifier`; `images` are float32 (batch, S, S, 1), grey levels 0 to 255. With
+    `mirrored` they are averaged over the four views; what is mirrored is the difference to the model's mean
+    image, as in training.
     """
     if not mirrored:
         return np.asarray(model.predict_on_batch(images))

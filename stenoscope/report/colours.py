@@ -10,20 +10,11 @@ OPACITY = 0.75
 
 
 def common_scale(heatmaps: Iterable[np.ndarray]) -> float:
-    """End of the colour scale for many maps: the 90th percentile of their largest positive evidence.
+    """End of the colour scale for many maps of signed evidence: the 90th percentile of their largest values.
 
     A scale per map would paint the same colour for strong and for no evidence, and two pictures could not be
-    compared; the very largest map alone would leave most of the others dark.
-
-    Parameters
-    ----------
-    heatmaps : iterable of ndarray, float
-        Signed evidence for "abnormal".
-
-    Returns
-    -------
-    float
-        Above 0 (1.0 if no map has positive evidence).
+    compared; the very largest map alone would leave most of the others dark. 1.0 if no map is anywhere
+    positive.
     """
     peaks = [peak for heatmap in heatmaps if (peak := float(np.max(heatmap))) > 0]
     return float(np.quantile(peaks, 0.9)) if peaks else 1.0
@@ -51,18 +42,9 @@ def overlay_colours(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def colour_map(heatmap: np.ndarray, scale: float) -> np.ndarray:
-    """Paint signed evidence.
+    """Paint signed evidence, float (rows, cols), as RGB, uint8 (rows, cols, 3).
 
-    Parameters
-    ----------
-    heatmap : ndarray, float, shape (rows, cols)
-    scale : float
-        Evidence at the end of the scale; what lies beyond is painted like it.
-
-    Returns
-    -------
-    ndarray, uint8, shape (rows, cols, 3)
-        RGB: warm for "abnormal", blue for "normal", black for none.
+    Warm for "abnormal", blue for "normal", black for none; what lies beyond `scale` is painted like it.
     """
     level = np.clip(heatmap * (255 / scale), -255, 255).astype(np.int16)
     return signed_colours()[level + 255]
@@ -71,17 +53,8 @@ def colour_map(heatmap: np.ndarray, scale: float) -> np.ndarray:
 def overlay(frame: np.ndarray, heatmap: np.ndarray, scale: float) -> np.ndarray:
     """Lay the evidence for "abnormal" over a frame; the more evidence, the less transparent.
 
-    Parameters
-    ----------
-    frame : ndarray, uint8, shape (rows, cols)
-    heatmap : ndarray, float, shape (rows, cols)
-    scale : float
-        As in `colour_map`.
-
-    Returns
-    -------
-    ndarray, uint8, shape (rows, cols, 3)
-        RGB; the bare frame wherever the evidence is zero or negative.
+    `frame` is uint8 (rows, cols), `heatmap` float of the same shape, `scale` as in `colour_map`. RGB, uint8
+    (rows, cols, 3): the bare frame wherever the evidence is zero or negative.
     """
     share = np.clip(heatmap / scale, 0, 1).astype(np.float32)
     colours, alpha = overlay_colours(share)

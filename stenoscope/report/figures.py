@@ -60,18 +60,10 @@ def roc_figure(figure: Figure, theme: dict, levels: Mapping[str, pd.DataFrame], 
 def roc_band(
     clips: pd.DataFrame, resamples: int = _BAND_RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pointwise 95 % band of a ROC curve from a bootstrap over patients.
+    """Pointwise 95 % band of a ROC curve from a bootstrap over patients: false positive rate, low and high.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        With patient_id, label, probability.
-    resamples : int
-
-    Returns
-    -------
-    false_positive_rate, low, high : ndarray, float64, shape (101,)
-        Resamples without both classes are left out.
+    Each is float64 (101,). `clips` has patient_id, label, probability; resamples without both classes are
+    left out.
     """
     patients, owner = np.unique(clips["patient_id"].to_numpy(dtype=str), return_inverse=True)
     probabilities = clips["probability"].to_numpy(np.float64)
@@ -122,12 +114,7 @@ def confusion_figure(figure: Figure, theme: dict, confusion: Mapping[str, Mappin
 def calibration_figure(figure: Figure, theme: dict, clips: pd.DataFrame, summary: Mapping) -> None:
     """Reliability of the clips' probabilities, above the distribution of the probabilities by class.
 
-    Parameters
-    ----------
-    clips : DataFrame
-        With label and probability.
-    summary : mapping
-        As from `summary.summarise`: Brier score and calibration error are printed.
+    `clips` has label and probability; Brier score and calibration error of `summary` are printed.
     """
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _reliability(upper, clips, "probability", summary, theme)

@@ -35,18 +35,11 @@ _GROUPS = (
 
 
 def write_report(experiment: str | PathLike) -> Path:
-    """Write `report.html`, `figures/*`, `model_card.md` and `checklist.md` of a finished experiment.
+    """Write `report.html`, `figures/*`, `model_card.md` and `checklist.md`; returns the page's path.
 
-    Parameters
-    ----------
-    experiment : path
-        Its folder, with predictions.csv, summary.json, manifest.json, config.yaml, and, where they exist,
-        decisions.csv, fold_K/history.csv and heatmaps/<clip id with / replaced by __>.<method>.png.
-
-    Returns
-    -------
-    Path
-        Of the page.
+    The folder of a finished experiment holds predictions.csv, summary.json, manifest.json, config.yaml, and,
+    where they exist, decisions.csv, fold_K/history.csv and heatmaps/<clip id with / replaced by
+    __>.<method>.png.
     """
     data = read_experiment(experiment)
     summary = data.summary

@@ -70,12 +70,7 @@ def percent_text(share: float | None) -> str:
 def comparison_rows(arms: Mapping, names: Mapping[str, str]) -> list[dict]:
     """Texts of a study or an audit, grouped by figure: one row per arm.
 
-    Parameters
-    ----------
-    arms : mapping
-        ``arms`` of `evaluation.comparison.compare_arms`.
-    names : mapping of str to str
-        What to call the arms.
+    `arms` is that of `evaluation.comparison.compare_arms`; `names` says what to call them.
     """
     called = figure_names()
     return [

@@ -65,19 +65,11 @@ def extract(frames: np.ndarray) -> Maps:
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
-    """What changed in the maps of one clip, on one scale for the clip.
+    """What changed in the maps of one clip, on one scale for the clip: float32, 0 to `CEILING`.
 
     What was there all along, a low quantile over time, widened by a cell because the catheter and the ribs
-    quiver, is subtracted; the rest is divided by its own high quantile.
-
-    Parameters
-    ----------
-    values : ndarray, uint8 or float32, shape (num_frames, 64, 64, 2)
-
-    Returns
-    -------
-    ndarray, float32, shape (num_frames, 64, 64, 2)
-        0 to `CEILING`.
+    quiver, is subtracted; the rest is divided by its own high quantile. `values` is uint8 or float32
+    (num_frames, 64, 64, 2).
     """
     values = values.astype(np.float32)
     count = min(len(values), _BACKGROUND_FRAMES)

@@ -15,16 +15,9 @@ from stenoscope.temporal.labels import keyframes_of
 def choose_temporal(frames: np.ndarray) -> KeyframeChoice:
     """Choose the apex between the two actions that the network finds, and its neighbours.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-
-    Returns
-    -------
-    KeyframeChoice
-        `curve` is how much of the field is filled, its maximum at 1. `confidence` is the mean score of the
-        actions found. Without an action there is no contrast in the clip, and the apex is the fullest frame;
-        fewer than five frames can't be judged.
+    From frames, uint8 (num_frames, rows, cols). `curve` is how much of the field is filled, its maximum at 1.
+    `confidence` is the mean score of the actions found. Without an action there is no contrast in the clip,
+    and the apex is the fullest frame; fewer frames than there are key frames can't be judged.
     """
     maps = extract(frames)
     filled = scaled(maps.values)[..., 0].mean(axis=(1, 2))

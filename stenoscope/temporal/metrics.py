@@ -116,15 +116,10 @@ def frame_scores(truth: np.ndarray, found: np.ndarray) -> tuple[float, float, fl
 
 
 def deviation(truth: np.ndarray, found: np.ndarray, num_frames: int) -> float:
-    """Mean absolute error of start, apex and end of one clip, in frames.
+    """Mean absolute error of start, apex and end of one clip, in frames; both are actions (2, 2).
 
     A start or end that one of the two puts outside the clip counts as the clip's first or last frame, an apex
     that was not found as the clip's middle; the true apex must be known.
-
-    Parameters
-    ----------
-    truth, found : ndarray, shape (2, 2)
-        Actions.
     """
     elsewhere = np.array([0, (num_frames - 1) / 2, num_frames - 1])
     true, answer = (

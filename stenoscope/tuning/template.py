@@ -10,19 +10,7 @@ from stenoscope.settings import TrainingSettings
 
 
 def settings_yaml(settings: TrainingSettings, heading: str = "") -> str:
-    """Write settings as YAML, each under a comment with its reason.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-    heading : str
-        Comment at the top.
-
-    Returns
-    -------
-    str
-        All fields, in the order of the class.
-    """
+    """All settings as YAML in the order of their class, each under its reason; `heading` on top."""
     reasons = reasons_of(type(settings))
     lines = _comment(heading) if heading else []
     for field in fields(settings):

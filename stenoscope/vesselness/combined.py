@@ -55,15 +55,8 @@ SHORTEST = 48
 def vessel_mask(image: np.ndarray) -> np.ndarray:
     """Vessels of one image: its `vessel_map` above Otsu's threshold, in long structures (`SHORTEST`).
 
-    Parameters
-    ----------
-    image : ndarray, any real dtype, shape (rows, cols)
-        Vessels dark.
-
-    Returns
-    -------
-    ndarray, bool, shape (rows, cols)
-        Empty where there is no structure of that length.
+    `image` is of any real dtype, (rows, cols), vessels dark. Bool (rows, cols), empty where there is no
+    structure of that length.
     """
     response = vessel_map(image)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
@@ -75,18 +68,9 @@ def vessel_mask(image: np.ndarray) -> np.ndarray:
 
 
 def widest_points(mask: np.ndarray, share: float = 0.1) -> np.ndarray:
-    """Points on the centre-lines of a vessel mask where it is widest.
+    """Points on the centre-lines of a vessel mask, bool (rows, cols), where it is widest; of the same shape.
 
-    Parameters
-    ----------
-    mask : ndarray, bool, shape (rows, cols)
-    share : float
-        Share of all points of the centre-lines, 0 to 1.
-
-    Returns
-    -------
-    ndarray, bool, shape (rows, cols)
-        Empty for an empty mask.
+    `share`, 0 to 1, is the share of all points of the centre-lines. Empty for an empty mask.
     """
     lines = skeletonize(mask)
     if not lines.any():

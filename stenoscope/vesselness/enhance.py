@@ -37,15 +37,8 @@ def enhance_contrast(image: np.ndarray, radius: int = 10) -> np.ndarray:
 def black_tophat(image: np.ndarray, radius: int = 10) -> np.ndarray:
     """Closing minus image: dark structures thinner than the disk, on a background of zero.
 
-    Parameters
-    ----------
-    image : ndarray, uint8, shape (rows, cols)
-    radius : int
-        Radius of the disk, pixels: half the width of the widest vessel to keep.
-
-    Returns
-    -------
-    ndarray, uint8, shape (rows, cols)
+    `image` is uint8 (rows, cols), and so is the result; `radius`, in pixels, is half the width of the widest
+    vessel to keep.
     """
     return cv2.morphologyEx(_require_uint8(image), cv2.MORPH_BLACKHAT, disk(radius))
 

@@ -97,16 +97,9 @@ class VesselFilter:
         self._half = _Scales(half, [s for s in sigmas if s > fine], 2, measure_of)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Filter one image.
+        """Filter one image of any real dtype, (rows, cols), to float32 of the same shape.
 
-        Parameters
-        ----------
-        image : ndarray, any real dtype, shape (rows, cols)
-
-        Returns
-        -------
-        ndarray, float32, shape (rows, cols)
-            At least 0. `ridge`: grey levels; `frangi`: at most 1.
+        At least 0. `ridge`: grey levels; `frangi`: at most 1.
         """
         image = np.asarray(image)
         if image.shape != self.shape:

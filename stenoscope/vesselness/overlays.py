@@ -19,14 +19,7 @@ def field_of_view(frames: np.ndarray) -> np.ndarray:
     Behind a blade the frame is dark and still. The region is grown from the borders through pixels that are
     darker than half the clip's median and whose grey level hardly changes over the clip.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-
-    Returns
-    -------
-    ndarray, bool, shape (rows, cols)
-        All True where no blade is found.
+    From frames, uint8 (num_frames, rows, cols), to bool (rows, cols), all True where no blade is found.
     """
     rows, cols = frames.shape[1:]
     few = _thin_out(frames)
@@ -54,15 +47,8 @@ def clear_field(frames: np.ndarray) -> np.ndarray:
     through are left out: straight edges in the outer quarter of the frame, parallel to a side, along which
     the grey level rises inwards in three quarters of the rows.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-        Those of a clip, or its key frames alone, which give nearly the same.
-
-    Returns
-    -------
-    ndarray, bool, shape (rows, cols)
-        All True where no blade is found, or nothing but blades.
+    From frames, uint8 (num_frames, rows, cols), those of a clip or its key frames alone, which give nearly
+    the same, to bool (rows, cols): all True where no blade is found, or nothing but blades.
     """
     rows, cols = frames.shape[1:]
     inside = field_of_view(frames)
@@ -98,14 +84,8 @@ def burned_in(frames: np.ndarray) -> np.ndarray:
     have a steep gradient are strokes; strokes within a few pixels of each other join to a word. A word is
     widened by two letters, which covers the digits of a frame counter that do change.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-
-    Returns
-    -------
-    ndarray, bool, shape (rows, cols)
-        True on the text's area; all False where none is found or the clip has fewer than 4 frames.
+    From frames, uint8 (num_frames, rows, cols), to bool (rows, cols): True on the text's area, all False
+    where none is found or the clip has fewer than 4 frames.
     """
     rows, cols = frames.shape[1:]
     if len(frames) < 4:
