@@ -220,17 +220,8 @@ def narrow(
 def synthetic_narrowing(frame: np.ndarray, seed: int) -> tuple[np.ndarray, Site | None]:
     """A frame with a random narrowing: focal (50 to 90 %, 5 to 18 px) or diffuse (50 to 75 %, 20 to 80 px).
 
-    Parameters
-    ----------
-    frame : ndarray, uint8, shape (rows, cols)
-    seed : int
-        Same frame and seed, same result.
-
-    Returns
-    -------
-    edited : ndarray, uint8, shape (rows, cols)
-    site : Site or None
-        Where it is; None (and `edited` is the frame) where no vessel was found.
+    `frame` is uint8 (rows, cols); the same frame and seed give the same result. Returns the edited frame and
+    where the narrowing is: None (and the frame as it was) where no vessel was found.
     """
     rng = np.random.default_rng(seed)
     component = vessel_component(frame)

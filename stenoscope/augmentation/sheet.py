@@ -72,20 +72,9 @@ class Example:
 
 
 def draw_training(seen: Sequence[Example], title: str, notes: Sequence[str]) -> np.ndarray:
-    """A key frame in several epochs of a training, five a line, each above its twin.
+    """A key frame in several epochs of a training, in their order, five a line, each above its twin.
 
-    Parameters
-    ----------
-    seen : sequence of Example
-        Of an epoch each, in their order.
-    title : str
-    notes : sequence of str
-        Lines under the title.
-
-    Returns
-    -------
-    ndarray, uint8, shape (rows, cols, 3)
-        RGB picture. A ring marks the narrowing of a twin.
+    `notes` are lines under the title. RGB, uint8 (rows, cols, 3). A ring marks the narrowing of a twin.
     """
     columns, text_height = 5, 26 + 18 * max(len(one.captions) for one in seen)
     twins = any(one.twin is not None for one in seen)

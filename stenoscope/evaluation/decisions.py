@@ -164,18 +164,10 @@ def summarise_decisions(
 def decide_new(predictions: pd.DataFrame, typical: Mapping[str, float]) -> pd.DataFrame:
     """Decide new clips by all folds' models together, with the typical calibration of the folds.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        One row per frame: clip_id, probability (mean of the models), and the models' own as ``fold_K``.
-    typical : mapping
-        ``typical`` of `summarise_decisions`.
-
-    Returns
-    -------
-    DataFrame
-        One row per clip in order of appearance: clip_id, probability, calibrated, decision. The evidence is
-        the mean logit over frames and models. The calibration was fitted to single models, not to their mean.
+    `predictions` has a row per frame: clip_id, probability (mean of the models), and the models' own as
+    ``fold_K``. `typical` is that of `summarise_decisions`. One row per clip in order of appearance: clip_id,
+    probability, calibrated, decision. The evidence is the mean logit over frames and models. The calibration
+    was fitted to single models, not to their mean.
     """
     models = [name for name in predictions.columns if name.startswith("fold_")]
     evidence = bounded_logit(predictions[models]).mean(axis=1)

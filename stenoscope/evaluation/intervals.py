@@ -79,16 +79,9 @@ def bootstrap_patients(
     seed: int = SEED,
     names: Collection[str] | None = None,
 ) -> dict[str, Interval]:
-    """Interval of every figure, by name.
+    """Interval of every figure, or of those in `names`, by name.
 
-    Parameters
-    ----------
-    labels, probabilities, decisions : ndarray, shape (n,)
-        As in `metrics.score`.
-    patient_ids : sequence of str, length n
-    resamples, seed : int
-    names : collection of str, optional
-        In `metrics.FIGURES`; all where left out.
+    The arrays are those of `metrics.score`, all of shape (n,); `patient_ids` names the patient of each row.
     """
     values = resampled_scores(labels, probabilities, decisions, patient_ids, resamples, seed, names)
     return {name: percentile_interval(value) for name, value in values.items()}

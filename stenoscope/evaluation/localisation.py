@@ -41,12 +41,9 @@ class ClipScore(NamedTuple):
 def peak_pixels(heatmap: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
     """Where a map has its maximum, bool (rows, cols); True at several pixels if they share it.
 
-    Parameters
-    ----------
-    heatmap : ndarray, float, shape (rows, cols)
-    inside : ndarray, bool, shape (rows, cols), optional
-        Where the maximum may lie (see `vesselness.overlays.clear_field`): the highest peak that lies there.
-        The slope of a peak elsewhere does not count as one, unless there is no peak inside at all.
+    `inside`, bool (rows, cols), is where the maximum may lie (see `vesselness.overlays.clear_field`): the
+    highest peak that lies there. The slope of a peak elsewhere does not count as one, unless there is no peak
+    inside at all.
     """
     if inside is None or inside.all():
         return heatmap == heatmap.max()
@@ -170,17 +167,9 @@ def score_baselines(
 def summarise_localisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> dict:
     """Average the measures over clips, with intervals from a bootstrap over patients.
 
-    Parameters
-    ----------
-    table : DataFrame
-        With the columns `COLUMNS`, one row per clip and method (heatmap methods and baselines alike).
-    resamples, seed : int
-
-    Returns
-    -------
-    dict
-        By method, in order of appearance: ``clips``, ``baseline`` (bool), and ``hit``, ``energy``, ``iou``
-        each ``{mean, ci95}``, ``distance`` ``{median, ci95}`` in pixels.
+    `table` has the columns `COLUMNS`, one row per clip and method (heatmap methods and baselines alike). By
+    method, in order of appearance: ``clips``, ``baseline`` (bool), and ``hit``, ``energy``, ``iou`` each
+    ``{mean, ci95}``, ``distance`` ``{median, ci95}`` in pixels.
     """
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
@@ -223,19 +212,10 @@ def similarity(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
 def summarise_randomisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed: int = SEED) -> dict:
     """Average what maps keep when the network's weights are random (Adebayo et al. 2018).
 
-    Parameters
-    ----------
-    table : DataFrame
-        Columns patient_id, clip_id, method, similarity (rank correlation of the maps before and after, -1 to
-        1), magnitude (of that correlation, 0 to 1), hit (of the maps afterwards, NaN where no lesion is
-        known); one row per clip and method.
-    resamples, seed : int
-
-    Returns
-    -------
-    dict
-        By method, in order of appearance: ``clips``, and ``similarity``, ``magnitude`` and ``hit`` each
-        ``{mean, ci95}``; `hit` is None where no lesion is known.
+    `table` has a row per clip and method: patient_id, clip_id, method, similarity (rank correlation of the
+    maps before and after, -1 to 1), magnitude (of that correlation, 0 to 1), hit (of the maps afterwards, NaN
+    where no lesion is known). By method, in order of appearance: ``clips``, and ``similarity``, ``magnitude``
+    and ``hit`` each ``{mean, ci95}``; `hit` is None where no lesion is known.
     """
     names = ("similarity", "magnitude", "hit")
     return {

@@ -18,15 +18,9 @@ _BLANK = 128
 def vessel_pixels(frame: np.ndarray) -> int:
     """Number of vessel pixels of one frame: top-hat enhancement, blanked corner, Frangi's filter, Otsu.
 
-    Parameters
-    ----------
-    frame : ndarray, uint8, shape (rows, cols)
-        Vessels dark.
-
-    Notes
-    -----
-    scikit-image's filter at its defaults (scales 1, 3, 5, 7, 9 px) takes its gamma, and Otsu its threshold,
-    from each frame, so the counts of two frames are on different scales.
+    `frame` is uint8 (rows, cols), vessels dark. scikit-image's filter at its defaults (scales 1, 3, 5, 7, 9
+    px) takes its gamma, and Otsu its threshold, from each frame, so the counts of two frames are on different
+    scales.
     """
     from skimage.filters import frangi, threshold_otsu  # here: slow to import, and few runs need them
 

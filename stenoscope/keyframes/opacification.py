@@ -51,14 +51,8 @@ def contrast_interval(
 ) -> tuple[int | None, int | None]:
     """First and last frame with contrast; None where they lie outside the clip.
 
-    Parameters
-    ----------
-    filling : Filling
-    smoothed : ndarray, shape (num_frames,)
-        Smoothed version of the share.
-    apex : int
-    start_level, end_level : float
-        Levels, 0 to 1, of the range of `smoothed` and of that of the smoothed amount.
+    `smoothed`, (num_frames,), is the smoothed share. The levels, 0 to 1, are of its range and of that of the
+    smoothed amount.
     """
     low, high = smoothed.min(), smoothed.max()
     arriving = ndimage.gaussian_filter1d(filling.share, _ARRIVAL_SMOOTHING, mode="nearest")

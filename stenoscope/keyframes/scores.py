@@ -73,16 +73,8 @@ class Filling:
 
 
 def measure_filling(frames: np.ndarray, rule: VesselRule = VESSELS) -> Filling:
-    """Measure the filled vessels of every frame.
+    """Measure the filled vessels of every frame, uint8 (num_frames, rows, cols), vessels dark.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-        Vessels dark.
-    rule : VesselRule
-
-    Notes
-    -----
     Time is linear in the number of frames. Beside `frames`, memory holds one byte for every fourth pixel.
     """
     masked = ~field_of_view(frames) | burned_in(frames)

@@ -68,16 +68,9 @@ class SelfAttention(keras.layers.Layer):
         return ops.reshape(features, (-1, features.shape[1] * features.shape[2], features.shape[3]))
 
     def attention_map(self, features):
-        """Attention of every position to every other.
+        """Attention of every position to every other, (batch, rows * cols, rows * cols).
 
-        Parameters
-        ----------
-        features : tensor, shape (batch, rows, cols, channels)
-
-        Returns
-        -------
-        tensor, shape (batch, rows * cols, rows * cols)
-            Row i holds the weights with which position i gathers the others; each row sums to 1.
+        Row i holds the weights with which position i gathers the others; each row sums to 1.
         """
         x = self._flatten(features)
         query = ops.matmul(x, self.query_kernel) + self.query_bias

@@ -47,20 +47,11 @@ _EPSILON, _MOMENTUM = 1e-3, 0.99
 
 
 def efficientnet_lite0(inputs: KerasTensor, include_top: bool = False) -> Model:
-    """EfficientNet-Lite0 on a tensor.
+    """EfficientNet-Lite0 on a tensor (batch, rows, cols, 3), already preprocessed: ``(rgb - 127) / 128``.
 
-    Parameters
-    ----------
-    inputs : KerasTensor, shape (batch, rows, cols, 3)
-        Already preprocessed: ``(rgb - 127) / 128``.
-    include_top : bool
-        Add global average pooling and the dense layer of the 1000 ImageNet classes (logits).
-
-    Returns
-    -------
-    Model
-        From the source of `inputs` to the head's activations ``(batch, rows/32, cols/32, 1280)``, or to the
-        logits.
+    From the source of `inputs` to the head's activations ``(batch, rows/32, cols/32, 1280)``, or with
+    `include_top`, which adds global average pooling and the dense layer, to the logits of the 1000 ImageNet
+    classes.
     """
     x = _conv_bn(inputs, layers.Conv2D(_STEM, 3, 2, "same", use_bias=False, name="stem_conv"))
     channels, index = _STEM, 0

@@ -21,14 +21,8 @@ def roc_figure(figure: Figure, theme: dict, levels: Mapping[str, pd.DataFrame], 
     """ROC curves of clips and frames with their operating points; the clips' with a 95 % band over patients.
 
     The clips' operating point need not lie on their curve: they are called by the vote of their frames, and
-    the curve is of the mean probability.
-
-    Parameters
-    ----------
-    levels : mapping of str to DataFrame
-        ``frame`` and ``clip`` with patient_id, label, probability (`summary.evaluation_levels`).
-    summary : mapping
-        As from `summary.summarise`: the AUC, their intervals and the operating points are in the legend.
+    the curve is of the mean probability. `levels` has ``frame`` and ``clip`` with patient_id, label,
+    probability (`summary.evaluation_levels`).
     """
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=theme["line"], lw=1.2, zorder=1)
@@ -127,13 +121,8 @@ def calibration_figure(figure: Figure, theme: dict, clips: pd.DataFrame, summary
 def reliability_figure(figure: Figure, theme: dict, decisions: pd.DataFrame, summary: Mapping) -> None:
     """Reliability of the clips' probabilities before and after calibration.
 
-    Parameters
-    ----------
-    decisions : DataFrame
-        With label, probability and calibrated (`evaluation.decisions.decide_all`).
-    summary : mapping
-        ``calibration`` and ``typical`` of `evaluation.decisions.summarise_decisions`: the errors are printed,
-        and what is typically called uncertain is shaded.
+    `decisions` has label, probability and calibrated (`evaluation.decisions.decide_all`), `summary` is that
+    of `summarise_decisions`: the errors are printed, and what is typically called uncertain is shaded.
     """
     grid = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 2))
     for (upper, lower), column, when, name in zip(

@@ -39,18 +39,8 @@ def write_intake_page(
 ) -> None:
     """Write the page of a cohort, one self-contained file.
 
-    Parameters
-    ----------
-    path : path
-        Of the page.
-    name : str
-        Of the cohort.
-    rows : sequence of CheckRow
-        One a source, and one for each file or label without one.
-    problems : sequence of Problem
-        The worst first.
-    command : str
-        To run next.
+    `rows` has one entry a source, and one for each file or label without one; of `problems` the worst come
+    first. `command` is what to run next.
     """
     usable = [row for row in rows if row.status == "ok"]
     page = render(

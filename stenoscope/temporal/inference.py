@@ -34,20 +34,10 @@ def answers(network: keras.Model, values: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def localise(network: keras.Model, values: np.ndarray) -> tuple[Detections, np.ndarray]:
-    """Actions of a clip.
+    """Actions of a clip, in its frames, and the score of each action in each frame, float32 (num_frames, 2).
 
-    Parameters
-    ----------
-    network : keras.Model
-    values : ndarray, uint8, shape (num_frames, size, size, channels)
-        As of `features.extract`. Of clips of more than 96 frames, 96 are looked at, evenly spread.
-
-    Returns
-    -------
-    detections : Detections
-        In frames of the clip.
-    scores : ndarray, float32, shape (num_frames, 2)
-        Of each action in each frame: the network's finest level.
+    `values` is uint8 (num_frames, size, size, channels), as of `features.extract`. Of clips of more than 96
+    frames, 96 are looked at, evenly spread. The scores are those of the network's finest level.
     """
     last = len(values) - 1
     time = np.arange(len(values)) if last < LENGTHS[-1] else np.linspace(0, last, LENGTHS[-1])

@@ -72,12 +72,9 @@ def clipped(actions, num_frames: int) -> np.ndarray:
 def keyframes_of(actions: np.ndarray) -> np.ndarray:
     """Start, apex and end, float64 (3,).
 
-    The apex is the mean of the end of the first action and the start of the second.
+    The apex is the mean of the end of the first action and the start of the second. An action that is missing
+    leaves the apex to the other one, and its own outer frame NaN.
 
-    An action that is missing leaves the apex to the other one, and its own outer frame NaN.
-
-    Examples
-    --------
     >>> keyframes_of(np.array([[3, 9], [11, 20]])).tolist()
     [3.0, 10.0, 20.0]
     """

@@ -10,26 +10,14 @@ _SHORTEST = 5
 def vary(
     values: np.ndarray, actions: np.ndarray, rng: np.random.Generator, longest: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One clip, changed at random.
+    """One clip, changed at random, of at most `longest` frames.
 
     In time: frame rates from half to four times as high, either end cut off, static frames before, frames of
     the wash-out repeated at the end, and the frames before the contrast alone. In space: mirrored and turned.
     In exposure: gain, its drift, noise, a blade across one side.
 
-    Parameters
-    ----------
-    values : ndarray, uint8, shape (num_frames, size, size, channels)
-        As of `features.extract`.
-    actions : ndarray, float32, shape (2, 2)
-    rng : Generator
-    longest : int
-        Frames that the changed clip has at most.
-
-    Returns
-    -------
-    values : ndarray, float32, shape (n, size, size, channels)
-    actions : ndarray, float32, shape (2, 2)
-        In frames of the changed clip.
+    `values` is uint8 (num_frames, size, size, channels), as of `features.extract`, `actions` float32 (2, 2).
+    Returned are values, float32 (n, size, size, channels), and actions in frames of the changed clip.
     """
     if rng.random() < 0.06 and actions[0, 0] >= 4:
         time, actions = _before(int(actions[0, 0]) - 1, rng), np.full((2, 2), np.nan, np.float32)

@@ -54,21 +54,12 @@ class FoldOutcome:
 def summarise_nested(outcomes: Sequence[FoldOutcome], inner_folds: int, default: dict) -> dict:
     """Everything that the study's `summary.json` holds.
 
-    Parameters
-    ----------
-    outcomes : sequence of FoldOutcome
-        One per outer fold.
-    inner_folds : int
-    default : dict
-        Values of the searched settings that the search began from.
-
-    Returns
-    -------
-    dict
-        ``folds`` (a list) and ``pooled``, each with ``inner``, ``default_inner`` (their means over folds
-        where pooled), ``outer`` and ``default_outer`` (``{value, ci95, patients, clips}``), ``optimism``
-        (inner - outer) and ``difference`` (chosen - default on the same clips, as from `paired_difference`);
-        ``importance``, the mean over folds; ``best_fold``, the one with the highest inner score.
+    `outcomes` has one entry per outer fold; `default` holds the values of the searched settings that the
+    search began from. The result has ``folds`` (a list) and ``pooled``, each with ``inner``,
+    ``default_inner`` (their means over folds where pooled), ``outer`` and ``default_outer`` (``{value, ci95,
+    patients, clips}``), ``optimism`` (inner - outer) and ``difference`` (chosen - default on the same clips,
+    as from `paired_difference`); ``importance``, the mean over folds; ``best_fold``, the one with the highest
+    inner score.
     """
     importances = [outcome.importance for outcome in outcomes if outcome.importance]
     folds = [
