@@ -91,20 +91,10 @@ def find_site(component: np.ndarray, rng: np.random.Generator) -> Site | None:
 
 
 def middle_line(component: np.ndarray, site: Site, reach: float) -> np.ndarray:
-    """Follow the middle of a vessel from a site to both sides.
+    """Follow the middle of a vessel from a site to both sides, `reach` pixels or to its ends.
 
-    Parameters
-    ----------
-    component : ndarray, float32, shape (rows, cols)
-        From `vessel_component`.
-    site : Site
-    reach : float
-        How far to go to each side, pixels; the line ends earlier where the vessel does.
-
-    Returns
-    -------
-    ndarray, float64, shape (n, 3)
-        Column, row and signed distance along the vessel from the site, one point a pixel.
+    `component` is float32 (rows, cols), from `vessel_component`. Float64 (n, 3): column, row and signed
+    distance along the vessel from the site, one point a pixel.
     """
     offsets = np.arange(-np.ceil(0.7 * site.radius), np.ceil(0.7 * site.radius) + 1)
     lowest = 0.4 * component[site.row, site.col]

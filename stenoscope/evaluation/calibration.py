@@ -67,22 +67,11 @@ def bounded_logit(probabilities):
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature T that makes ``sigmoid(logit / T)`` most likely.
+    """The temperature T that makes ``sigmoid(logit / T)`` most likely, within `TEMPERATURES`.
 
-    Parameters
-    ----------
-    logits : ndarray, float, shape (n,)
-        Evidence of each clip.
-    labels : ndarray, int, shape (n,)
-        0 or 1; both occur.
+    `logits`, float (n,), are the evidence of each clip; `labels`, (n,), 0 or 1, and both occur. T is above 1
+    where the network is too sure, below 1 where it is too timid.
 
-    Returns
-    -------
-    float
-        Above 1 where the network is too sure, below 1 where it is too timid; within `TEMPERATURES`.
-
-    Notes
-    -----
     Guo et al. 2017, "On calibration of modern neural networks", section 4.2. The labels are replaced by the
     targets of Platt 1999, section 2.2, ``(n_1 + 1) / (n_1 + 2)`` and ``1 / (n_0 + 2)``: if a few dozen inner
     clips happen to be separated perfectly, hard labels would ask for a temperature of zero.

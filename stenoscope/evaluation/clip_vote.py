@@ -11,19 +11,11 @@ COLUMNS = ("fold", "patient_id", "clip_id", "frame_index", "label", "probability
 
 
 def check_predictions(predictions: pd.DataFrame, whole_clips: bool = True) -> None:
-    """Refuse predictions that can't be evaluated honestly.
+    """Refuse predictions, with the columns `COLUMNS`, that can't be evaluated honestly.
 
-    Parameters
-    ----------
-    predictions : DataFrame with the columns `COLUMNS`
-    whole_clips : bool
-        False admits clips whose frames were tested by several folds: for the leakage audit.
-
-    Raises
-    ------
-    DatasetError
-        If a column or an id is missing, the table is empty, a label is not 0 or 1, a probability lies
-        outside 0 to 1, or a clip has two folds, labels or patients.
+    A DatasetError if a column or an id is missing, the table is empty, a label is not 0 or 1, a probability
+    lies outside 0 to 1, or a clip has two folds, labels or patients. Without `whole_clips`, for the leakage
+    audit, the frames of a clip may have been tested by several folds.
     """
     fix = "train the experiment again; do not edit predictions.csv or join those of two experiments."
     missing = [name for name in COLUMNS if name not in predictions.columns]

@@ -134,24 +134,14 @@ def score_baselines(
     margin: int = MARGIN,
     inside: np.ndarray | None = None,
 ) -> dict[str, ClipScore]:
-    """Measures of the null baselines on one clip.
+    """Measures of the null baselines on one clip, by name.
 
-    Parameters
-    ----------
-    vessel_mask : ndarray, bool, shape (rows, cols)
-        Pixels of vessels; an empty mask counts as "anywhere".
-    vesselness : ndarray, float, shape (rows, cols)
-        Response of a vessel filter.
-    boxes, margin, inside
-        As in `score_clip`.
-
-    Returns
-    -------
-    dict of str to ClipScore
-        ``image_centre``: always points at the centre. ``random_vessel_point``: points at any vessel pixel
-        with equal chance; its `hit` is the exact expectation. ``wide_vessel_point``: the same, of the widest
-        tenth of the vessels' centre-lines: lesions are looked for in vessels of some width.
-        ``vesselness_maximum``: points at the strongest vessel response.
+    `vessel_mask` is bool (rows, cols), and an empty one counts as "anywhere"; `vesselness`, float (rows,
+    cols), is the response of a vessel filter; the others are those of `score_clip`. ``image_centre`` always
+    points at the centre. ``random_vessel_point`` points at any vessel pixel with equal chance; its `hit` is
+    the exact expectation. ``wide_vessel_point``: the same, of the widest tenth of the vessels' centre-lines:
+    lesions are looked for in vessels of some width. ``vesselness_maximum`` points at the strongest vessel
+    response.
     """
     mask = np.asarray(vessel_mask, dtype=bool) & (True if inside is None else inside)
     centre = np.zeros(mask.shape)

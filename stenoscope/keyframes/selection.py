@@ -69,17 +69,9 @@ def neighbours(apex: int, num_frames: int, count: int = KEYFRAMES_PER_CLIP) -> t
 def spread(curve: np.ndarray, apex: int, count: int = KEYFRAMES_PER_CLIP) -> tuple[int, ...]:
     """`count` frames spread over the plateau around `apex`, instead of neighbours: more phases of the heart.
 
-    Parameters
-    ----------
-    curve : ndarray, shape (num_frames,)
-        Smooth curve; the plateau is the run around `apex` above ``PLATEAU.level`` of its range.
-    apex : int
-    count : int
-
-    Returns
-    -------
-    tuple of int
-        Ascending, the apex among them; the neighbours of the apex where the plateau is too short to spread.
+    `curve`, (num_frames,), is smooth; the plateau is the run around `apex` above ``PLATEAU.level`` of its
+    range. Ascending, the apex among them; the neighbours of the apex where the plateau is too short to
+    spread.
     """
     first, last = run_around(_plateau_level(curve, PLATEAU.floor) >= PLATEAU.level, apex)
     if last - first + 1 <= count:

@@ -128,20 +128,10 @@ def get_backbone(name: str) -> Backbone:
 
 
 def build_backbone(backbone: Backbone, tensor: keras.KerasTensor) -> keras.Model:
-    """Build the whole backbone, without head, on a tensor.
+    """Build the whole backbone, without head, on a tensor of preprocessed images (batch, rows, cols, 3).
 
-    Its layers are part of the graph of `tensor`, not nested in a layer of their own.
-
-    Parameters
-    ----------
-    backbone : Backbone
-    tensor : KerasTensor, shape (batch, rows, cols, 3)
-        Preprocessed images.
-
-    Raises
-    ------
-    SettingsError
-        If the images are too small for the backbone.
+    Its layers are part of the graph of `tensor`, not nested in a layer of their own. A SettingsError if the
+    images are too small for the backbone.
     """
     try:
         network = backbone.build(tensor)

@@ -129,19 +129,11 @@ def reset_weights(model: keras.Model, seed: int) -> None:
     """Set a model made by `build_classifier` back to its start, as a new one with `seed` would be.
 
     The backbone gets its pretrained weights again, every other weight is drawn anew from `seed`, the mean
-    image is zero; if the model is compiled, the optimizer's moments and step counter are zero and metrics
-    are reset. A learning rate that is a plain number stays as it is. What was traced stays traced.
+    image is zero; if the model is compiled, the optimizer's moments and step counter are zero and metrics are
+    reset. A learning rate that is a plain number stays as it is. What was traced stays traced. Each weight
+    draws from its own stream, so adding a layer does not change the others.
 
-    Parameters
-    ----------
-    model : Model
-    seed : int
-        Each weight draws from its own stream, so adding a layer does not change the others.
-
-    Raises
-    ------
-    SettingsError
-        If the model was loaded from a file, which does not keep the start.
+    A SettingsError if the model was loaded from a file, which does not keep the start.
     """
     start = getattr(model, "stenoscope_start", None)
     if start is None:
@@ -184,19 +176,10 @@ def _initial_value(layer, variable, seed: int):
 
 
 def set_mean_image(model: keras.Model, mean_image: np.ndarray) -> None:
-    """Give the model the mean image of its training part.
+    """Give a model built with `subtract_mean` the mean image of its training part; else a SettingsError.
 
-    Parameters
-    ----------
-    model : Model
-        Built with `subtract_mean`.
-    mean_image : ndarray, float, shape (rows, cols)
-        Grey levels 0..255; resized to the network's input by area, as the frames are.
-
-    Raises
-    ------
-    SettingsError
-        If the model has no mean image.
+    `mean_image` is float (rows, cols), grey levels 0..255; resized to the network's input by area, as the
+    frames are.
     """
     layer = model.get_layer("standardize")
     if layer.mean_image is None:
@@ -211,23 +194,11 @@ def set_mean_image(model: keras.Model, mean_image: np.ndarray) -> None:
 
 
 def split_at(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
-    """Split a classifier at a layer, through which all of its information passes.
+    """Split a classifier at a layer with a map as output, through which all of its information passes.
 
-    Parameters
-    ----------
-    model : Model
-    layer : str
-        Name of a layer with a map as output.
-
-    Returns
-    -------
-    front, head : Model
-        From the image to the layer's output, and from there to the logits. They share the model's weights.
-
-    Raises
-    ------
-    SettingsError
-        If there is no such layer, it has no positions, or a connection passes it by.
+    Returns the front, from the image to the layer's output, and the head, from there to the logits. They
+    share the model's weights. A SettingsError if there is no such layer, it has no positions, or a connection
+    passes it by.
     """
     names = [item.name for item in model.layers]
     if layer not in names:

@@ -89,19 +89,10 @@ def _block(x, name: str, kernel: int, stride: int, expanded: int, outputs: int):
 
 
 def load_torch_weights(network_layers: Iterable[layers.Layer], state: dict[str, np.ndarray]) -> None:
-    """Put a PyTorch state dict into layers made by `efficientnet_lite0`.
+    """Put a PyTorch state dict into layers made by `efficientnet_lite0`; layers without weights are skipped.
 
-    Parameters
-    ----------
-    network_layers : iterable of Layer
-        Layers of the network, or of a part of it; those without weights are passed over.
-    state : dict of str to ndarray
-        Tensors by PyTorch name, as `read_state_dict` returns them.
-
-    Raises
-    ------
-    WeightsError
-        If a layer's tensors are missing or of another shape.
+    `state` holds the tensors by PyTorch name, as `read_state_dict` returns them. A WeightsError if a layer's
+    tensors are missing or of another shape.
     """
     for layer in network_layers:
         if layer.weights:

@@ -35,22 +35,9 @@ _FIX = "take the file as it was published, or save it again with _use_new_zipfil
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read the tensors of a legacy ``.pth`` state dict.
+    """Read the tensors of a legacy ``.pth`` state dict, as contiguous arrays in the order of the file.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Contiguous arrays of the stored shapes and types, in the order of the file.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, damaged, of another format, or asks for anything but tensors.
+    A WeightsError if the file is missing, damaged, of another format, or asks for anything but tensors.
     """
     path = Path(path)
     try:

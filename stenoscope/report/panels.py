@@ -65,23 +65,11 @@ def panel_name(clip_id: str, method: str, suffix: str = "png") -> str:
 
 
 def draw_panel(case: Case, scale: float, method: str, size: int = 400) -> np.ndarray:
-    """Draw a clip as original, heatmap with colour bar, and overlay, under a title line.
+    """Draw a clip as original, heatmap with colour bar, and overlay, `size` pixels each, under a title line.
 
-    Parameters
-    ----------
-    case : Case
-    scale : float
-        End of the colour scale, the same for the whole experiment.
-    method : str
-        Heatmap method (and layer), for the caption.
-    size : int
-        Rows and columns of each of the three pictures, pixels.
-
-    Returns
-    -------
-    ndarray, uint8, shape (rows, cols, 3)
-        RGB. The lesion boxes are turquoise, the map's maximum a white ring; the caption says why there is
-        none.
+    `scale` is the end of the colour scale, the same for the whole experiment; `method` is for the caption.
+    RGB, uint8 (rows, cols, 3). The lesion boxes are turquoise, the map's maximum a white ring; the caption
+    says why there is none.
     """
     gap, bar, top, bottom = _GAP, _BAR, _TOP, _BOTTOM
     width, height = 3 * size + 2 * gap + bar + 2 * gap, top + size + bottom

@@ -57,17 +57,9 @@ def overlap(segment: np.ndarray, others: np.ndarray) -> np.ndarray:
 def decode(scores: np.ndarray, offsets: np.ndarray, num_frames: int) -> Detections:
     """Candidates of one clip: non-maximum suppression with a vote on the boundaries, by action.
 
-    Parameters
-    ----------
-    scores : ndarray, float, shape (num_points, 2)
-        0 to 1, of each action.
-    offsets : ndarray, float, shape (num_points, 2)
-        Frames from the point back to the action's first and on to its last frame.
-    num_frames : int
-        Frames of the clip without padding.
+    `scores`, (num_points, 2), are 0 to 1, of each action; `offsets`, (num_points, 2), the frames from the
+    point back to the action's first and on to its last frame; `num_frames` is without padding.
 
-    Notes
-    -----
     As ActionFormer's, the boundaries of a candidate that stays are the mean over all candidates that overlap
     it, weighted by score; here a candidate also counts less the farther it is from the boundary in question.
     """
@@ -97,19 +89,13 @@ def decode(scores: np.ndarray, offsets: np.ndarray, num_frames: int) -> Detectio
 
 
 def best_actions(detections: Detections, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """The actions that the clip shows, joined in the apex.
+    """The actions that the clip shows, joined in the apex, and their scores.
 
     Of all pairs, the one with the highest sum of scores, less the gap between the end of the first and the
     start of the second as a share of both: the two meet in the apex, which is the mean of both boundaries,
     weighted by a power of the scores. Of an action alone, the other one is what the clip holds before or
-    after it, if anything.
-
-    Returns
-    -------
-    actions : ndarray, float64, shape (2, 2)
-        Whole frames; NaN where the clip shows none.
-    scores : ndarray, float64, shape (2,)
-        NaN where the action was not found itself.
+    after it, if anything. Actions are float64 (2, 2), whole frames, NaN where the clip shows none; scores
+    float64 (2,), NaN where the action was not found itself.
     """
     actions, scores = np.full((2, 2), np.nan), np.full(2, np.nan)
     shown = detections.score >= PRESENT

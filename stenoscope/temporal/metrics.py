@@ -24,21 +24,11 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 def average_precision(
     truth: Sequence[np.ndarray], found: Sequence[tuple[np.ndarray, np.ndarray]], threshold: float
 ) -> float:
-    """Interpolated average precision of one action.
+    """Interpolated average precision of one action; NaN if no clip has it.
 
-    Parameters
-    ----------
-    truth : sequence of ndarray (2,)
-        The action's segment in each clip, NaN where there is none.
-    found : sequence of (ndarray (n, 2), ndarray (n,))
-        Segments and scores found in each clip.
-    threshold : float
-        tIoU from which a segment found is right, if the true one was not found before.
-
-    Returns
-    -------
-    float
-        NaN if no clip has the action.
+    `truth` holds the action's segment in each clip, (2,), NaN where there is none; `found` the segments (n,
+    2) and scores (n,) found in each. A segment found is right from the tIoU `threshold` on, if the true one
+    was not found before.
     """
     total = sum(bool(np.isfinite(segment).all()) for segment in truth)
     if not total:
