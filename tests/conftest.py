@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,21 +33,21 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory) -> Workspace:
     """A workspace with a simulated cohort of 12 patients in data/phantom."""
-    workspace = Workspace(tmp_path_factory.mktemp("journey"))
-    workspace.run(*PHANTOM, "--patients", "12")
+    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else None
+    workspace = Workspace(tmp_path_factory.mktemp("journey"), shared)
+    workspace.build("cohort", (*PHANTOM, "--patients", "12"))
     return workspace
 
 
 @pytest.fixture(scope="session")
 def prepared(cohort) -> Workspace:
     """The cohort after steps 1 and 2, every script run on its defaults."""
-    cohort.run("pickle_generator.py")
-    cohort.run("data_loader_kfold.py")
+    cohort.build("prepared", ("pickle_generator.py",), ("data_loader_kfold.py",))
     return cohort
 
 
 @pytest.fixture(scope="session")
 def journey(prepared) -> Workspace:
     """The whole journey: the cohort after step 3 with the preset that takes seconds."""
-    prepared.run("main.py", "--preset", "smoke", "--threads", "1")
+    prepared.build("journey", ("main.py", "--preset", "smoke", "--threads", "1"))
     return prepared

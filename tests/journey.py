@@ -1,6 +1,9 @@
 """The scripts as a user runs them: by the command line, in a folder of one's own."""
 
+import fcntl
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,12 +26,14 @@ class Workspace:
     Attributes
     ----------
     folder : Path
+    shared : Path or None
+        Folder of all the processes that share the tests; what one of them has built there, the others copy.
     said : dict of str to str
         Standard output of each script that ran, by its command line.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, shared: Path | None = None):
+        self.folder, self.shared = folder, shared
         self.said: dict[str, str] = {}
 
     def start(self, *command: str) -> subprocess.Popen:
@@ -50,6 +55,26 @@ class Workspace:
         assert process.returncode == expect, f"{command} ended with {process.returncode}:\n{out}\n{err}"
         self.said[" ".join(command)] = out
         return out + err
+
+    def build(self, name: str, *commands: tuple[str, ...]) -> None:
+        """Run some scripts, or copy what they made in another process."""
+        if self.shared is None:
+            for command in commands:
+                self.run(*command)
+            return
+        built = self.shared / f"built-{name}"
+        with (self.shared / f"built-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not built.exists():
+                for command in commands:
+                    self.run(*command)
+                unfinished = built.with_suffix(".part")
+                shutil.copytree(self.folder, unfinished / "folder", symlinks=True)
+                (unfinished / "said.json").write_text(json.dumps(self.said))
+                unfinished.rename(built)
+                return
+        shutil.copytree(built / "folder", self.folder, symlinks=True, dirs_exist_ok=True)
+        self.said |= json.loads((built / "said.json").read_text())
 
     def interrupt(self, when: Callable[[], bool], by: signal.Signals, *command: str) -> int:
         """Start a script, send it a signal once `when()` holds, and return its exit status."""
