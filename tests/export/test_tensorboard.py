@@ -30,7 +30,7 @@ def test_each_epoch_is_on_the_disk_when_it_was_logged(tmp_path):
     )
 
 
-def test_a_fold_that_is_gone_on_with_has_no_epoch_twice(tmp_path):
+def test_a_resumed_fold_has_no_epoch_twice(tmp_path):
     with tensorboard_log(tmp_path) as log:
         log(ROWS[0])
     with tensorboard_log(tmp_path) as log:

@@ -110,6 +110,7 @@ def test_headings_skip_no_level(page):
     assert all(after - before <= 1 for before, after in pairwise(page.headings))
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_what_heads_a_page(tmp_path):
     write_experiment(tmp_path, make_predictions(12), pictures=False)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -132,7 +133,8 @@ def test_what_heads_a_page(tmp_path):
     assert place == sorted(place) and place[-1] < text.index("Metrics")
 
 
-def test_right_wrong_and_contradicted_calls_are_told_in_words(tmp_path):
+@pytest.mark.usefixtures("unrendered")
+def test_right_wrong_and_contradicted_calls_are_put_in_words(tmp_path):
     rows = [
         (fold, f"p{fold}", f"c{fold}", frame, label, value)
         for fold, label, values in (
@@ -198,6 +200,7 @@ def test_the_same_results_give_the_same_page(experiment):
     assert (experiment / "report.html").read_bytes() == before
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_pictures_stop_at_the_budget(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "IMAGE_BUDGET", 30_000)
     write_experiment(tmp_path, make_predictions(20))
@@ -206,6 +209,7 @@ def test_pictures_stop_at_the_budget(experiment, tmp_path, monkeypatch):
     assert 0 < text.count("data:image/jpeg") < 10
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_without_heatmaps_history_and_localisation(tmp_path):
     predictions = make_predictions(12)
     write_experiment(tmp_path, predictions, shuffle_labels=True)
@@ -221,6 +225,7 @@ def test_without_held_out_patients_the_page_says_why_nothing_is_calibrated(page)
     assert "no training patients were held out" in page.text and "Youden" not in page.text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_decisions_and_their_calibration(tmp_path):
     from tests.report.test_documents import add_decisions
 
@@ -241,6 +246,7 @@ def test_decisions_and_their_calibration(tmp_path):
     assert (tmp_path / "figures" / "reliability.png").exists()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_the_randomisation_check_is_shown_where_it_was_made(tmp_path):
     write_experiment(tmp_path, make_predictions(12), pictures=False)
     assert "networks with random weights" not in write_report(tmp_path).read_text(encoding="utf-8")
@@ -263,6 +269,7 @@ def test_the_documents_beside_the_page_are_linked(page, experiment):
 
 
 @pytest.mark.parametrize("name", ["summary.json", "predictions.csv", "config.yaml", "manifest.json"])
+@pytest.mark.usefixtures("unrendered")
 def test_missing_and_damaged_files_are_named(tmp_path, name):
     write_experiment(tmp_path, make_predictions(12))
     (tmp_path / name).unlink()
