@@ -34,7 +34,7 @@ def audit(settings: TrainingSettings) -> None:
     ``patient``: the folds of step 2. ``clip``: clips are split without regard to patients. ``frame``: key
     frames are split without regard to clips. ``shuffled``: the folds of step 2, labels as with
     `shuffle_labels`. The arms `patient` and `shuffled` are complete experiments. Nothing is held out to
-    calibrate on, so that all arms train on equal shares: settings that say otherwise are told and not
+    calibrate on, so that all arms train on equal shares: other settings are reported and not
     followed. Resumes after an interrupt.
 
     Parameters
@@ -48,10 +48,10 @@ def audit(settings: TrainingSettings) -> None:
     """
     clips, folds, inputs = open_folds(settings.input)
     folder = Path(settings.experiment) / "audit"
-    for name, usual, why in _OWN:
-        if (value := getattr(settings, name)) != usual:
-            say(f"{name} is {value}; the audit takes {usual}: {why}.")
-    settings = replace(settings, **{name: usual for name, usual, _ in _OWN})
+    for name, own, why in _OWN:
+        if (value := getattr(settings, name)) != own:
+            say(f"{name} is {value}; the audit takes {own}: {why}.")
+    settings = replace(settings, **{name: own for name, own, _ in _OWN})
     if claims.claim(folder, "audit", settings, inputs, settings.overwrite):
         say(f"{folder} is finished already; nothing to do.")
     else:

@@ -252,8 +252,8 @@ def _problems(rows: list[CheckRow], data: DataSet, labels: LabelTable | None) ->
     elif labels:
         try:
             values = [float(row.label) if row.label else np.nan for row in usable]
-            usual = FoldSettings()
-            make_folds(np.array(values), [row.patient_id for row in usable], usual.seed, usual.folds)
+            defaults = FoldSettings()
+            make_folds(np.array(values), [row.patient_id for row in usable], defaults.seed, defaults.folds)
         except DatasetError as problem:
             problems.append(Problem("warning", f"Step 2 would stop. {problem.received}", problem.fix))
     patients = {row.clip_id: row.patient_id for row in rows}

@@ -131,17 +131,17 @@ def _check_randomised(learner: Learner, clips: ClipSet, fold: FoldData, keyframe
     trained = learner.explain(frames, method)
     rows = []
     for part in learner.parts:
-        alike, hits = [], []
+        similarities, hits = [], []
         for draw in range(_RANDOM_NETWORKS):
             with learner.randomised(part, [settings.seed, fold.number, draw]):
                 maps = learner.explain(frames, method)
-            alike.append(similarity(trained, maps))
+            similarities.append(similarity(trained, maps))
             placed = map(learner.window.place, maps)
             hits.append([_hit(one, clips, *pair) for pair, one in zip(some, placed, strict=True)])
         for number, (clip, _) in enumerate(some):
             values = {
-                "similarity": np.mean(alike, axis=0)[number],
-                "magnitude": np.mean(np.abs(alike), axis=0)[number],
+                "similarity": np.mean(similarities, axis=0)[number],
+                "magnitude": np.mean(np.abs(similarities), axis=0)[number],
                 "hit": np.mean(hits, axis=0)[number],
             }
             ids = {"patient_id": clips.patient_ids[clip], "clip_id": clips.clip_ids[clip]}

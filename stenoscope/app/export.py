@@ -48,7 +48,7 @@ def export(settings: ExportSettings) -> None:
     output = Path(settings.output) if settings.output else experiment / "export"
     locks.hold(output)
     learners = load_learners(experiment, trained, settings.threads)
-    for package in _PACKAGES:  # after TensorFlow was imported quietly, which tf2onnx would do aloud
+    for package in _PACKAGES:  # after TensorFlow was imported quietly, which tf2onnx would let print
         extra(package)
     from stenoscope.export.onnx_file import run_onnx, write_onnx
 
@@ -121,7 +121,7 @@ def _said(differences: dict[str, float]) -> str:
 def _properties(data: Experiment, cells: int) -> dict[str, str]:
     """What the file says of itself."""
     manifest, trained = data.manifest, data.trained
-    private = names(TrainingSettings, "place", "speed")  # nobody's business where the file goes
+    private = names(TrainingSettings, "place", "speed")  # not for those who receive the file
     settings = {name: value for name, value in asdict(trained).items() if name not in private}
     decisions = data.summary.get("decisions")
     properties = {

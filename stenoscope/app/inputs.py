@@ -99,7 +99,7 @@ def open_data_set(path: str | Path, layout: str) -> tuple[str, DataSet]:
 
 
 def choose_method(name: str, layout: str, data: DataSet) -> str:
-    """The key-frame method that `name` asks for; 'auto' says what it chose where that is not the usual one.
+    """The key-frame method that `name` asks for; 'auto' says what it chose where that is not the default.
 
     Raises
     ------

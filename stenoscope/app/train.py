@@ -171,8 +171,8 @@ def end_experiment(
 
 def to_repeat(settings: TrainingSettings) -> str:
     """Settings as YAML to run again with: without replacing anything, wherever that will be."""
-    usual = TrainingSettings()
-    where = {name: getattr(usual, name) for name in ("executor", "workers", "dask_scheduler")}
+    defaults = TrainingSettings()
+    where = {name: getattr(defaults, name) for name in ("executor", "workers", "dask_scheduler")}
     return yaml.safe_dump(asdict(replace(settings, overwrite=False, **where)), sort_keys=False)
 
 

@@ -23,7 +23,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
 """Heatmap methods by name: functions of (model, images, layer, label) to float32 (n, rows, cols)."""
 
 SLOW = ("occlusion",)
-"""Methods of hundreds of passes an image, which nobody wants of every key frame."""
+"""Methods that take hundreds of passes an image: too slow for every key frame."""
 
 
 def check_method(settings: TrainingSettings) -> None:

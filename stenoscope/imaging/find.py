@@ -24,7 +24,7 @@ SIDE_FILES = frozenset((
 SIDE_FOLDERS = frozenset({"truth_masks"})
 
 SAME_ID = "have the same id"
-"""In the reason of files of which none is read, as they could not be told apart."""
+"""In the reason of files that are not read because they can't be told apart."""
 
 UNREAD = {
     (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".3gp", ".mxf", ".dv", ".rm"): (

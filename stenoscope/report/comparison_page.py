@@ -66,8 +66,8 @@ def write_study_report(folder: str | PathLike) -> Path:
         shape="broad",
     )  # fmt: skip
     varied = ("attention", "augmentation", "narrowings", "mirrored_test")
-    alike = {name: value for name, value in settings.items() if name not in varied}
-    return _write(folder, "study", study, alike, drawing, title=folder.resolve().name, all_settings=settings)
+    shared = {name: value for name, value in settings.items() if name not in varied}
+    return _write(folder, "study", study, shared, drawing, title=folder.resolve().name, all_settings=settings)
 
 
 def write_audit_report(folder: str | PathLike) -> Path:

@@ -29,8 +29,8 @@ _KNOWN = {"clip", "keyframe", "variant", "flips", "shift"}
 
 def can_render(samples: list[Sample]) -> bool:
     """Whether all that changes these samples is done here; `batches.render` does everything."""
-    usual = {item.name: item.default for item in fields(Sample) if item.name not in _KNOWN}
-    return all(getattr(sample, name) == value for sample in samples for name, value in usual.items())
+    unchanged = {item.name: item.default for item in fields(Sample) if item.name not in _KNOWN}
+    return all(getattr(sample, name) == value for sample in samples for name, value in unchanged.items())
 
 
 def encode(samples: list[Sample]) -> np.ndarray:
