@@ -54,7 +54,7 @@ def measure(learners: list[Learner], clips: ClipSet, chosen: list[int]) -> pd.Da
     """Scores of every map and baseline of the chosen clips, in the columns of `summarise_localisation`."""
     rows = []
     for clip in track(chosen, description="pointing", console=Console(stderr=True), transient=True):
-        frames = clips.clip_frames(clip)
+        frames = clips.frames[clip]
         probabilities = ensemble_probabilities(learners, frames).mean(axis=0)
         known = [k for k in range(len(frames)) if len(lesion_boxes(clips, clip, k))]
         keyframe = max(known, key=lambda k: probabilities[k])

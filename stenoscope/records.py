@@ -4,9 +4,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-KEYFRAMES_PER_CLIP = 5
-"""Key frames chosen from every clip (Moon et al. 2021, section 2.2)."""
-
 FRAME_SIZE = 512
 """Rows and columns of every stored key frame, in pixels."""
 
@@ -54,8 +51,8 @@ class KeyframeChoice:
     method : str
         Name in the registry of key-frame methods.
     keyframes : tuple of int
-        Five frame indices, from 0, ascending; repeats only where the clip has fewer than 5 frames, or its
-        data set publishes fewer.
+        Frame indices, from 0, ascending; repeats only where the clip has fewer frames, or its data set
+        publishes fewer.
     apex : int
         Frame of fullest opacification.
     start, end : int or None

@@ -38,7 +38,7 @@ class PhantomSettings:
 
 @dataclass(frozen=True)
 class KeyframeSettings:
-    """Step 1: read the clips and choose five key frames of each."""
+    """Step 1: read the clips and choose key frames of each."""
 
     input: str = place("data/phantom")
     """Folder of clips (DICOM files, folders of numbered PNG/JPEG frames, AVI/MP4), or one clip."""
@@ -68,16 +68,20 @@ class KeyframeSettings:
     output: str = place("data/keyframes")
     """Folder to write clips.pickle, keyframes.csv, intake.csv, sheets/ and manifest.json to."""
     method: str = result("auto")
-    """Key-frame method: {keyframes.registry.METHODS}, 'temporal' (learned) or 'published' (five of the frames
+    """Key-frame method: {keyframes.registry.METHODS}, 'temporal' (learned) or 'published' (some of the frames
     that the data set's experts selected, evenly spread over them); 'auto' is 'published' for data sets of
     single or selected frames (such as ARCADE) and else 'opacification'."""
-    keyframes: str = place("none")
-    """Key frames corrected by hand: a CSV file (clip_id,keyframes; five frame numbers from 0, such as
-    12 13 14 15 16) of single clips; also a keyframes.csv of step 1 with changed rows. The method chooses
-    the others."""
+    keyframes: int = result(5)
+    """Key frames of each clip, 1 to 99 (5: Moon 2021). A clip is called by their majority. All later steps,
+    and predictions of new clips, take as many. Where a clip has, or its data set publishes, fewer frames,
+    some repeat."""
+    corrections: str = place("none")
+    """Key frames corrected by hand: a CSV file (clip_id,keyframes; as many frame numbers from 0 as each clip
+    has key frames, such as 12 13 14 15 16) of single clips; also a keyframes.csv of step 1 with changed rows.
+    The method chooses the others."""
     spread: bool = result(False)
-    """Spread the five key frames over the plateau of full opacification, through the phases of the heart,
-    instead of taking the apex and its four neighbours; 'published' always spreads."""
+    """Spread the key frames over the plateau of full opacification, through the phases of the heart,
+    instead of taking the apex and its neighbours; 'published' always spreads."""
     sheets: bool = result(True)
     """Write one PNG per clip with its opacification curve and its key frames."""
     pseudonym_key: str = place("data/pseudonym.key")
@@ -90,6 +94,9 @@ class KeyframeSettings:
     """Address of a running Dask scheduler (tcp://host:8786); its workers must see the same paths."""
     overwrite: bool = place(False)
     """Replace an output folder that was made with other settings or inputs."""
+
+    def __post_init__(self):
+        check_range(self, "keyframes", 1, 99)
 
 
 @dataclass(frozen=True)
@@ -163,8 +170,8 @@ class AugmentSettings:
     """Clip to draw; empty = the first normal one: only those get twins with a synthetic narrowing."""
     preset: str = place("cpu")
     """Preset whose training images training.png shows."""
-    keyframe: int = result(2)
-    """Which of its five key frames, 0 to 4."""
+    keyframe: int | None = result(None)
+    """Which of its key frames, from 0; empty = the middle one."""
 
 
 @dataclass(frozen=True)

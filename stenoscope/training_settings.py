@@ -142,7 +142,7 @@ class TrainingSettings:
         check_range(self, "epochs", 1, 10_000)
         check_range(self, "batch_size", 1, 4096)
         check_range(self, "variants_per_epoch", 1, 25)
-        check_range(self, "frames_per_epoch", 1, 5)
+        check_range(self, "frames_per_epoch", 1, 99)
         check_range(self, "frozen_layers", 0.0, 1.0)
         check_range(self, "shift", 0, 128)
         if not self.learning_rate > 0:

@@ -118,7 +118,7 @@ def test_a_clip_that_an_interrupted_step_one_kept(journey, tmp_path):
     source = find_clips(journey.folder / "data/phantom/p001_c1.dcm").sources[0]
     kept_at = tmp_path / "kept.pickle"
     job = (source, kept_at, (), ())
-    assert keyframe_worker.process(job, lambda name: "p", "opacification", False, None) is None
+    assert keyframe_worker.process(job, lambda name: "p", "opacification", 5, False, None) is None
     whole, before = kept_at.read_bytes(), keyframe_worker.read_outcome(kept_at)
     rng = np.random.default_rng(0)
     noticed = 0

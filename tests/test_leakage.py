@@ -9,7 +9,7 @@ from stenoscope.app import tune_worker
 from stenoscope.app.fold_inputs import open_folds, shuffled_labels
 from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.files import read_fold, read_part
-from stenoscope.folds.mean_image import fold_mean_images, frame_rows, mean_image
+from stenoscope.folds.mean_image import fold_mean_images, frames_of, mean_image
 from stenoscope.folds.part import TrainingPart
 from stenoscope.presets import training_settings
 from stenoscope.training.fold import Trainer
@@ -18,14 +18,18 @@ from tests.training.small import predict
 
 
 class Guarded:
-    """Frames of which some rows must not be looked at."""
+    """Key frames of which some clips' must not be looked at."""
 
     def __init__(self, frames: np.ndarray, forbidden: np.ndarray):
-        self.frames, self.forbidden = frames, {int(row) for row in forbidden}
+        self.frames, self.forbidden = frames, {int(clip) for clip in forbidden}
 
-    def __getitem__(self, row):
-        assert int(row) not in self.forbidden, f"row {row} belongs to a test clip"
-        return self.frames[row]
+    @property
+    def shape(self):
+        return self.frames.shape
+
+    def __getitem__(self, place):
+        assert int(place[0]) not in self.forbidden, f"{place} belongs to a test clip"
+        return self.frames[place]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def test_no_patient_is_on_both_sides_and_every_clip_is_tested_once(prepared, ope
 def test_the_mean_image_is_that_of_the_training_part(prepared, opened):
     clips, folds = opened
     fold = read_fold(prepared.folder / "data/folds", 4)
-    own = mean_image(clips.frames[row] for row in frame_rows(fold.train))
+    own = mean_image(frames_of(clips.frames, fold.train))
     np.testing.assert_array_equal(fold.mean_image, own)
     assert not np.array_equal(fold.mean_image, folds[0].mean_image)
 
@@ -61,7 +65,7 @@ def test_other_pixels_of_test_clips_change_neither_mean_image_nor_model(opened):
     clips, folds = opened
     fold, settings = folds[0], training_settings("smoke", image_size=32, cut="block2_add", epochs=2)
     changed = np.array(clips.frames)
-    changed[frame_rows(fold.valid)] = 255
+    changed[fold.valid] = 255
     labels = clips.labels.copy()
     labels[fold.valid] = 1 - labels[fold.valid]
     means = fold_mean_images(changed, folds)
@@ -86,7 +90,7 @@ def test_training_does_not_even_read_test_frames(opened):
         training_settings("smoke", image_size=32, cut="block0_project_bn", heatmap_layer="auto")
     )
     fold = folds[2]
-    guarded = Guarded(clips.frames, frame_rows(fold.valid))
+    guarded = Guarded(clips.frames, fold.valid)
     trainer.fit(TrainingPart.of(fold, guarded, clips.labels))
     with pytest.raises(AssertionError, match="test clip"):
         predict(trainer, guarded, fold.valid)
@@ -106,7 +110,7 @@ def test_the_search_never_looks_at_the_test_part_of_its_outer_fold(opened, monke
     test = folds[0].valid
     labels = clips.labels.copy()
     labels[test] = np.nan
-    guarded = replace(clips, frames=Guarded(clips.frames, frame_rows(test)), labels=labels)
+    guarded = replace(clips, frames=Guarded(clips.frames, test), labels=labels)
     monkeypatch.setattr(tune_worker, "opened", lambda folder, named: (guarded, folds))
     job = Job(training_settings("smoke"), outer=1, inner=1)
     found = tune_worker.fit_job(job, "guarded", (), inner_folds=2, seed=7, threads=1)

@@ -84,7 +84,7 @@ def simulated_sources(folders: list[Path]) -> list[Source]:
             for keyframe in SIMULATED_KEYFRAMES:
                 boxes = np.array([item["boxes"][keyframe] for item in clips.lesions[index]], np.float32)
                 boxes = boxes.reshape(-1, 4)
-                frame = np.array(clips.clip_frames(index)[keyframe])
+                frame = np.array(clips.frames[index, keyframe])
                 middles = (boxes[:, :2] + boxes[:, 2:]) / 2
                 found.append(Source(frame, f"{folder}/{patient}", boxes, middles))
     return found

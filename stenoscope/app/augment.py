@@ -9,7 +9,6 @@ from stenoscope.augmentation.sheet import Example, draw_sheet, draw_training
 from stenoscope.data.clipset import ClipSet
 from stenoscope.errors import DatasetError, SettingsError
 from stenoscope.presets import training_settings
-from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.run import provenance
 from stenoscope.run.cli import finish
 from stenoscope.settings import AugmentSettings, TrainingSettings
@@ -27,10 +26,10 @@ def draw_variants(settings: AugmentSettings) -> None:
     Raises
     ------
     DatasetError, SettingsError
-        If step 1 has not finished, the clip or the preset is unknown, or the key frame is not 0 to 4.
+        If step 1 has not finished, the clip or the preset is unknown, or there is no such key frame.
     """
-    training = replace(training_settings(settings.preset), frames_per_epoch=KEYFRAMES_PER_CLIP)
     clips = ClipSet.open(settings.input)
+    training = replace(training_settings(settings.preset), frames_per_epoch=clips.num_keyframes)
     called = clips.labels[:, 0] if clips.label_names else np.full(len(clips), np.nan)
     normal = np.flatnonzero(called == 0)
     clip_id = settings.clip or clips.clip_ids[normal[0] if len(normal) else 0]
@@ -40,14 +39,15 @@ def draw_variants(settings: AugmentSettings) -> None:
             f"one of its {len(clips)} clips, such as {clips.clip_ids[0]!r}",
             "see clip_id in keyframes.csv.",
         )
-    if not 0 <= settings.keyframe < KEYFRAMES_PER_CLIP:
-        raise SettingsError(f"keyframe is {settings.keyframe}.", f"0 to {KEYFRAMES_PER_CLIP - 1}")
+    keyframe = clips.num_keyframes // 2 if settings.keyframe is None else settings.keyframe
+    if not 0 <= keyframe < clips.num_keyframes:
+        raise SettingsError(f"keyframe is {keyframe}.", f"0 to {clips.num_keyframes - 1}")
     clip = clips.clip_ids.index(clip_id)
-    title = f"{clip_id}, frame {clips.keyframes[clip, settings.keyframe]}"
+    title = f"{clip_id}, frame {clips.keyframes[clip, keyframe]}"
     output = Path(settings.output)
-    sheet = draw_sheet(clips.frames[KEYFRAMES_PER_CLIP * clip + settings.keyframe], title)
+    sheet = draw_sheet(clips.frames[clip, keyframe], title)
     provenance.write_image(output / "sheet.png", sheet)
-    seen = _seen(clips, clip, settings.keyframe, training, twins=called[clip] != 1)
+    seen = _seen(clips, clip, keyframe, training, twins=called[clip] != 1)
     notes = _notes(settings.preset, training, called[clip])
     provenance.write_image(output / "training.png", draw_training(seen, title, notes))
     rows = [
@@ -61,7 +61,7 @@ def _seen(clips: ClipSet, clip: int, keyframe: int, training: TrainingSettings, 
     """The frame in the first epochs of fold 1, in the first of each epoch's variants."""
     seen = []
     for epoch in range(min(_EPOCHS, training.epochs)):
-        plan = epoch_plan(np.array([clip]), training, 1, epoch, {clip} if twins else ())
+        plan = epoch_plan(np.array([clip]), clips.num_keyframes, training, 1, epoch, {clip} if twins else ())
         ours = [sample for sample in plan if sample.keyframe == keyframe]
         samples = [ours[0]] + [sample for sample in ours[1:2] if sample.narrowing]
         batch = render(clips.frames, samples, training.image_size)

@@ -86,7 +86,7 @@ def check(settings: KeyframeSettings) -> int:
         title = "No labels: step 1 chooses key frames, and nothing can be trained on them."
         problems.append(Problem("note", title, "give labels with --labels to train."))
     output = Path(settings.output)
-    problems += _problems(rows, data, labels)
+    problems += _problems(rows, data, labels, settings.keyframes)
     if whole:
         problems += _box_problems(_attempt(problems, lambda: taken.truth()[0], {}), rows)
     problems += [Problem("note", note) for note in (labels.notes if labels else ())]
@@ -240,7 +240,9 @@ def _with_labels(
     return sorted(result, key=lambda row: (row.path, row.clip_id))
 
 
-def _problems(rows: list[CheckRow], data: DataSet, labels: LabelTable | None) -> list[Problem]:
+def _problems(
+    rows: list[CheckRow], data: DataSet, labels: LabelTable | None, num_keyframes: int
+) -> list[Problem]:
     """Everything that the rows show, in the order in which a reader wants it."""
     problems = []
     usable = [row for row in rows if row.status == "ok"]
@@ -262,7 +264,7 @@ def _problems(rows: list[CheckRow], data: DataSet, labels: LabelTable | None) ->
         *repeat_problems(rows, patients, {row.clip_id: row.label for row in rows}),
         *patient_problems(rows),
         *shortcut_problems(rows),
-        *content_problems(rows),
+        *content_problems(rows, num_keyframes),
     ]
 
 

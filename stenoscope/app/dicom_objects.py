@@ -85,9 +85,9 @@ class DicomFolder:
         source : Source
         clip, choice
             What was read from it.
-        probabilities : ndarray, float, shape (5,)
+        probabilities : ndarray, float, shape (n,)
             Of "abnormal", by the models together.
-        maps : ndarray, float32, shape (5, 512, 512)
+        maps : ndarray, float32, shape (n, 512, 512)
             Heatmap of each key frame.
         scale : float
             End of the colour scale.

@@ -25,7 +25,7 @@ from stenoscope.folds.part import Rows
 from stenoscope.geometry import WHOLE_FRAME
 from stenoscope.learners.protocol import Learner
 from stenoscope.learners.registry import get_learner
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
+from stenoscope.records import FRAME_SIZE
 from stenoscope.report.colours import common_scale
 from stenoscope.report.panels import Case, draw_montage, draw_panel, encode_png, panel_name
 from stenoscope.results.files import (
@@ -48,7 +48,6 @@ from stenoscope.vesselness.overlays import clear_field
 CLIP = "_clip"
 """Ends the name of a map of all key frames of a clip, in the coordinates of the middle one."""
 
-_MIDDLE = KEYFRAMES_PER_CLIP // 2
 _CLIP_MAP_SIZE = 128
 _GROUP = 16  # clips that are explained at a time
 _CHECKED = 8  # test clips of a fold whose maps are made again with random weights ...
@@ -60,8 +59,8 @@ def write_maps(
 ) -> None:
     """Compute the heatmaps of a fold's test clips and keep them in `folder/maps/`.
 
-    Each clip has a map of one key frame, the one with the highest probability, and one of all five, moved
-    onto the middle one (not of the learner's slow methods). Memory does not grow with the number of clips.
+    Each clip has a map of one key frame, the one with the highest probability, and one of all, moved onto
+    the middle one (not of the learner's slow methods). Memory does not grow with the number of clips.
 
     Parameters
     ----------
@@ -69,11 +68,11 @@ def write_maps(
         `fold_K` of the experiment.
     learner : Learner
         Fitted on the fold.
-    probabilities : ndarray, float32, shape (num_test_clips, 5)
+    probabilities : ndarray, float32, shape (num_test_clips, num_keyframes)
     """
     from stenoscope.heatmaps.clip_map import clip_map
 
-    keyframe = probabilities.argmax(axis=1)
+    keyframe, count = probabilities.argmax(axis=1), probabilities.shape[1]
     with contextlib.ExitStack() as stack:
         kept: dict[str, BinaryIO] = {}
 
@@ -92,18 +91,18 @@ def write_maps(
             group = fold.valid[first : first + _GROUP]
             keep("clips", group)
             keep("keyframe", keyframe[first : first + _GROUP])
-            frames = Rows(clips.frames, frame_rows(group))[:]
-            shown = KEYFRAMES_PER_CLIP * np.arange(len(group)) + keyframe[first : first + _GROUP]
+            frames = Rows(clips.frames, frame_rows(group, count))[:]
+            shown = count * np.arange(len(group)) + keyframe[first : first + _GROUP]
             for method in learner.methods(learner.settings):
                 if method in learner.slow:
                     keep(method, learner.explain(frames[shown], method))
                     continue
                 maps = learner.explain(frames, method)
                 keep(method, maps[shown])
-                of_clip = maps.reshape(len(group), KEYFRAMES_PER_CLIP, *maps.shape[1:])
+                of_clip = maps.reshape(len(group), count, *maps.shape[1:])
                 combined = [
-                    _shrink(clip_map(np.stack([*map(learner.window.place, five)]), keyframes_of(clips, clip)))
-                    for clip, five in zip(group, of_clip, strict=True)
+                    _shrink(clip_map(np.stack([*map(learner.window.place, every)]), clips.frames[clip]))
+                    for clip, every in zip(group, of_clip, strict=True)
                 ]
                 keep(method + CLIP, np.stack(combined))
     if learner.parts:
@@ -127,7 +126,7 @@ def _check_randomised(learner: Learner, clips: ClipSet, fold: FoldData, keyframe
     pairs = [(int(clip), int(k)) for clip, k in zip(fold.valid, keyframe, strict=True)]
     known = [pair for pair in pairs if len(lesion_boxes(clips, *pair))] or pairs
     some = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, _CHECKED).round().astype(int))]
-    frames = np.stack([keyframes_of(clips, clip)[k] for clip, k in some])
+    frames = np.stack([clips.frames[clip][k] for clip, k in some])
     trained = learner.explain(frames, method)
     rows = []
     for part in learner.parts:
@@ -152,7 +151,7 @@ def _check_randomised(learner: Learner, clips: ClipSet, fold: FoldData, keyframe
 
 def _hit(heatmap: np.ndarray, clips: ClipSet, clip: int, keyframe: int) -> float:
     boxes = lesion_boxes(clips, clip, keyframe)
-    inside = clear_field(keyframes_of(clips, clip))
+    inside = clear_field(clips.frames[clip])
     return score_clip(heatmap, boxes, inside=inside).hit if len(boxes) else np.nan
 
 
@@ -170,9 +169,14 @@ class StoredMaps:
         Of the experiment.
     name : str
         A heatmap method, or one followed by `CLIP`.
+    num_keyframes : int
+        Of each clip.
     """
 
-    def __init__(self, experiment: Path, settings: TrainingSettings, name: str):
+    def __init__(self, experiment: Path, settings: TrainingSettings, name: str, num_keyframes: int):
+        from stenoscope.heatmaps.clip_map import middle
+
+        shown = middle(num_keyframes)
         self._of_clip = name.endswith(CLIP)
         self._window = WHOLE_FRAME if self._of_clip else get_learner(settings.learner).window
         self._where: dict[int, tuple[int, np.ndarray, int]] = {}
@@ -180,7 +184,7 @@ class StoredMaps:
             clips, keyframe = np.load(folder / "clips.npy"), np.load(folder / "keyframe.npy")
             values = np.load(folder / f"{name}.npy", mmap_mode="r")
             for row, clip in enumerate(clips):
-                self._where[int(clip)] = _MIDDLE if self._of_clip else int(keyframe[row]), values, row
+                self._where[int(clip)] = shown if self._of_clip else int(keyframe[row]), values, row
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._where)
@@ -208,18 +212,18 @@ def localise(experiment: Path, clips: ClipSet, settings: TrainingSettings) -> pd
     rows, baselines = [], []
     own = _own_method(settings)
     for name in stored_names(experiment, settings):
-        maps = StoredMaps(experiment, settings, name)
+        maps = StoredMaps(experiment, settings, name, clips.num_keyframes)
         for clip in maps:
             keyframe, heatmap = maps[clip]
             boxes = lesion_boxes(clips, clip, keyframe)
             if not len(boxes):
                 continue
             ids = {"patient_id": clips.patient_ids[clip], "clip_id": clips.clip_ids[clip]}
-            inside = clear_field(keyframes_of(clips, clip))
+            inside = clear_field(clips.frames[clip])
             score = score_clip(heatmap, boxes, inside=inside)
             rows.append({**ids, "method": map_title(name), **score._asdict()})
             if name == own:
-                frame = clips.frames[KEYFRAMES_PER_CLIP * clip + keyframe]
+                frame = clips.frames[clip, keyframe]
                 found = score_baselines(vessel_mask(frame), vesselness(frame), boxes, inside=inside)
                 for baseline, score in found.items():
                     baselines.append({**ids, "method": baseline, **score._asdict()})
@@ -253,12 +257,12 @@ def write_clips_table(
 ) -> None:
     """Write `clips.csv`: what an experiment says of each test clip, and the maximum of its default map."""
     own = _own_method(settings)
-    maps = StoredMaps(experiment, settings, own) if own else {}
+    maps = StoredMaps(experiment, settings, own, clips.num_keyframes) if own else {}
     rows = []
     for clip in maps:
         keyframe, heatmap = maps[clip]
         shown = {"shown_frame": int(clips.keyframes[clip, keyframe]), "heatmap": own}
-        peak = map_peak(heatmap, clear_field(keyframes_of(clips, clip)))
+        peak = map_peak(heatmap, clear_field(clips.frames[clip]))
         rows.append({"clip_id": clips.clip_ids[clip], **shown, **peak})
     decided = read_table_if_any(experiment / DECISIONS)
     provenance.write_text(experiment / CLIPS, clips_csv(predictions, rows, decided))
@@ -273,11 +277,6 @@ def map_title(name: str) -> str:
     ('cam', 'cam, clip')
     """
     return f"{name.removesuffix(CLIP)}, clip" if name.endswith(CLIP) else name
-
-
-def keyframes_of(clips: ClipSet, clip: int) -> np.ndarray:
-    """The key frames of a clip, uint8 (5, 512, 512)."""
-    return clips.frames[KEYFRAMES_PER_CLIP * clip : KEYFRAMES_PER_CLIP * (clip + 1)]
 
 
 def lesion_boxes(clips: ClipSet, clip: int, keyframe: int) -> np.ndarray:
@@ -311,15 +310,15 @@ def draw_heatmaps(
     ]
     with progress("heatmaps", len(calls) * len(names)) as step:
         for name in names:
-            maps = StoredMaps(experiment, settings, name)
+            maps = StoredMaps(experiment, settings, name, clips.num_keyframes)
             scale = scales[name] = common_scale(map(maps.cells, maps))
 
             def case(clip_id: str, maps=maps) -> Case:
                 clip, call = index_of[clip_id], calls.loc[clip_id]
                 keyframe, heatmap = maps[clip]
-                frame = clips.frames[KEYFRAMES_PER_CLIP * clip + keyframe]
+                frame = clips.frames[clip, keyframe]
                 of_call = call.probability, int(call.decision), int(call.label)
-                boxes, inside = lesion_boxes(clips, clip, keyframe), clear_field(keyframes_of(clips, clip))
+                boxes, inside = lesion_boxes(clips, clip, keyframe), clear_field(clips.frames[clip])
                 return Case(clip_id, frame, heatmap, *of_call, boxes, inside)
 
             for clip_id in calls.index:

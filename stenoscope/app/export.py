@@ -12,7 +12,7 @@ from stenoscope.errors import SettingsError
 from stenoscope.export.extras import extra
 from stenoscope.learners.protocol import Learner
 from stenoscope.phantom.clip import simulate_clip
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
+from stenoscope.records import FRAME_SIZE
 from stenoscope.results.experiment import Experiment, read_experiment
 from stenoscope.roles import names
 from stenoscope.run import locks, provenance
@@ -23,6 +23,7 @@ from stenoscope.settings import ExportSettings, TrainingSettings
 FILE = "model.onnx"
 
 _PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
+_CHECKED_FRAMES = 5  # of each simulated clip
 _CHECKED_CLIPS = (("LCA", 1), ("RCA", 0))  # artery and label of the simulated clips
 
 
@@ -97,8 +98,8 @@ def _frames_to_check(seed: int) -> np.ndarray:
     found = []
     for patient, (artery, label) in enumerate(_CHECKED_CLIPS):
         clip = simulate_clip(seed, patient, 0, artery, label, num_frames=25)
-        first = min(max(clip.truth.apex - 2, 0), len(clip.frames) - KEYFRAMES_PER_CLIP)
-        frames = clip.frames[first : first + KEYFRAMES_PER_CLIP]
+        first = min(max(clip.truth.apex - 2, 0), len(clip.frames) - _CHECKED_FRAMES)
+        frames = clip.frames[first : first + _CHECKED_FRAMES]
         found.append((frames >> (clip.bits - 8)).astype(np.uint8))
     return np.concatenate(found)
 

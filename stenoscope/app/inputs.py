@@ -236,9 +236,11 @@ class Inputs:
 
     def corrected(self) -> dict[str, tuple[int, ...]]:
         """The key frames that the user corrected by hand, by clip."""
-        if self.settings.keyframes == "none":
+        if self.settings.corrections == "none":
             return {}
-        return read_corrections(Path(self.settings.keyframes), self.data.sources, self.data.keyframes)
+        return read_corrections(
+            Path(self.settings.corrections), self.data.sources, self.data.keyframes, self.settings.keyframes
+        )
 
     def people(self, patient_ids: list[str], folder: Path) -> list[Problem]:
         """Patients who may be one person under several ids, with the draft of the table that merges them.

@@ -37,7 +37,7 @@ class Outcome:
     choice : KeyframeChoice or None
         Without its fit and mask, which are on the sheet.
     frames : ndarray or None
-        The five key frames, uint8 (5, 512, 512).
+        The key frames, uint8 (n, 512, 512).
     meta : dict or None
         frame_time_ms, view, source_sha256, scale and patient_id of the clip.
     frames_sha256, sheet_sha256 : str
@@ -86,6 +86,7 @@ def process(
     job: tuple[Source, Path, tuple[int, ...], tuple[int, ...]],
     pseudonym,
     method: str,
+    count: int,
     spread: bool,
     sheets: Path | None,
     run: Run | None = None,
@@ -100,6 +101,8 @@ def process(
     pseudonym : callable, str to str
         Makes the patient id.
     method : str
+    count : int
+        Key frames to choose.
     spread : bool
     sheets : Path or None
         Folder of the sheets; None for none.
@@ -128,7 +131,7 @@ def process(
     num_frames = len(clip.frames)
     choice = None
     try:
-        choice = choose(clip.frames, method, spread, published)
+        choice = choose(clip.frames, method, spread, published, count)
     except DicomError as problem:
         if not corrected:
             return quarantine(row, problem.one_line)
@@ -137,7 +140,7 @@ def process(
             return quarantine(
                 row,
                 f"Key frame {corrected[-1]} was given, but the clip has frames 0 to {num_frames - 1}. "
-                "To fix: correct the file of --keyframes.",
+                "To fix: correct the file of --corrections.",
             )
         choice = correct(choice, corrected, num_frames)
     sheet = b""

@@ -79,10 +79,10 @@ def make_keyframes(settings: KeyframeSettings) -> None:
         inputs["published key frames"] = provenance.sha256_json(data.keyframes)
     if merged:
         inputs["same patients"] = provenance.sha256_json(merged)
-    if settings.keyframes != "none":
+    if settings.corrections != "none":
         inputs["corrected key frames"] = provenance.sha256_json(corrected)
     spare = {*KEPT, *Outcomes.spared(output)}
-    if Path(settings.keyframes).resolve() == (output / TABLE).resolve():
+    if Path(settings.corrections).resolve() == (output / TABLE).resolve():
         spare.add(TABLE)  # handwork, until the table that takes its place is written
     elif not settings.overwrite:
         _refuse_edits(output)
@@ -181,7 +181,7 @@ def _refuse_edits(output: Path) -> None:
     raise DatasetError(
         f"{output / TABLE} was changed since step 1 wrote it.",
         "the table as it was, or the flag that reads it",
-        f"if you corrected key frames, add --keyframes {shlex.quote(str(output / TABLE))} --overwrite; to "
+        f"if you corrected key frames, add --corrections {shlex.quote(str(output / TABLE))} --overwrite; to "
         "discard the change, --overwrite alone.",
     )
 

@@ -9,7 +9,6 @@ from sklearn.model_selection import StratifiedKFold
 from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import frame_rows, mean_image
-from stenoscope.records import KEYFRAMES_PER_CLIP
 
 PATIENT, CLIP, FRAME = "patient", "clip", "frame"
 """What a split keeps together: all clips of a patient (as in step 2), the frames of a clip, nothing."""
@@ -24,7 +23,7 @@ def leaking_fold(clips: ClipSet, folds: Sequence[FoldData], split: str, number: 
     folds : sequence of FoldData
         Of step 2.
     split : {"clip", "frame"}
-        With ``frame``, the fold holds rows of `clips.frames`.
+        With ``frame``, the fold holds numbers among all key frames.
     number : int
         From 1.
     seed : int
@@ -34,19 +33,20 @@ def leaking_fold(clips: ClipSet, folds: Sequence[FoldData], split: str, number: 
     FoldData
         With the mean image of its own training part.
     """
+    count = clips.num_keyframes
     used = np.sort(np.concatenate([fold.valid for fold in folds]))
     labels = clips.labels[used, 0]
     if split == FRAME:
-        used = frame_rows(used)
-        labels = clips.labels[used // KEYFRAMES_PER_CLIP, 0]
+        used = frame_rows(used, count)
+        labels = clips.labels[used // count, 0]
     splitter = StratifiedKFold(len(folds), shuffle=True, random_state=seed % 2**32)
     train, valid = list(splitter.split(used, labels))[number - 1]
-    rows = used[train] if split == FRAME else frame_rows(used[train])
+    rows = used[train] if split == FRAME else frame_rows(used[train], count)
     return replace(
         folds[0],
         number=number,
         train=used[train],
         valid=used[valid],
-        mean_image=mean_image(clips.frames[row] for row in rows),
+        mean_image=mean_image(clips.frames[divmod(row, count)] for row in rows),
         frame_wise=split == FRAME,
     )

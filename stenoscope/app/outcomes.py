@@ -29,7 +29,7 @@ from stenoscope.errors import DatasetError
 from stenoscope.imaging.intake import Source
 from stenoscope.imaging.pseudonyms import Pseudonymizer
 from stenoscope.keyframes.published import CORRECTED
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
+from stenoscope.records import FRAME_SIZE
 from stenoscope.run import claims, provenance
 from stenoscope.run.cli import progress, say
 from stenoscope.run.cluster import Run, await_file
@@ -65,7 +65,7 @@ class Reading:
     def key(self, clip_id: str, corrected: tuple[int, ...] | None) -> str:
         """Names the outcome of a clip with these corrected key frames, or with those of the method."""
         settings = self.settings
-        how = [self.method, self.published.get(clip_id), settings.spread, settings.sheets]
+        how = [self.method, self.published.get(clip_id), settings.keyframes, settings.spread, settings.sheets]
         how += [self.pseudonym.fingerprint, __version__, VERSION, corrected]
         return provenance.sha256_json([clip_id, self.fingerprints[clip_id], *how])
 
@@ -118,6 +118,7 @@ class Outcomes:
             run=Run.of(self._folder),
             pseudonym=reading.pseudonym,
             method=reading.method,
+            count=settings.keyframes,
             spread=settings.spread,
             sheets=self._sheets,
         )
@@ -196,8 +197,8 @@ class Outcomes:
         return Outcome.of(entry, None if entry["choice"] is None else np.array(self._frames_of(entry)))
 
     def _frames_of(self, entry: dict) -> np.ndarray:
-        first = KEYFRAMES_PER_CLIP * entry["index"]
-        return self._frames[first : first + KEYFRAMES_PER_CLIP]
+        count = len(entry["choice"]["keyframes"])
+        return self._frames[count * entry["index"] : count * (entry["index"] + 1)]
 
     def _note(self, clip_id: str, outcome: Outcome) -> None:
         by_hand = outcome.choice is not None and outcome.choice.method == CORRECTED

@@ -48,11 +48,11 @@ _MADE = (
 def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     """Predict, explain and report new clips.
 
-    Each clip's probability is the mean over the folds' models, its heatmap the mean of their maps on the
-    key frame of the highest mean probability. Where the experiment held patients out to calibrate on, each
-    clip is also called normal, abnormal or uncertain (`decisions.csv`). Clips that the models were trained on
-    are named. Clips that can't be read are listed
-    in `intake.csv`.
+    Of each clip as many key frames are chosen as in training. Its probability is the mean over the folds'
+    models, its heatmap the mean of their maps on the key frame of the highest mean probability. Where the
+    experiment held patients out to calibrate on, each clip is also called normal, abnormal or uncertain
+    (`decisions.csv`). Clips that the models were trained on are named. Clips that can't be read are listed in
+    `intake.csv`.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def predict(paths: Sequence[str], settings: PredictSettings) -> None:
     methods = get_learner(trained.learner).methods(trained)
     own = methods[0] if methods else None
     tables, peaks = [], []
-    work = partial(read_clip, pseudonym=pseudonym)
+    work = partial(read_clip, pseudonym=pseudonym, count=data.num_keyframes)
     with (
         executor(1, isolated=True) as pool,  # which reads the next clip meanwhile
         progress("predict", len(jobs)) as step,
@@ -174,12 +174,12 @@ def _apply(
 
     Returns
     -------
-    probabilities : ndarray, float32, shape (num_learners, 5)
+    probabilities : ndarray, float32, shape (num_learners, num_keyframes)
     keyframe : int
-        Which of the five is shown: the one of the highest mean probability.
+        Which key frame is shown: the one of the highest mean probability.
     maps : dict of str to ndarray, float32, shape (512, 512)
         The learners' mean map of that key frame, by method.
-    shown : ndarray, float32, shape (5, 512, 512), or None
+    shown : ndarray, float32, shape (num_keyframes, 512, 512), or None
         With `all_maps`, those of all key frames by the first method.
     """
     frames = clip.frames[list(choice.keyframes)]

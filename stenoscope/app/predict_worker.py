@@ -16,13 +16,15 @@ Job = tuple[Source, str, tuple[int, ...]]
 """A clip, its key-frame method, and the key frames that its data set publishes."""
 
 
-def read_clip(job: Job, pseudonym) -> tuple[Clip | None, KeyframeChoice | None, IntakeRow]:
+def read_clip(job: Job, pseudonym, count: int) -> tuple[Clip | None, KeyframeChoice | None, IntakeRow]:
     """A clip with its key frames, or the reason why it can't be used; never raises for a bad file.
 
     Parameters
     ----------
     job : Job
     pseudonym : callable, str to str
+    count : int
+        Key frames to choose.
     """
     source, method, published = job
     cv2.setNumThreads(1)
@@ -30,7 +32,7 @@ def read_clip(job: Job, pseudonym) -> tuple[Clip | None, KeyframeChoice | None, 
     if clip is None:
         return None, None, row
     try:
-        choice = choose(clip.frames, method, published=published)
+        choice = choose(clip.frames, method, published=published, count=count)
     except DicomError as problem:
         return None, None, quarantine(row, problem.one_line)
     if not choice.contrast:

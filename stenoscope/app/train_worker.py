@@ -29,12 +29,11 @@ from stenoscope.errors import SettingsError
 from stenoscope.export.tensorboard import FOLDER as TENSORBOARD
 from stenoscope.export.tensorboard import tensorboard_log
 from stenoscope.folds.files import FoldData
-from stenoscope.folds.mean_image import frame_rows, mean_image
+from stenoscope.folds.mean_image import frame_rows, frames_of, mean_image
 from stenoscope.folds.part import Rows, TrainingPart
 from stenoscope.folds.split import inner_split
 from stenoscope.learners.protocol import Learner
 from stenoscope.learners.registry import get_learner
-from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.results.files import HISTORY, INNER, model_path, read_again, write_table
 from stenoscope.results.predictions import predictions_table, table_names
 from stenoscope.roles import names
@@ -240,11 +239,11 @@ def train_fold(
 
 
 def test(learner: Learner, clips: ClipSet, fold: FoldData) -> np.ndarray:
-    """Probabilities of the test part, float32 (n, 5, num_labels), of frame-wise folds (n, num_labels)."""
+    """Probabilities of the test part, float32 (n, num_keyframes, num_labels); frame-wise, (n, num_labels)."""
     if fold.frame_wise:
         return learner.predict(Rows(clips.frames, fold.valid))
-    found = learner.predict(Rows(clips.frames, frame_rows(fold.valid)))
-    return found.reshape(len(fold.valid), KEYFRAMES_PER_CLIP, -1)
+    found = learner.predict(Rows(clips.frames, frame_rows(fold.valid, clips.frames.shape[1])))
+    return found.reshape(len(fold.valid), clips.frames.shape[1], -1)
 
 
 def hold_out(
@@ -270,7 +269,7 @@ def hold_out(
         return fold, fold.train[:0]
     seed = settings.seed * 1000 + fold.number
     part, inner = inner_split(fold.train, labels, clips.patient_ids, settings.inner_share, seed)
-    mean = mean_image(clips.frames[row] for row in frame_rows(part))
+    mean = mean_image(frames_of(clips.frames, part))
     return replace(fold, train=part, mean_image=mean), inner
 
 

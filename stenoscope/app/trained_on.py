@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from stenoscope.data.clipset import ClipSet
-from stenoscope.folds.mean_image import frame_rows
+from stenoscope.folds.mean_image import frame_rows, frames_of
 from stenoscope.imaging.intake import pixel_hash
-from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.results.files import TRAINED_ON, read_table, write_table
 from stenoscope.results.predictions import SEEN, SEEN_PATIENT, UNKNOWN, UNSEEN
 
@@ -21,14 +20,13 @@ def write_trained_on(experiment: Path, clips: ClipSet, folds) -> None:
     in a clip under any name, in any lossless format, and also where frames before or after them are missing.
     """
     used = np.unique(np.concatenate([fold.valid for fold in folds]))
-    rows = frame_rows(used)
-    clip, keyframe = np.divmod(rows, KEYFRAMES_PER_CLIP)
+    clip, keyframe = np.divmod(frame_rows(used, clips.num_keyframes), clips.num_keyframes)
     table = pd.DataFrame(
         {
             "clip_id": [clips.clip_ids[i] for i in clip],
             "patient_id": [clips.patient_ids[i] for i in clip],
             "frame_index": clips.keyframes[clip, keyframe],
-            "pixel_sha256": [pixel_hash(clips.frames[row]) for row in rows],
+            "pixel_sha256": [pixel_hash(frame) for frame in frames_of(clips.frames, used)],
         }
     )
     write_table(experiment / TRAINED_ON, table)

@@ -16,12 +16,12 @@ from stenoscope.data.identity import near_misses
 from stenoscope.data.problems import Problem, count_of, if_any
 from stenoscope.imaging.find import SAME_ID
 from stenoscope.imaging.intake import IntakeRow
-from stenoscope.records import KEYFRAMES_PER_CLIP
 
 _UID = re.compile(r"\d+(\.\d+){5,}")
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _MIN_CLIPS = 20  # labelled clips from which a shortcut is looked for
+_MIN_SIDE = 5  # clips of each label that a trait's number must be known of
 _SHORTCUT_P = 0.001  # chance of a false alarm for each trait
 _STRENGTH = 0.3  # Cramer's V of a trait and the label, or |2 AUC - 1|, from which it is worth a warning
 
@@ -132,7 +132,7 @@ def patient_problems(rows: Sequence[CheckRow]) -> list[Problem]:
     ]
 
 
-def content_problems(rows: Sequence[CheckRow]) -> list[Problem]:
+def content_problems(rows: Sequence[CheckRow], num_keyframes: int) -> list[Problem]:
     """What the clips that can be used have in them, what can't be read, and names that tell too much."""
     used = [row for row in rows if row.status == "ok"]
     # severity, which clips, title, fix
@@ -143,8 +143,8 @@ def content_problems(rows: Sequence[CheckRow]) -> list[Problem]:
         ("note", lambda row: row.burned_in != "YES" and (row.text_share or 0) > 0,
          "text or graphics in the image that the headers do not mention",
          "check their sheets for names."),
-        ("warning", lambda row: 1 < (row.num_frames or 0) < KEYFRAMES_PER_CLIP,
-         f"fewer than {KEYFRAMES_PER_CLIP} frames: key frames repeat", "export the whole runs."),
+        ("warning", lambda row: 1 < (row.num_frames or 0) < num_keyframes,
+         f"fewer than {num_keyframes} frames: key frames repeat", "export the whole runs."),
         ("note", lambda row: row.frame_time_ms is None and (row.num_frames or 0) > 1,
          "no time between frames", ""),
         ("note", lambda row: (row.overlays or 0) > 0, "overlay planes, which are not drawn", ""),
@@ -216,7 +216,7 @@ def shortcut_problems(rows: Sequence[CheckRow]) -> list[Problem]:
         values = np.array([np.nan if getattr(row, column) is None else getattr(row, column) for row in used])
         known = ~np.isnan(values)
         low, high = values[known & ~label], values[known & label]
-        if min(len(low), len(high)) < KEYFRAMES_PER_CLIP:
+        if min(len(low), len(high)) < _MIN_SIDE:
             continue
         test = stats.mannwhitneyu(high, low)
         area = float(test.statistic) / (len(low) * len(high))

@@ -1,22 +1,22 @@
 """`clips.pickle` and `clips.frames`: the key frames of all clips, their labels, and why they were chosen.
 
-`clips.pickle` is a plain protocol-5 pickle (see `pickles`) of one dict::
+`clips.pickle` is a plain protocol-5 pickle (see `pickles`) of one dict; each clip has n key frames::
 
     schema         'stenoscope/clips'
     version        2
-    frames         uint8 (5 num_clips, 512, 512); key frame k of clip i is frames[5 i + k]
+    frames         uint8 (n num_clips, 512, 512); key frame k of clip i is frames[n i + k]
     frames_sha256  of `clips.frames`, so that the hash of `clips.pickle` names both files
     method         key-frame method
     label_names    list of str
     labels         float32 (num_clips, num_labels); 0, 1 or NaN
     clip_ids, patient_ids, source_sha256             lists of str
-    keyframes      int64 (num_clips, 5), indices into the clip, from 0
+    keyframes      int64 (num_clips, n), indices into the clip, from 0
     apex, num_frames                                 int64 (num_clips,)
     start, end                                       lists of int or None
     curves         list of float32 (num_frames,)
     frame_time_ms, view                              lists of float, of (float, float), or None
     scale          float64 (num_clips,), stored pixels per source pixel
-    lesions        per clip a list of {'kind', 'severity', 'boxes'}; boxes float32 (5, 4), one a key frame, NaN
+    lesions        per clip a list of {'kind', 'severity', 'boxes'}; boxes float32 (n, 4), one a key frame, NaN
                    where the lesion is not marked in it
 
 The data of `frames` is not in the pickle: it is an out-of-band buffer (PEP 574), and `clips.frames` holds its
@@ -40,7 +40,7 @@ import numpy as np
 
 from stenoscope.data import pickles
 from stenoscope.errors import DatasetError
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP, KeyframeChoice
+from stenoscope.records import FRAME_SIZE, KeyframeChoice
 from stenoscope.run import provenance
 from stenoscope.run.commands import again
 from stenoscope.settings import KeyframeSettings
@@ -70,14 +70,12 @@ class ClipSet:
 
     Attributes
     ----------
-    frames : ndarray, uint8, shape (5 num_clips, 512, 512)
-        Read-only. Key frame k of clip i is ``frames[5 * i + k]``.
+    frames : ndarray, uint8, shape (num_clips, n, 512, 512)
+        Read-only. Key frame k of clip i is ``frames[i, k]``.
     patient_ids : list of str
         Empty where unknown (key frames without labels).
     sha256, frames_sha256 : str
         Of `clips.pickle`, which names the frames too, and of `clips.frames`.
-    path : Path
-        Of `clips.pickle`.
     """
 
     frames: np.ndarray = field(repr=False)
@@ -104,9 +102,10 @@ class ClipSet:
     def __len__(self) -> int:
         return len(self.clip_ids)
 
-    def clip_frames(self, index: int) -> np.ndarray:
-        """The key frames of clip `index`, uint8 (5, 512, 512)."""
-        return self.frames[KEYFRAMES_PER_CLIP * index : KEYFRAMES_PER_CLIP * (index + 1)]
+    @property
+    def num_keyframes(self) -> int:
+        """Key frames of each clip: n."""
+        return self.keyframes.shape[1]
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "ClipSet":
@@ -161,11 +160,6 @@ class ClipSet:
             raise _damaged(path, f"it belongs to another {FRAMES_NAME}")
         frames = content.get("frames")
         count = len(content["clip_ids"]) if isinstance(content.get("clip_ids"), list) else -1
-        shape = (KEYFRAMES_PER_CLIP * count, *_FRAME_SHAPE)
-        if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.shape != shape:
-            raise _damaged(path, "frames and clip_ids do not fit each other")
-        if frames.flags.writeable:  # they are in the pickle
-            raise _damaged(path, f"its frames are not those of {FRAMES_NAME}")
         for name in _LISTS:
             if not isinstance(content.get(name), list) or len(content[name]) != count:
                 raise _damaged(path, f"{name} is not a list of one entry a clip")
@@ -176,8 +170,13 @@ class ClipSet:
         names = content.get("label_names")
         if not isinstance(names, list) or content["labels"].shape != (count, len(names)):
             raise _damaged(path, "labels and label_names do not fit each other")
-        if content["keyframes"].shape != (count, KEYFRAMES_PER_CLIP):
-            raise _damaged(path, "keyframes does not have five columns")
+        chosen = content["keyframes"]
+        fits = isinstance(frames, np.ndarray) and frames.shape == (chosen.size, *_FRAME_SHAPE)
+        if not fits or frames.dtype != np.uint8 or chosen.ndim != 2 or not chosen.size:
+            raise _damaged(path, "frames and keyframes do not fit each other")
+        if frames.flags.writeable:  # they are in the pickle
+            raise _damaged(path, f"its frames are not those of {FRAMES_NAME}")
+        frames = frames.reshape(*chosen.shape, *_FRAME_SHAPE)
         columns = {name: content[name] for name in (*_LISTS, *_ARRAYS)}
         columns |= {"frames": frames, "label_names": names, "method": str(content.get("method"))}
         return cls(sha256=sha256, frames_sha256=frames_sha256, path=path, **columns)
@@ -256,10 +255,10 @@ class ClipSetWriter:
             0, 1 or NaN.
         choice : KeyframeChoice
             Its curve has one value a frame of the clip.
-        frames : ndarray, uint8, shape (5, 512, 512)
-            The key frames, in the order of ``choice.keyframes``.
+        frames : ndarray, uint8, shape (n, 512, 512)
+            The key frames, in the order of ``choice.keyframes``; as many of each clip.
         lesions : sequence of dict
-            ``kind`` (str), ``severity`` (float, NaN unknown) and ``boxes`` (5 boxes [x0, y0, x1, y1]).
+            ``kind`` (str), ``severity`` (float, NaN unknown) and ``boxes`` (n boxes [x0, y0, x1, y1]).
         frame_time_ms, view, source_sha256, scale
             As in `records.Clip`.
 
@@ -271,10 +270,11 @@ class ClipSetWriter:
             If shapes or dtypes are not as said.
         """
         frames = np.asarray(frames)
-        if frames.dtype != np.uint8 or frames.shape != (KEYFRAMES_PER_CLIP, *_FRAME_SHAPE):
-            raise ValueError(f"frames are {frames.dtype} {frames.shape}, not uint8 (5, 512, 512)")
-        if len(choice.keyframes) != KEYFRAMES_PER_CLIP or len(labels) != len(self._names):
-            raise ValueError("not five key frames, or not as many labels as label_names")
+        count = len((self._columns["keyframes"] or [choice.keyframes])[0])  # as of the first clip
+        if frames.dtype != np.uint8 or frames.shape != (count, *_FRAME_SHAPE):
+            raise ValueError(f"frames are {frames.dtype} {frames.shape}, not uint8 ({count}, 512, 512)")
+        if len(choice.keyframes) != count or len(labels) != len(self._names):
+            raise ValueError(f"not {count} key frames, or not as many labels as label_names")
         if clip_id in self._seen:
             raise DatasetError(f"Two clips with the id {clip_id}.", "one", "rename one of them.")
         row = {
@@ -286,7 +286,7 @@ class ClipSetWriter:
             "curves": np.asarray(choice.curve, np.float32),
             "frame_time_ms": None if frame_time_ms is None else float(frame_time_ms),
             "view": None if view is None else (float(view[0]), float(view[1])),
-            "lesions": [_lesion(lesion) for lesion in lesions],
+            "lesions": [_lesion(lesion, count) for lesion in lesions],
             "labels": [float(value) for value in labels],
             "keyframes": [int(index) for index in choice.keyframes],
             "apex": int(choice.apex),
@@ -310,12 +310,11 @@ class ClipSetWriter:
                 "see the reasons in intake.csv.",
             )
         self._stream.flush()
-        shape = (KEYFRAMES_PER_CLIP * count, *_FRAME_SHAPE)
         rest = {**self._fixed, **self._columns}
         for name, dtype in _ARRAYS.items():
             rest[name] = np.asarray(self._columns[name], dtype)
         rest["labels"] = rest["labels"].reshape(count, len(self._names))
-        frames = np.memmap(self._temporary, np.uint8, "r", shape=shape).view(np.ndarray)
+        frames = np.memmap(self._temporary, np.uint8, "r").view(np.ndarray).reshape(-1, *_FRAME_SHAPE)
         frames_sha256 = self._sha256.hexdigest()
         head = {"schema": SCHEMA, "version": VERSION, "frames": frames, "frames_sha256": frames_sha256}
         data = pickles.dumps({**head, **rest}, frames)
@@ -327,10 +326,10 @@ class ClipSetWriter:
         }
 
 
-def _lesion(lesion: dict) -> dict:
+def _lesion(lesion: dict, count: int) -> dict:
     boxes = np.asarray(lesion["boxes"], np.float32)
-    if boxes.shape != (KEYFRAMES_PER_CLIP, 4):
-        raise ValueError(f"boxes of a lesion have shape {boxes.shape}, not (5, 4)")
+    if boxes.shape != (count, 4):
+        raise ValueError(f"boxes of a lesion have shape {boxes.shape}, not ({count}, 4)")
     return {
         "kind": str(lesion.get("kind", "")),
         "severity": float(lesion.get("severity", np.nan)),

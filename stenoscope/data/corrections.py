@@ -10,16 +10,12 @@ from stenoscope.data.tables import read_table
 from stenoscope.errors import DatasetError, DicomError
 from stenoscope.imaging.intake import Source
 from stenoscope.imaging.readers import READERS
-from stenoscope.records import KEYFRAMES_PER_CLIP
 
-_EXPECTED = (
-    f"columns clip_id and keyframes: {KEYFRAMES_PER_CLIP} ascending frame numbers from 0, as 12 13 14 15 16"
-)
 _FRAMES = ("keyframes", "frames")
 
 
 def read_corrections(
-    path: Path, sources: Iterable[Source], published: Mapping[str, tuple[int, ...]]
+    path: Path, sources: Iterable[Source], published: Mapping[str, tuple[int, ...]], count: int
 ) -> dict[str, tuple[int, ...]]:
     """Read the key frames of single clips; `keyframes.csv` of step 1, edited or not, is such a file.
 
@@ -31,11 +27,13 @@ def read_corrections(
         Only headers of the clips named are read, for their numbers of frames.
     published : mapping of str to tuple of int
         Frames that the data set publishes, by clip.
+    count : int
+        Key frames a clip.
 
     Returns
     -------
     dict of str to tuple of int
-        Five frames by clip id. A frame occurs twice only where the clip has fewer than five frames, or its
+        The frames by clip id. A frame occurs twice only where the clip has fewer than `count` frames, or its
         data set publishes fewer.
 
     Raises
@@ -43,11 +41,13 @@ def read_corrections(
     DatasetError
         With all faults of the file at once.
     """
+    example = " ".join(map(str, range(12, 12 + min(count, 5)))) + " ..." * (count > 5)
+    expected = f"columns clip_id and keyframes: {count} ascending frame numbers from 0, as {example}"
     table = read_table(path, ("clip_id", *_FRAMES))
     at = [table.columns("clip_id"), [place for name in _FRAMES for place in table.columns(name)]]
     if not all(at):
         raise DatasetError(
-            f"{path} has no column {'keyframes' if at[0] else 'clip_id'}.", _EXPECTED, "correct its header."
+            f"{path} has no column {'keyframes' if at[0] else 'clip_id'}.", expected, "correct its header."
         )
     by_id = {source.clip_id: source for source in sources}
     names = fit_names([row[at[0][0]] for _, row in table.rows], by_id)
@@ -62,29 +62,31 @@ def read_corrections(
         else:
             lines[clip_id] = line
             num_published = len(published.get(clip_id, ()))
-            found[clip_id], fault = _parsed(row[at[1][0]], _num_frames(by_id[clip_id]), num_published)
+            found[clip_id], fault = _parsed(
+                row[at[1][0]], count, _num_frames(by_id[clip_id]), num_published
+            )
             faults += [f"line {line}, clip {clip_id}: {fault}"] if fault else []
     if faults:
         what = f"{count_of(len(faults), 'fault')}: {listed(faults)}"
-        raise DatasetError(f"{path} has {what}.", _EXPECTED, "correct these lines.")
+        raise DatasetError(f"{path} has {what}.", expected, "correct these lines.")
     return found
 
 
-def _parsed(text: str, num_frames: int | None, num_published: int) -> tuple[tuple[int, ...], str]:
+def _parsed(text: str, count: int, num_frames: int | None, num_published: int) -> tuple[tuple[int, ...], str]:
     """The frames of a cell, and what is wrong with them; `num_frames` is None where it is not known."""
     words = [word for word in re.split(r"[\s,;]+", text) if word]
     if not all(re.fullmatch(r"-?[0-9]{1,9}", word) for word in words):
         return (), f"{text!r} is no list of frame numbers"
     frames = tuple(map(int, words))
-    if len(frames) != KEYFRAMES_PER_CLIP:
-        return (), f"{len(frames)} frames ({text}) instead of {KEYFRAMES_PER_CLIP}"
+    if len(frames) != count:
+        return (), f"{len(frames)} frames ({text}) instead of {count}"
     if wrong := [frame for frame in frames if frame < 0 or (num_frames is not None and frame >= num_frames)]:
         last = "" if num_frames is None else f", which has frames 0 to {num_frames - 1}"
         return (), f"frame {' and '.join(map(str, dict.fromkeys(wrong)))} is outside the clip{last}"
     if list(frames) != sorted(frames):
         return (), f"the frames {text} do not ascend"
-    limits = (num_frames or KEYFRAMES_PER_CLIP, num_published or KEYFRAMES_PER_CLIP)
-    if len(set(frames)) < min(KEYFRAMES_PER_CLIP, *limits):
+    limits = (num_frames or count, num_published or count)
+    if len(set(frames)) < min(count, *limits):
         return (), f"a frame more than once in {text}"
     return frames, ""
 

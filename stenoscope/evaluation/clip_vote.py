@@ -1,4 +1,4 @@
-"""From the predictions of five frames to one of the clip, and from those of clips to one of the patient."""
+"""From the predictions of key frames to one of the clip, and from those of clips to one of the patient."""
 
 import numpy as np
 import pandas as pd

@@ -233,9 +233,11 @@ def write_materialized(
     -------
     Path
         ``fold_K_train.npy``: uint8 (25, num_frames, 500, 500), variants in the order of
-        `augmentation.grid.VARIANTS`, frames in the order of the training part (5 per clip).
+        `augmentation.grid.VARIANTS`, all key frames of a clip after
+        the other, clips in the order of the training part.
     """
-    path, rows = materialized_path(folder, fold.number), frame_rows(fold.train)
+    path, rows = materialized_path(folder, fold.number), frame_rows(fold.train, clip_set.frames.shape[1])
+    flat = clip_set.frames.reshape(-1, *clip_set.frames.shape[2:])
     header = {
         "descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)),
         "fortran_order": False,
@@ -245,8 +247,7 @@ def write_materialized(
         np.lib.format.write_array_header_1_0(stream, header)
         for variant in VARIANTS:
             for first in range(0, len(rows), _FRAMES_AT_ONCE):
-                frames = clip_set.frames[rows[first : first + _FRAMES_AT_ONCE]]
-                stream.write(apply_variant(frames, variant).data)
+                stream.write(apply_variant(flat[rows[first : first + _FRAMES_AT_ONCE]], variant).data)
             on_variant()
     return path
 

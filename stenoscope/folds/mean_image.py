@@ -6,14 +6,14 @@ mean over the crops of ``M[row:row + 500, col:col + 500]``, where ``M`` is the m
 independent of the order.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from stenoscope.augmentation.apply import shift_grey
 from stenoscope.augmentation.grid import CROP_SIZE, CROPS, OFFSETS
 from stenoscope.errors import DatasetError
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP, Fold
+from stenoscope.records import FRAME_SIZE, Fold
 
 _LUT = sum(shift_grey(np.arange(256, dtype=np.uint8), offset).astype(np.uint16) for offset in OFFSETS)
 
@@ -47,8 +47,8 @@ def fold_mean_images(frames: np.ndarray, folds: Sequence[Fold]) -> list[np.ndarr
 
     Parameters
     ----------
-    frames : ndarray or memmap, uint8, shape (5 num_clips, 512, 512)
-        All key frames; those of clip ``i`` start at row ``5 i``.
+    frames : ndarray or memmap, uint8, shape (num_clips, num_keyframes, 512, 512)
+        All key frames.
     folds : sequence of Fold
         All folds of one split.
 
@@ -56,15 +56,20 @@ def fold_mean_images(frames: np.ndarray, folds: Sequence[Fold]) -> list[np.ndarr
     -------
     list of ndarray, float32, shape (500, 500)
     """
-    parts = [_sum(frames[row] for row in frame_rows(fold.valid)) for fold in folds]
+    parts = [_sum(frames_of(frames, fold.valid)) for fold in folds]
     total, count = sum(part[0] for part in parts), sum(part[1] for part in parts)
     return [_finish(total - part, count - number) for part, number in parts]
 
 
-def frame_rows(clips: np.ndarray) -> np.ndarray:
-    """Rows of the key frames of some clips in the array of all key frames, int64, shape (5 n,)."""
+def frame_rows(clips: np.ndarray, num_keyframes: int) -> np.ndarray:
+    """Numbers of the key frames of n clips among the key frames of all, int64, shape (num_keyframes n,)."""
     clips = np.asarray(clips, dtype=np.int64)
-    return (clips[:, None] * KEYFRAMES_PER_CLIP + np.arange(KEYFRAMES_PER_CLIP)).ravel()
+    return (clips[:, None] * num_keyframes + np.arange(num_keyframes)).ravel()
+
+
+def frames_of(frames: np.ndarray, clips: np.ndarray) -> Iterator[np.ndarray]:
+    """The key frames of some clips one by one, uint8 (512, 512); `frames` is as of `fold_mean_images`."""
+    return (frames[clip, keyframe] for clip in clips for keyframe in range(frames.shape[1]))
 
 
 def _sum(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, int]:

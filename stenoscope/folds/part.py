@@ -8,33 +8,37 @@ import numpy as np
 
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import frame_rows
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
+from stenoscope.records import FRAME_SIZE
 
 
 class Rows:
-    """Some rows of an array of frames, each read when it is asked for.
+    """Some of all key frames, each read when it is asked for.
 
     Parameters
     ----------
-    frames : ndarray, uint8, shape (num_frames, 512, 512)
+    frames : ndarray, uint8, shape (num_clips, num_keyframes, 512, 512)
         It may be mapped from the disk.
     rows : ndarray, int64, shape (n,)
+        Numbers among all key frames, as of `frame_rows`.
     """
 
     def __init__(self, frames: np.ndarray, rows: np.ndarray):
         self._frames, self._rows = frames, rows
+
+    def _frame(self, row: int) -> np.ndarray:
+        return self._frames[divmod(int(row), self._frames.shape[1])]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int | slice) -> np.ndarray:
         if not isinstance(index, slice):
-            return self._frames[self._rows[index]]
-        some = [self._frames[row] for row in self._rows[index]]
+            return self._frame(self._rows[index])
+        some = [self._frame(row) for row in self._rows[index]]
         return np.stack(some) if some else np.zeros((0, FRAME_SIZE, FRAME_SIZE), np.uint8)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self._frames[row] for row in self._rows)
+        return map(self._frame, self._rows)
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,10 @@ class TrainingPart:
     ----------
     number : int
         The fold, from 1.
-    frames : ndarray, uint8, shape (num_frames, 512, 512)
+    frames : ndarray, uint8, shape (num_clips, num_keyframes, 512, 512)
         Key frames of all clips, mapped from the disk; those of other parts are not to be read.
     train : ndarray, int64, shape (n,)
-        Clip indices; with `frame_wise`, rows of `frames`.
+        Clip indices; with `frame_wise`, numbers among all key frames.
     labels : ndarray, float32, shape (num_clips, num_labels)
         0, 1 or NaN: unknown, or of a clip that is not in the training part.
     mean_image : ndarray, float32, shape (500, 500)
@@ -67,16 +71,16 @@ class TrainingPart:
     @classmethod
     def of(cls, fold: FoldData, frames: np.ndarray, labels: np.ndarray) -> Self:
         """The training part of a fold, with the labels of no other clip."""
-        known = fold.train // KEYFRAMES_PER_CLIP if fold.frame_wise else fold.train
+        known = fold.train // frames.shape[1] if fold.frame_wise else fold.train
         hidden = np.full_like(labels, np.nan)
         hidden[known] = labels[known]
         return cls(fold.number, frames, fold.train, hidden, fold.mean_image, fold.frame_wise)
 
     @property
     def rows(self) -> np.ndarray:
-        """Rows of the training part's frames in `frames`, int64."""
-        return self.train if self.frame_wise else frame_rows(self.train)
+        """Numbers of the training part's frames among all key frames, int64."""
+        return self.train if self.frame_wise else frame_rows(self.train, self.frames.shape[1])
 
     def examples(self) -> tuple[Rows, np.ndarray]:
         """The frames of the training part, and the labels of each, float32 (n, num_labels)."""
-        return Rows(self.frames, self.rows), self.labels[self.rows // KEYFRAMES_PER_CLIP]
+        return Rows(self.frames, self.rows), self.labels[self.rows // self.frames.shape[1]]

@@ -17,7 +17,7 @@ _RADIUS = 5
 _GAIN = 4  # vessels stand out by 20 to 60 grey levels
 
 
-def clip_map(maps: np.ndarray, frames: np.ndarray, target: int = 2) -> np.ndarray:
+def clip_map(maps: np.ndarray, frames: np.ndarray, target: int | None = None) -> np.ndarray:
     """Mean of the maps of a clip's key frames, each warped onto one of them.
 
     Parameters
@@ -26,8 +26,8 @@ def clip_map(maps: np.ndarray, frames: np.ndarray, target: int = 2) -> np.ndarra
         One map for each frame, stretched over the whole frame; any resolution.
     frames : ndarray, uint8, shape (k, rows, cols)
         The key frames, vessels dark.
-    target : int
-        The frame whose coordinates the result has.
+    target : int, optional
+        The frame whose coordinates the result has; by default the middle one.
 
     Returns
     -------
@@ -43,7 +43,18 @@ def clip_map(maps: np.ndarray, frames: np.ndarray, target: int = 2) -> np.ndarra
     return total / len(maps)
 
 
-def displacements(frames: np.ndarray, target: int = 2) -> np.ndarray:
+def middle(num_keyframes: int) -> int:
+    """Which of a clip's key frames is the middle one: of an even number the later of the two.
+
+    Examples
+    --------
+    >>> middle(1), middle(4), middle(5)
+    (0, 2, 2)
+    """
+    return num_keyframes // 2
+
+
+def displacements(frames: np.ndarray, target: int | None = None) -> np.ndarray:
     """Where each place of one frame lies in the others.
 
     Dense inverse search [1]_ on the black top-hat of the frames at 256 x 256: what is tracked are the vessels
@@ -52,7 +63,8 @@ def displacements(frames: np.ndarray, target: int = 2) -> np.ndarray:
     Parameters
     ----------
     frames : ndarray, uint8, shape (k, rows, cols)
-    target : int
+    target : int, optional
+        By default the middle one.
 
     Returns
     -------
@@ -63,6 +75,7 @@ def displacements(frames: np.ndarray, target: int = 2) -> np.ndarray:
     ----------
     .. [1] Kroeger T, Timofte R, Dai D, Van Gool L. Fast Optical Flow using Dense Inverse Search. ECCV 2016.
     """
+    target = middle(len(frames)) if target is None else target
     follow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     vessels = [_vessels(frame) for frame in frames]
     found = np.zeros((len(frames), SIZE, SIZE, 2), np.float32)

@@ -196,7 +196,7 @@ def open_series(path: Path) -> AbstractContextManager[Opened]:
 
 def open_still(path: Path) -> AbstractContextManager[Opened]:
     """Open an image as a clip of one frame."""
-    return _opened([path], "one frame: the five key frames are the same")
+    return _opened([path], "one frame: all key frames are the same")
 
 
 def open_stack(path: str | os.PathLike) -> AbstractContextManager[Opened]:

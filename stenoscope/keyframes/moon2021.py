@@ -8,6 +8,7 @@ import numpy as np
 
 from stenoscope.keyframes.selection import neighbours
 from stenoscope.records import KeyframeChoice
+from stenoscope.settings import KeyframeSettings
 from stenoscope.vesselness.enhance import enhance_contrast
 
 TEXT_CORNER = (slice(0, 160), slice(310, 512))
@@ -32,18 +33,18 @@ def vessel_pixels(frame: np.ndarray) -> int:
     return int(np.count_nonzero(response > threshold_otsu(response)))
 
 
-def choose_moon2021(frames: np.ndarray) -> KeyframeChoice:
+def choose_moon2021(frames: np.ndarray, count: int = KeyframeSettings.keyframes) -> KeyframeChoice:
     """The frame with the most vessel pixels in the middle third of the clip, and its neighbours.
 
     From frames, uint8 (num_frames, rows, cols). `curve` holds the counts; the method knows no start and no
     end of the contrast.
     """
-    return choose_from_counts(np.array([vessel_pixels(frame) for frame in frames], np.float32))
+    return choose_from_counts(np.array([vessel_pixels(frame) for frame in frames], np.float32), count)
 
 
-def choose_from_counts(counts: np.ndarray) -> KeyframeChoice:
+def choose_from_counts(counts: np.ndarray, count: int = KeyframeSettings.keyframes) -> KeyframeChoice:
     """The choice from the vessel pixels of each frame; float32, shape (num_frames,)."""
     first = len(counts) // 3
     last = max(2 * len(counts) // 3, first + 1)
     apex = first + int(np.argmax(counts[first:last]))
-    return KeyframeChoice("moon2021", neighbours(apex, len(counts)), apex, None, None, counts)
+    return KeyframeChoice("moon2021", neighbours(apex, len(counts), count), apex, None, None, counts)

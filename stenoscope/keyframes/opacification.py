@@ -4,8 +4,9 @@ import numpy as np
 from scipy import ndimage
 
 from stenoscope.keyframes.scores import Filling, measure_filling
-from stenoscope.keyframes.selection import neighbours, plateau_apex, run_around, smooth
-from stenoscope.records import KEYFRAMES_PER_CLIP, KeyframeChoice
+from stenoscope.keyframes.selection import FEWEST_JUDGED, neighbours, plateau_apex, run_around, smooth
+from stenoscope.records import KeyframeChoice
+from stenoscope.settings import KeyframeSettings
 
 START, END = 0.05, 0.4
 """Levels, 0 to 1, of the filled share at which contrast has arrived and of the amount of contrast at which it
@@ -19,7 +20,7 @@ _ARRIVAL_SMOOTHING, _LEAVING_SMOOTHING = 0.7, 2.0  # frames: contrast arrives mo
 _HALF_STRENGTH, _HALF_CLARITY = 0.5, 4.0  # values at which each factor of the confidence is 1/2
 
 
-def choose_opacification(frames: np.ndarray) -> KeyframeChoice:
+def choose_opacification(frames: np.ndarray, count: int = KeyframeSettings.keyframes) -> KeyframeChoice:
     """Choose the apex of opacification and its neighbours, from frames, uint8 (num_frames, rows, cols).
 
     `curve` is the opacification, its least frame at 0 and its fullest at 1; `fit` its smoothed version, on
@@ -34,7 +35,7 @@ def choose_opacification(frames: np.ndarray) -> KeyframeChoice:
     scale = 1 / (high - low) if high > low else 0.0
     return KeyframeChoice(
         "opacification",
-        neighbours(apex, len(frames)),
+        neighbours(apex, len(frames), count),
         apex,
         start,
         end,
@@ -74,12 +75,12 @@ def judge(filling: Filling, smoothed: np.ndarray) -> tuple[bool, float]:
     Returns
     -------
     contrast : bool
-        True also for clips of fewer than five frames, which can't be judged.
+        True also for clips of fewer than `FEWEST_JUDGED` frames, which can't be judged.
     confidence : float
         0 to 1: grows with the strength of the contrast and with the rise of the curve over its jitter; 0
         without contrast and for clips that can't be judged.
     """
-    if len(smoothed) < KEYFRAMES_PER_CLIP:
+    if len(smoothed) < FEWEST_JUDGED:
         return True, 0.0
     strength = contrast_strength(filling, smoothed)
     if strength < MIN_STRENGTH:

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from stenoscope.errors import DicomError
-from stenoscope.records import KEYFRAMES_PER_CLIP, KeyframeChoice
+from stenoscope.records import KeyframeChoice
+from stenoscope.settings import KeyframeSettings
 
 PUBLISHED = "published"
 """Name of this choice among the key-frame methods; as it needs a data set's list, it is not in `METHODS`."""
@@ -15,20 +16,24 @@ CORRECTED = "corrected"
 """What `keyframes.csv` names as the method of a clip whose key frames a user gave."""
 
 
-def choose_published(frames: Sequence[int], num_frames: int) -> KeyframeChoice:
-    """Five of the published frames, evenly spread over them from the first to the last.
+def choose_published(
+    frames: Sequence[int], num_frames: int, count: int = KeyframeSettings.keyframes
+) -> KeyframeChoice:
+    """Some of the published frames, evenly spread over them from the first to the last; one is the middle.
 
     Parameters
     ----------
     frames : sequence of int
-        Published frames, ascending; where there are fewer than five, some are taken more than once.
+        Published frames, ascending; where there are fewer than `count`, some are taken more than once.
     num_frames : int
         Of the clip.
+    count : int
+        Key frames to choose.
 
     Returns
     -------
     KeyframeChoice
-        The apex is the middle one of the five; the curve is 1 at published frames and 0 elsewhere.
+        The apex is the middle one of those chosen; the curve is 1 at published frames and 0 elsewhere.
 
     Raises
     ------
@@ -48,13 +53,15 @@ def choose_published(frames: Sequence[int], num_frames: int) -> KeyframeChoice:
         )
     if not 0 <= min(frames) <= max(frames) < num_frames:
         raise DicomError(f"Published key frames {min(frames)} to {max(frames)} of {num_frames} frames.")
-    chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, KEYFRAMES_PER_CLIP).round().astype(int)]
+    last = len(frames) - 1
+    places = np.linspace(0, last, count) if count > 1 else np.array([last / 2])
+    chosen = [frames[i] for i in places.round().astype(int)]
     curve = np.zeros(num_frames, np.float32)
     curve[list(frames)] = 1
     return KeyframeChoice(
         PUBLISHED,
         tuple(int(index) for index in chosen),
-        int(chosen[KEYFRAMES_PER_CLIP // 2]),
+        int(chosen[count // 2]),
         None,
         None,
         curve,
@@ -72,5 +79,5 @@ def correct(choice: KeyframeChoice | None, frames: Sequence[int], num_frames: in
         choice = KeyframeChoice(CORRECTED, frames, 0, None, None, np.zeros(num_frames, np.float32))
     elif choice.contrast and tuple(choice.keyframes) == frames:
         return choice
-    own = {"method": CORRECTED, "keyframes": frames, "apex": frames[KEYFRAMES_PER_CLIP // 2]}
+    own = {"method": CORRECTED, "keyframes": frames, "apex": frames[len(frames) // 2]}
     return replace(choice, **own, start=None, end=None, contrast=True, confidence=1.0)

@@ -11,22 +11,25 @@ from stenoscope.keyframes.baselines import choose_darkest, choose_midpoint, choo
 from stenoscope.keyframes.moon2021 import choose_moon2021
 from stenoscope.keyframes.opacification import choose_opacification
 from stenoscope.records import KeyframeChoice
+from stenoscope.settings import KeyframeSettings
 
-METHODS: dict[str, Callable[[np.ndarray], KeyframeChoice]] = {
+METHODS: dict[str, Callable[[np.ndarray, int], KeyframeChoice]] = {
     "opacification": choose_opacification,
     "moon2021": choose_moon2021,
     "midpoint": choose_midpoint,
     "two_thirds": choose_two_thirds,
     "darkest": choose_darkest,
 }
-"""Each takes frames, uint8 (num_frames, rows, cols), vessels dark, and returns a `KeyframeChoice`."""
+"""Each takes frames, uint8 (num_frames, rows, cols), vessels dark, and how many to choose, and returns a
+`KeyframeChoice`."""
 
 
 def choose(
     frames: np.ndarray,
     method: str = "opacification",
     spread: bool = False,
-    methods: Mapping[str, Callable[[np.ndarray], KeyframeChoice]] = METHODS,
+    count: int = KeyframeSettings.keyframes,
+    methods: Mapping[str, Callable[[np.ndarray, int], KeyframeChoice]] = METHODS,
 ) -> KeyframeChoice:
     """Choose the key frames of one clip.
 
@@ -37,7 +40,9 @@ def choose(
     method : str
         A name in `methods`.
     spread : bool
-        Spread the five frames over the plateau instead of taking the apex and its neighbours.
+        Spread the key frames over the plateau instead of taking the apex and its neighbours.
+    count : int
+        Key frames to choose.
     methods : mapping
         Methods by name, as `METHODS`.
 
@@ -60,8 +65,8 @@ def choose(
             "uint8 (num_frames, rows, cols) with at least one frame",
             "read the clip with the package's readers.",
         )
-    choice = methods[method](frames)
+    choice = methods[method](frames, count)
     if not spread:
         return choice
     curve = choice.fit if choice.fit is not None else selection.smooth(choice.curve)
-    return dataclasses.replace(choice, keyframes=selection.spread(curve, choice.apex))
+    return dataclasses.replace(choice, keyframes=selection.spread(curve, choice.apex, count))

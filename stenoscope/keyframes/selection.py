@@ -1,11 +1,11 @@
-"""From a curve to an apex, from an apex to five frames."""
+"""From a curve to an apex, from an apex to key frames."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from stenoscope.records import KEYFRAMES_PER_CLIP
+from stenoscope.settings import KeyframeSettings
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,11 @@ class PlateauRule:
 
 PLATEAU = PlateauRule()
 
+FEWEST_JUDGED = 5
+"""Clips of fewer frames are not judged: whether contrast passed does not show in them."""
 
-def neighbours(apex: int, num_frames: int, count: int = KEYFRAMES_PER_CLIP) -> tuple[int, ...]:
+
+def neighbours(apex: int, num_frames: int, count: int = KeyframeSettings.keyframes) -> tuple[int, ...]:
     """The `count` consecutive frames around `apex`, shifted inward at the clip's ends.
 
     Parameters
@@ -66,7 +69,7 @@ def neighbours(apex: int, num_frames: int, count: int = KEYFRAMES_PER_CLIP) -> t
     return tuple(int(index) for index in chosen)
 
 
-def spread(curve: np.ndarray, apex: int, count: int = KEYFRAMES_PER_CLIP) -> tuple[int, ...]:
+def spread(curve: np.ndarray, apex: int, count: int = KeyframeSettings.keyframes) -> tuple[int, ...]:
     """`count` frames spread over the plateau around `apex`, instead of neighbours: more phases of the heart.
 
     `curve`, (num_frames,), is smooth; the plateau is the run around `apex` above ``PLATEAU.level`` of its

@@ -1,4 +1,4 @@
-"""One picture that explains a choice: the curve, what was read from it, and the five key frames."""
+"""One picture that explains a choice: the curve, what was read from it, and the key frames."""
 
 import functools
 
@@ -13,6 +13,7 @@ WIDTH = 1600
 _MARGIN, _GAP = 24, 16
 _TITLE, _PLOT, _CAPTION = 64, 330, 34
 _AXIS_LEFT, _AXIS_BOTTOM, _AXIS_TOP = 64, 54, 18
+_COLUMNS = 10  # key frames in a line
 
 _INK, _FAINT, _GRID = (33, 37, 41), (108, 117, 125), (226, 230, 234)
 _CURVE, _FIT, _CHOSEN, _APEX, _BOUND = (
@@ -31,15 +32,16 @@ def draw_sheet(frames: np.ndarray, choice: KeyframeChoice, clip_id: str) -> np.n
     `frames` is uint8 (num_frames, rows, cols). The sheet does not name the label, so that it is judged
     without it.
     """
-    count = len(choice.keyframes)
+    count = min(len(choice.keyframes), _COLUMNS)
     size = (WIDTH - 2 * _MARGIN - (count - 1) * _GAP) // count
     tile_rows = max(1, round(size * frames.shape[1] / frames.shape[2]))
-    tiles_top = _TITLE + _PLOT + _CAPTION
-    sheet = np.full((tiles_top + tile_rows + _MARGIN, WIDTH, 3), 255, np.uint8)
+    first_top, line = _TITLE + _PLOT + _CAPTION, _CAPTION + tile_rows
+    lines = -(-len(choice.keyframes) // count)
+    sheet = np.full((_TITLE + _PLOT + lines * line + _MARGIN, WIDTH, 3), 255, np.uint8)
     texts = _title(choice, clip_id, len(frames))
     texts += _plot(sheet, choice, len(frames))
     for k, index in enumerate(choice.keyframes):
-        left = _MARGIN + k * (size + _GAP)
+        left, tiles_top = _MARGIN + k % count * (size + _GAP), first_top + k // count * line
         sheet[tiles_top : tiles_top + tile_rows, left : left + size] = _tile(
             frames[index], choice.masked, size, tile_rows
         )

@@ -27,6 +27,7 @@ def write_documents(data: Experiment) -> list[Path]:
         "author": AUTHOR,
         "name": data.folder.resolve().name,
         "summary": data.summary,
+        "num_keyframes": data.num_keyframes,
         "settings": data.settings,
         "weights": weights.get(data.settings["weights"], "weights from a file"),
         "training": _training(data.settings),

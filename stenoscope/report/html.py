@@ -60,6 +60,7 @@ def write_report(experiment: str | PathLike) -> Path:
         lead=_lead(summary),
         warnings=summary_warnings(summary),
         summary=summary,
+        num_keyframes=data.num_keyframes,
         settings=data.settings,
         heads=heads,
         names=figure_names(),

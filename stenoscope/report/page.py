@@ -16,7 +16,7 @@ from stenoscope.errors import DatasetError
 from stenoscope.report.panels import panel_name, panel_parts
 from stenoscope.report.plots import VECTOR_KINDS, Plot
 from stenoscope.report.sections import map_title, provenance_of
-from stenoscope.report.tables import interval_text, mean_text, number_text, percent_text
+from stenoscope.report.tables import in_words, interval_text, mean_text, number_text, percent_text
 from stenoscope.results.files import HEATMAPS, REPORT, read_manifest_if_any
 from stenoscope.run.commands import train_again
 from stenoscope.run.provenance import write_bytes, write_text
@@ -40,6 +40,7 @@ _FILTERS = {
     "interval": interval_text,
     "percent": percent_text,
     "map_title": map_title,
+    "in_words": in_words,
     "cell": lambda text: text.replace("|", "/").replace("\n", " "),  # a name that breaks no table
 }
 

@@ -20,6 +20,18 @@ FEW_PATIENTS, WIDE_INTERVAL = 30, 0.3
 """Fewer patients than this, and an interval wider than this, are warned of."""
 
 
+def in_words(number: int) -> str:
+    """A small number as it stands in a sentence.
+
+    Examples
+    --------
+    >>> in_words(5), in_words(12)
+    ('five', '12')
+    """
+    words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    return words[number] if number < len(words) else str(number)
+
+
 def figure_groups() -> dict[str, dict[str, str]]:
     """The summary's figures by what they count, in the order of the tables, and their names for people."""
     known = {pair: key for key, pair in summary_keys().items()}

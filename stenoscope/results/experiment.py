@@ -57,6 +57,11 @@ class Experiment:
         """`predictions.csv`: one row per test frame."""
         return read_predictions(self.folder)
 
+    @property
+    def num_keyframes(self) -> int:
+        """Key frames of each clip: its rows in `predictions.csv`."""
+        return int(self.predictions.groupby("clip_id").size().iloc[0])
+
     @cached_property
     def decisions(self) -> pd.DataFrame | None:
         """`decisions.csv`; None where no patients were held out to calibrate on."""

@@ -8,7 +8,6 @@ import pandas as pd
 from stenoscope.data.clipset import ClipSet
 from stenoscope.folds.files import FoldData
 from stenoscope.folds.mean_image import frame_rows
-from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.results.files import PREDICTIONS
 from stenoscope.run.provenance import file_name
 
@@ -31,12 +30,12 @@ def predictions_table(
     fold : FoldData
         Its `valid` are the clips (or frames) of the table.
     labels : ndarray, float32, shape (num_clips, num_labels)
-    probabilities : ndarray, float32, shape (num_test_clips, 5), frame-wise (num_test_frames,)
+    probabilities : ndarray, float32, shape (num_test_clips, num_keyframes), frame-wise (num_test_frames,)
     label : int
         Column of `labels`; where it is unknown, the table's label is empty.
     """
-    rows = fold.valid if fold.frame_wise else frame_rows(fold.valid)
-    clip, keyframe = np.divmod(rows, KEYFRAMES_PER_CLIP)
+    rows = fold.valid if fold.frame_wise else frame_rows(fold.valid, clips.keyframes.shape[1])
+    clip, keyframe = np.divmod(rows, clips.keyframes.shape[1])
     return pd.DataFrame(
         {
             "fold": fold.number,

@@ -19,6 +19,8 @@ from stenoscope.roles import groups_of, reasons_of
 from stenoscope.run.cli import complain, run
 from stenoscope.settings import TrainingSettings
 
+# What to say of a flag that once took other values.
+_NOW_ANOTHER = {"keyframes": "A file of key frames corrected by hand is given with --corrections."}
 _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -314,7 +316,8 @@ class _Parser(ArgumentParser):
         kind = Literal[tuple(PRESETS)] if name == "preset" else self.types.get(name, str)
         near = nearest(value, get_args(kind)) if get_origin(kind) is Literal else ""
         flag = f"--{name}" if _values(self.argv, name) else f"The setting {name}"
-        return f"{flag} is {value!r}; expected {expected(kind)}{near or '.'}"
+        hint = _NOW_ANOTHER.get(name, "")
+        return f"{flag} is {value!r}; expected {expected(kind)}{near or '.'}{hint and ' ' + hint}"
 
     def _word(self, word: str) -> str:
         if self.others and word == self.argv[0]:

@@ -85,6 +85,8 @@ def again(settings_class: type, folder: str | os.PathLike, **flags: Any) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         known = {}
     known.pop("overwrite", None)
+    if isinstance(known.get("keyframes"), str):  # of an earlier release, where it was the file of corrections
+        known["corrections"] = known.pop("keyframes")
     return command(settings_class, **{**known, "output": Path(folder), **flags})
 
 

@@ -16,7 +16,6 @@ from stenoscope.augmentation.apply import apply_variant
 from stenoscope.augmentation.grid import CENTRE, CROP_SIZE, CROPS, VARIANTS
 from stenoscope.augmentation.narrowing import synthetic_narrowing
 from stenoscope.geometry import resizing
-from stenoscope.records import KEYFRAMES_PER_CLIP
 from stenoscope.settings import TrainingSettings
 
 
@@ -29,7 +28,7 @@ class Sample:
     clip : int
         Index of the clip in `clips.pickle`.
     keyframe : int
-        Which of its five key frames, 0 to 4.
+        Which of its key frames, from 0.
     variant : int
         Index into the 25 variants.
     flips : tuple of bool
@@ -62,6 +61,7 @@ class Sample:
 
 def epoch_plan(
     train: np.ndarray,
+    num_keyframes: int,
     settings: TrainingSettings,
     fold: int,
     epoch: int,
@@ -73,7 +73,9 @@ def epoch_plan(
     Parameters
     ----------
     train : ndarray, int64, shape (n,)
-        Clip indices of the training part; with `frame_wise`, rows of the array of key frames.
+        Clip indices of the training part; with `frame_wise`, numbers among all key frames.
+    num_keyframes : int
+        Of each clip.
     settings : TrainingSettings
     fold, epoch : int
         Fold, from 1, and epoch, from 0: part of the seed.
@@ -92,7 +94,7 @@ def epoch_plan(
     rng = np.random.default_rng([settings.seed, fold, epoch])
     flip, reach = settings.augmentation * settings.flip, settings.augmentation * settings.shift
     plan = []
-    for clip, known in keyframes_of(train, frame_wise).items():
+    for clip, known in keyframes_of(train, num_keyframes, frame_wise).items():
         keyframes = rng.permutation(known)[: settings.frames_per_epoch]
         variants = rng.permutation(len(VARIANTS))[: settings.variants_per_epoch]
         for variant in variants if settings.augmentation else (CENTRE,):
@@ -114,24 +116,27 @@ def epoch_plan(
     return [sample for group in twins for sample in group]
 
 
-def keyframes_of(part: np.ndarray, frame_wise: bool = False) -> dict[int, np.ndarray]:
+def keyframes_of(part: np.ndarray, num_keyframes: int, frame_wise: bool = False) -> dict[int, np.ndarray]:
     """Which key frames of which clips a part of a fold holds.
 
     Parameters
     ----------
     part : ndarray, int64, shape (n,)
-        Clip indices, each of which stands for its five key frames; with `frame_wise`, frame rows.
+        Clip indices, each of which stands for all its key frames; with `frame_wise`, numbers of frames.
+    num_keyframes : int
+        Of each clip.
 
     Returns
     -------
     dict of int to ndarray
-        Key frames, 0 to 4, by clip, in the order of `part`.
+        Key frames, from 0, by clip, in the order of `part`.
     """
     if not frame_wise:
-        return {int(clip): np.arange(KEYFRAMES_PER_CLIP) for clip in part}
+        return {int(clip): np.arange(num_keyframes) for clip in part}
     found: dict[int, list[int]] = {}
     for row in part:
-        found.setdefault(int(row) // KEYFRAMES_PER_CLIP, []).append(int(row) % KEYFRAMES_PER_CLIP)
+        clip, keyframe = divmod(int(row), num_keyframes)
+        found.setdefault(clip, []).append(keyframe)
     return {clip: np.array(keyframes) for clip, keyframes in found.items()}
 
 
@@ -168,8 +173,8 @@ def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.nda
 
     Parameters
     ----------
-    frames : ndarray, uint8, shape (5 num_clips, 512, 512)
-        Key frames; frame k of clip i is row 5 i + k. A memory map is read row by row.
+    frames : ndarray, uint8, shape (num_clips, num_keyframes, 512, 512)
+        A memory map is read frame by frame.
     plan : list of Sample
     size : int
         Rows and columns of the network's input.
@@ -181,7 +186,7 @@ def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.nda
     images = np.empty((len(plan), size, size, 1), np.float32)
     places = no_places(plan)
     for sample, image, place in zip(plan, images, places, strict=True):
-        frame, variant = frames[KEYFRAMES_PER_CLIP * sample.clip + sample.keyframe], VARIANTS[sample.variant]
+        frame, variant = frames[sample.clip, sample.keyframe], VARIANTS[sample.variant]
         if sample.narrowing:
             frame, site = synthetic_narrowing(np.asarray(frame), sample.narrowing)
             if site is not None:

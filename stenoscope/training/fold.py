@@ -17,7 +17,7 @@ from stenoscope.errors import SettingsError
 from stenoscope.folds.part import TrainingPart
 from stenoscope.models.classifier import build_classifier, computing_in, reset_weights, set_mean_image
 from stenoscope.models.folded import fold_batch_norm
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
+from stenoscope.records import FRAME_SIZE
 from stenoscope.run.executors import available_cores
 from stenoscope.settings import TrainingSettings
 from stenoscope.training import checkpoint as checkpoints
@@ -133,12 +133,13 @@ class Trainer:
     def _place(self, frames: np.ndarray, rows: np.ndarray, plan: list[Sample]) -> None:
         """Put the training frames on the device, if samples like those of `plan` can be made there."""
         possible = self._front is None and can_render(plan)
-        fits = accelerated() and len(frames) * FRAME_SIZE**2 <= MEMORY
+        count = frames.shape[0] * frames.shape[1]
+        fits = accelerated() and count * FRAME_SIZE**2 <= MEMORY
         if not possible or not (fits if self._on_device is None else self._on_device):
             return
-        if self._device_frames is None or len(self._device_frames.frames) != len(frames):
+        if self._device_frames is None or len(self._device_frames.frames) != count:
             with computing_in(self.settings.precision):
-                self._device_frames = DeviceFrames(len(frames), self.settings.image_size)
+                self._device_frames = DeviceFrames(count, self.settings.image_size)
                 samples = keras.Input((len(COLUMNS),), dtype="int32", name="samples")
                 logits = self.network.get_layer("logits").output
                 network = fold_batch_norm(keras.Model(self.network.inputs, logits))
@@ -192,14 +193,14 @@ class Trainer:
             One row per epoch: epoch, loss, accuracy (both on the augmented training images),
             learning_rate, seconds.
         """
-        settings = self.settings
+        settings, frames, count = self.settings, part.frames, part.frames.shape[1]
 
         def plan(epoch: int) -> list[Sample]:
-            return epoch_plan(part.train, settings, part.number, epoch, normal, part.frame_wise)
+            return epoch_plan(part.train, count, settings, part.number, epoch, normal, part.frame_wise)
 
-        frames, train, labels = part.frames, part.train, part.labels
-        normal = [clip for clip in keyframes_of(train, part.frame_wise) if labels[clip, 0] == 0]
-        weights = self._class_weights(train // KEYFRAMES_PER_CLIP if part.frame_wise else train, labels)
+        train, labels = part.train, part.labels
+        normal = [clip for clip in keyframes_of(train, count, part.frame_wise) if labels[clip, 0] == 0]
+        weights = self._class_weights(train // count if part.frame_wise else train, labels)
         mean = part.mean_image if settings.subtract_mean else None
         with self.scope():
             self._place(frames, part.rows, plan(0))
@@ -224,7 +225,7 @@ class Trainer:
             return render(frames, some, self.settings.image_size, mean)
 
         if self._device_frames is not None:
-            yield lambda some: Batch(encode(some), no_places(some))
+            yield lambda some: Batch(encode(some, frames.shape[1]), no_places(some))
         elif self._front is not None:
             batch_size = self.settings.batch_size
             with stored_features(self._front, samples, lambda some: images(some).images, batch_size) as kept:

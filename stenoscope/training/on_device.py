@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from stenoscope.augmentation.grid import CROP_SIZE, CROPS, VARIANTS
-from stenoscope.records import FRAME_SIZE, KEYFRAMES_PER_CLIP
+from stenoscope.records import FRAME_SIZE
 from stenoscope.training.batches import Sample, resize
 
 MEMORY = 16 * 2**30
@@ -33,12 +33,12 @@ def can_render(samples: list[Sample]) -> bool:
     return all(getattr(sample, name) == value for sample in samples for name, value in unchanged.items())
 
 
-def encode(samples: list[Sample]) -> np.ndarray:
-    """Samples as integers, int32 (n, 8), in the order of `COLUMNS`."""
+def encode(samples: list[Sample], num_keyframes: int) -> np.ndarray:
+    """Samples of clips of so many key frames as integers, int32 (n, 8), in the order of `COLUMNS`."""
     rows = []
     for sample in samples:
         row, col, offset = VARIANTS[sample.variant]
-        frame = KEYFRAMES_PER_CLIP * sample.clip + sample.keyframe
+        frame = num_keyframes * sample.clip + sample.keyframe
         rows.append((frame, _FIRST.index(row), _FIRST.index(col), offset, *sample.flips, *sample.shift))
     return np.array(rows, np.int32)
 
@@ -63,7 +63,7 @@ class DeviceFrames(keras.layers.Layer):
     Parameters
     ----------
     num_frames : int
-        Rows of the array of all key frames.
+        Key frames of all clips.
     size : int
         Rows and columns of the images, at most 500.
     """
@@ -77,9 +77,9 @@ class DeviceFrames(keras.layers.Layer):
         self.crop_weights = area_weights(size).reshape(-1, FRAME_SIZE)
 
     def hold(self, frames: np.ndarray, rows: np.ndarray) -> None:
-        """Keep these rows of ``frames``, uint8 (num_frames, 512, 512), and no other."""
+        """Keep these of all key frames, uint8 (num_clips, num_keyframes, 512, 512), and no other."""
         held = np.zeros(self.frames.shape, np.uint8)
-        held[rows] = frames[rows]
+        held[rows] = frames.reshape(held.shape)[rows]
         self.frames.assign(held)
 
     def set_mean_image(self, mean_image: np.ndarray) -> None:

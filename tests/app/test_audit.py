@@ -34,7 +34,13 @@ def clips():
     labels = np.tile([0.0, 1.0], 10)[:, None].astype(np.float32)
     labels[19] = np.nan
     patients = [f"p{i // 2}" for i in range(20)]
-    return SimpleNamespace(frames=frames, labels=labels, label_names=["label"], patient_ids=patients)
+    return SimpleNamespace(
+        frames=frames.reshape(20, 5, 512, 512),
+        num_keyframes=5,
+        labels=labels,
+        label_names=["label"],
+        patient_ids=patients,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +83,10 @@ def test_frame_wise_folds_split_clips_but_no_frame(clips, folds):
 @pytest.mark.parametrize("split", ["clip", "frame"])
 def test_leaking_folds_still_have_the_mean_image_of_their_own_training_part(clips, folds, split):
     for fold in drawn_folds(split, clips, folds)[::2]:
-        rows = fold.train if fold.frame_wise else frame_rows(fold.train)
-        np.testing.assert_array_equal(fold.mean_image, mean_image(clips.frames[row] for row in rows))
+        rows = fold.train if fold.frame_wise else frame_rows(fold.train, 5)
+        np.testing.assert_array_equal(
+            fold.mean_image, mean_image(clips.frames[divmod(row, 5)] for row in rows)
+        )
 
 
 def test_folds_depend_on_the_seed_alone(clips, folds):

@@ -215,6 +215,6 @@ def test_boxes_that_fit_no_clip_are_a_warning(settings, tmp_path, capsys):
 
 def test_faults_of_corrected_key_frames_stop_step_one(settings, tmp_path, capsys):
     (tmp_path / "hand.csv").write_text("clip_id,keyframes\nghost,0 0 0 1 1\nb,0 0 1 1 2\n")
-    assert check(replaced(settings, keyframes=str(tmp_path / "hand.csv"))) == 1
+    assert check(replaced(settings, corrections=str(tmp_path / "hand.csv"))) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "hand.csv has 2 faults: line 2: there is no clip 'ghost'; line 3, clip b: frame 2" in said

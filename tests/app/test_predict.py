@@ -90,10 +90,10 @@ def test_an_unknown_method_is_refused_before_any_work(folders):
 def test_a_clip_without_contrast_is_not_predicted(tmp_path):
     still = np.random.default_rng(0).integers(90, 110, (8, 128, 128), np.uint8)
     (source,) = find_clips(make_dicom(tmp_path / "still.dcm", still)).sources
-    clip, choice, row = read_clip((source, "opacification", ()), lambda patient_id: "p-1")
+    clip, choice, row = read_clip((source, "opacification", ()), lambda patient_id: "p-1", 5)
     assert clip is None and choice is None
     assert row.status == "quarantined" and "No contrast injection" in row.reason
-    assert read_clip((source, "midpoint", ()), lambda patient_id: "p-1")[2].status == "ok"
+    assert read_clip((source, "midpoint", ()), lambda patient_id: "p-1", 5)[2].status == "ok"
 
 
 def fatal(job, **settings):

@@ -12,7 +12,7 @@ from stenoscope.app.fold_inputs import open_folds
 from stenoscope.app.train import gather, train
 from stenoscope.app.train_worker import train_fold
 from stenoscope.errors import DatasetError, SettingsError
-from stenoscope.folds.mean_image import frame_rows, mean_image
+from stenoscope.folds.mean_image import frame_rows, frames_of, mean_image
 from stenoscope.models.classifier import load_classifier
 from stenoscope.presets import training_settings
 from stenoscope.results.predictions import predictions_table
@@ -75,7 +75,7 @@ def two_folds(prepared, tmp_path_factory):
         labels=np.column_stack([clips.labels[:, 0], second]).astype(np.float32),
         label_names=["label", "calcified"],
     )
-    rows = frame_rows(np.sort(np.concatenate([folds[1].train, folds[1].valid])))
+    rows = frame_rows(np.sort(np.concatenate([folds[1].train, folds[1].valid])), 5)
     frame_wise = replace(folds[1], train=rows[::2], valid=rows[1::2], frame_wise=True)
     small = training_settings(
         "smoke",
@@ -117,7 +117,7 @@ def test_held_out_patients_are_not_in_the_mean_image(two_folds):
     part = np.array([clip for clip in fold.train if clips.patient_ids[clip] not in held])
     model = load_classifier(Path(settings.experiment) / "fold_1" / "model.keras")
     found = np.asarray(model.get_layer("standardize").mean_image)[..., 0]
-    expected = mean_image(clips.frames[row] for row in frame_rows(part))
+    expected = mean_image(frames_of(clips.frames, part))
     np.testing.assert_allclose(found, resize(expected[None], 32)[0], rtol=1e-5)
     assert np.abs(found - resize(fold.mean_image[None], 32)[0]).max() > 0.1
 

@@ -29,7 +29,7 @@ def test_the_map_is_taken_where_a_box_is_known(clips, monkeypatch):
     seen = []
 
     def maps(learners, frames, method):
-        seen.append(next(k for k in range(5) if np.array_equal(frames[0], clips.clip_frames(0)[k])))
+        seen.append(next(k for k in range(5) if np.array_equal(frames[0], clips.frames[0, k])))
         heatmap = np.zeros((1, 512, 512))
         heatmap[0, 180, 200] = 1  # in the box 80, 160, 320, 224
         return heatmap

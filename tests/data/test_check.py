@@ -46,7 +46,7 @@ def test_what_the_clips_hold():
         row("run_20190307_2", num_frames=40),
         row("run_20191307_12.5", num_frames=40),
     ]
-    found = {problem.title.partition(" with ")[2][:12]: problem.items for problem in content_problems(rows)}
+    found = {problem.title.partition(" with ")[2][:12]: problem.items for problem in content_problems(rows, 5)}
     assert found == {
         "burned-in an": ["a"],
         "text or grap": ["b"],

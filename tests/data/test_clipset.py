@@ -40,10 +40,10 @@ def write(folder, count=3, names=("label", "rca")):
 
 
 def check(clips, count=3):
-    assert len(clips) == count and clips.frames.shape == (5 * count, 512, 512)
+    assert len(clips) == count and clips.frames.shape == (count, 5, 512, 512) and clips.num_keyframes == 5
     for number in range(count):
-        np.testing.assert_array_equal(clips.clip_frames(number), frames(number))
-        np.testing.assert_array_equal(clips.frames[5 * number + 3], frames(number)[3])
+        np.testing.assert_array_equal(clips.frames[number], frames(number))
+        np.testing.assert_array_equal(clips.frames[number, 3], frames(number)[3])
         np.testing.assert_array_equal(clips.curves[number], choice(number).curve)
     assert clips.clip_ids == [f"p{number // 2}/c{number}" for number in range(count)]
     assert clips.patient_ids == [f"p{number // 2}" for number in range(count)]
@@ -61,7 +61,7 @@ def check(clips, count=3):
     assert (lesion["kind"], lesion["severity"]) == ("focal", 0.7)
     np.testing.assert_array_equal(lesion["boxes"], BOXES + 1)
     with pytest.raises(ValueError, match="read-only"):
-        clips.frames[0, 0, 0] = 1
+        clips.frames[0, 0, 0, 0] = 1
 
 
 def test_written_and_opened_in_place(tmp_path):
@@ -139,6 +139,22 @@ def test_interrupt_leaves_nothing_and_keeps_what_was_there(tmp_path, monkeypatch
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_any_number_of_key_frames(tmp_path, count):
+    shown = np.random.default_rng(1).integers(0, 256, (2, count, 512, 512), np.uint8)
+    boxes = np.arange(4 * count, dtype=np.float32).reshape(count, 4)
+    with ClipSetWriter(tmp_path, "m", ["label"]) as writer:
+        for clip in range(2):
+            chosen = choice(keyframes=tuple(range(count)), apex=count // 2)
+            writer.add(f"c{clip}", "p", [1], chosen, shown[clip], [{"boxes": boxes}])
+        with pytest.raises(ValueError, match=f"not uint8 \\({count}, 512, 512\\)"):
+            writer.add("c3", "p", [1], choice(keyframes=(0, 1)), shown[0, :1].repeat(2, axis=0))
+    clips = opened(tmp_path, writer.entry)
+    np.testing.assert_array_equal(clips.frames, shown)
+    np.testing.assert_array_equal(clips.lesions[1][0]["boxes"], boxes)
+    assert clips.num_keyframes == count and clips.keyframes.shape == (2, count)
+
+
 def test_one_id_twice(tmp_path):
     with pytest.raises(DatasetError, match="the id a"), ClipSetWriter(tmp_path, "m", ["label"]) as writer:
         writer.add("a", "p", [1], choice(), frames())
@@ -161,7 +177,7 @@ def test_wrong_shapes_are_refused_before_anything_is_written(tmp_path, changes):
         with pytest.raises(ValueError, match=r"frames|key frames|boxes"):
             writer.add("a", "p", **arguments)
         writer.add("a", "p", [1], choice(), frames())
-    np.testing.assert_array_equal(opened(tmp_path, writer.entry).frames, frames())
+    np.testing.assert_array_equal(opened(tmp_path, writer.entry).frames[0], frames())
 
 
 @pytest.mark.parametrize("name", ["clips.pickle", "clips.frames"])

@@ -15,9 +15,9 @@ def sources(tmp_path):
     return find_clips(tmp_path / "in").sources
 
 
-def corrections(tmp_path, text, sources, published=()):
+def corrections(tmp_path, text, sources, published=(), count=5):
     (tmp_path / "hand.csv").write_text(text, encoding="utf-8")
-    return read_corrections(tmp_path / "hand.csv", sources, dict(published))
+    return read_corrections(tmp_path / "hand.csv", sources, dict(published), count)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,16 @@ def test_frames_repeat_where_there_are_fewer_than_five(tmp_path, sources):
     assert corrections(tmp_path, text, sources, {"café": (3, 7)}) == {"café": (3, 3, 3, 7, 7)}
     with pytest.raises(DatasetError, match="more than once"):
         corrections(tmp_path, text, sources, {"café": (3, 5, 7)})
+
+
+def test_as_many_frames_as_each_clip_has_key_frames(tmp_path, sources):
+    text = "clip_id,keyframes\ncafé,{}\n"
+    for count, cell in ((1, "4"), (7, "0 1 2 3 4 5 6")):
+        found = corrections(tmp_path, text.format(cell), sources, count=count)
+        assert found == {"café": tuple(map(int, cell.split()))}
+    with pytest.raises(DatasetError, match=r"5 frames \(0 1 2 3 4\) instead of 7") as problem:
+        corrections(tmp_path, text.format("0 1 2 3 4"), sources, count=7)
+    assert "7 ascending frame numbers" in problem.value.expected
 
 
 def test_a_table_without_the_column_is_refused(tmp_path, sources):

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 
 from stenoscope.heatmaps.clip_map import SIZE, clip_map, displacements
 
@@ -43,6 +44,14 @@ def test_the_result_lies_on_the_target():
     found = clip_map(maps, _frames(SHIFTS), target=4)
     row, col = np.unravel_index(found.argmax(), found.shape)
     assert abs(2 * col - 254) <= 3 and abs(2 * row - 210) <= 3
+
+
+@pytest.mark.parametrize("shown", [SHIFTS[2:3], SHIFTS[:2], SHIFTS[:3], (*SHIFTS, *SHIFTS[3:])])
+def test_the_middle_frame_follows_the_number_of_frames(shown):
+    dx, dy = shown[len(shown) // 2]
+    found = clip_map(np.stack([_spot(240 + x, 220 + y) for x, y in shown]), _frames(shown))
+    row, col = np.unravel_index(found.argmax(), found.shape)
+    assert abs(2 * col + 0.5 - (240 + dx)) <= 3 and abs(2 * row + 0.5 - (220 + dy)) <= 3
 
 
 def test_displacements_of_a_known_movement():

@@ -27,6 +27,19 @@ def test_the_sheet_shows_the_chosen_frames_and_follows_the_choice():
     np.testing.assert_array_equal(sheet, draw_sheet(frames, one, "a" * 200))
 
 
+def test_many_key_frames_take_several_lines():
+    frames = np.repeat(np.arange(99, dtype=np.uint8)[:, None, None] * 2, 64, axis=1).repeat(64, axis=2)
+    curve = np.linspace(0, 1, 99, dtype=np.float32)
+    heights = {}
+    for count in (1, 5, 10, 11, 99):
+        choice = KeyframeChoice("opacification", tuple(range(count)), count // 2, None, None, curve)
+        sheet = draw_sheet(frames, choice, "clip")
+        assert sheet.shape[1] == 1600
+        assert all((sheet == 2 * index).all(axis=2).sum() >= 5000 for index in range(1, count))
+        heights[count] = len(sheet)
+    assert heights[10] < heights[11] < heights[99]
+
+
 def test_what_was_masked_is_outlined():
     frames = np.full((6, 64, 64), 90, np.uint8)
     masked = np.zeros((64, 64), bool)

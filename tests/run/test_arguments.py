@@ -2,6 +2,7 @@ import pytest
 import yaml
 
 from stenoscope.app.steps import STEPS
+from stenoscope.errors import SettingsError
 from stenoscope.presets import ABOUT, PRESETS, training_settings
 from stenoscope.roles import groups_of
 from stenoscope.run.arguments import Given, Step, start
@@ -223,6 +224,18 @@ def test_a_slip_is_told_in_one_sentence_with_what_was_meant(argv, sentence, caps
         train(argv)
     said = capsys.readouterr()
     assert ended.value.code == 2 and said.out == "" and said.err == f"error: {sentence}\n"
+
+
+def test_what_was_a_file_of_corrections_is_told_its_new_flag(tmp_path, capsys):
+    (tmp_path / "old.yaml").write_text("keyframes: none\n")
+    for argv in (["--keyframes", "hand.csv"], ["--config", str(tmp_path / "old.yaml")]):
+        with pytest.raises(SystemExit):
+            parse(KeyframeSettings, argv)
+        assert "corrected by hand is given with --corrections." in capsys.readouterr().err
+    assert parse(KeyframeSettings, ["--keyframes", "7", "--corrections", "a.csv"]).keyframes == 7
+    for number in ("0", "100"):
+        with pytest.raises(SettingsError, match="keyframes"):
+            parse(KeyframeSettings, ["--keyframes", number])
 
 
 @pytest.mark.parametrize(

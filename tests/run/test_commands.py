@@ -40,6 +40,13 @@ def test_a_folder_is_made_again_from_what_it_was_made_of(tmp_path):
     )
 
 
+def test_a_folder_of_an_earlier_release_is_made_again_with_the_flags_of_this_one(tmp_path):
+    for before, now in (("none", ""), ("hand.csv", " --corrections hand.csv")):
+        (tmp_path / "manifest.json").write_text(json.dumps({"settings": {"keyframes": before}}))
+        line = again(KeyframeSettings, tmp_path)
+        assert line == f"python pickle_generator.py{now} --output {tmp_path}"
+
+
 def test_an_experiment_goes_on_with_its_own_settings(tmp_path):
     assert train_again(tmp_path / "e") == f"python main.py --experiment {tmp_path / 'e'}"
     (tmp_path / "config.yaml").write_text("")

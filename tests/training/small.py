@@ -26,9 +26,9 @@ def settings(**changes) -> TrainingSettings:
 
 def seven_clips() -> np.ndarray:
     """Seven clips of noise; those of label 1 carry a dark bar."""
-    frames = np.random.default_rng(0).integers(80, 120, (35, 512, 512), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(80, 120, (7, 5, 512, 512), dtype=np.uint8)
     for clip in np.flatnonzero(LABELS[:, 0] == 1):
-        frames[5 * clip : 5 * clip + 5, 100:400, 200:260] = 20
+        frames[clip, :, 100:400, 200:260] = 20
     return frames
 
 
@@ -42,5 +42,5 @@ def predict(trainer, frames, clips) -> np.ndarray:
     from stenoscope.training.centre import probabilities
 
     with trainer.scope():
-        found = probabilities(trainer.model, Rows(frames, frame_rows(clips)), trainer.settings)
+        found = probabilities(trainer.model, Rows(frames, frame_rows(clips, 5)), trainer.settings)
     return found.reshape(len(clips), 5, -1)

@@ -139,8 +139,8 @@ def test_early_blocks_learn_slower(frames):
 
 def test_one_step_with_narrowings_by_hand():
     """Three normal clips, an abnormal one, one of unknown label; five frames each, all in one batch."""
-    frames = np.random.default_rng(0).integers(157, 164, (25, 512, 512), dtype=np.uint8)
-    frames[:, 60:450, 150:162] -= 100  # a vessel that runs down: each frame can be narrowed
+    frames = np.random.default_rng(0).integers(157, 164, (5, 5, 512, 512), dtype=np.uint8)
+    frames[..., 60:450, 150:162] -= 100  # a vessel that runs down: each frame can be narrowed
     labels = np.array([[0], [1], [0], [np.nan], [0]], np.float32)
     plan = {"variants_per_epoch": 1, "frames_per_epoch": 5, "batch_size": 40, "epochs": 1}
     step = {"optimizer": "sgd", "schedule": "constant", "learning_rate": 0.1}

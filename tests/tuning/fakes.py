@@ -34,13 +34,16 @@ COLUMNS = ["fold", "patient_id", "clip_id", "frame_index", "label", "probability
 
 
 class Frames:
-    """Black frames that note which rows were looked at."""
+    """Black frames that note which were looked at, by their number among all."""
+
+    shape = (100, 5, 512, 512)
 
     def __init__(self):
         self.rows: list[int] = []
 
-    def __getitem__(self, row):
-        self.rows.append(int(row))
+    def __getitem__(self, place):
+        clip, keyframe = place
+        self.rows.append(5 * int(clip) + int(keyframe))
         return np.zeros((512, 512), np.uint8)
 
 
