@@ -38,14 +38,7 @@ def _spelled(found: re.Match) -> str:
 class StenoscopeError(Exception):
     """Base of all errors a user can cause and fix.
 
-    Parameters
-    ----------
-    received : str
-        What was found, naming the file.
-    expected : str
-        What should have been there.
-    fix : str
-        What to do about it.
+    `received` says what was found, naming the file; `expected` what should have been there; `fix` what to do.
     """
 
     def __init__(self, received: str, expected: str = "", fix: str = ""):
@@ -96,12 +89,7 @@ class StorageError(StenoscopeError):
 def writing(path: str | os.PathLike, only_full: bool = False) -> Iterator[None]:
     """Turn the failure to write `path` into a `StorageError` that names it.
 
-    Parameters
-    ----------
-    path : path
-        What is being written.
-    only_full : bool
-        Of a full disk only: where what may fail inside is more than the writing itself.
+    `only_full` is for a full disk only: where what may fail inside is more than the writing itself.
     """
     try:
         yield

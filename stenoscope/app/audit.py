@@ -34,17 +34,9 @@ def audit(settings: TrainingSettings) -> None:
     ``patient``: the folds of step 2. ``clip``: clips are split without regard to patients. ``frame``: key
     frames are split without regard to clips. ``shuffled``: the folds of step 2, labels as with
     `shuffle_labels`. The arms `patient` and `shuffled` are complete experiments. Nothing is held out to
-    calibrate on, so that all arms train on equal shares: other settings are reported and not
-    followed. Resumes after an interrupt.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-
-    Raises
-    ------
-    DatasetError
-        If the folds or key frames are missing or damaged, or the folder holds another audit.
+    calibrate on, so that all arms train on equal shares: other settings are reported and not followed.
+    Resumes after an interrupt. A DatasetError if the folds or key frames are missing or damaged, or the
+    folder holds another audit.
     """
     clips, folds, inputs = open_folds(settings.input)
     folder = Path(settings.experiment) / "audit"

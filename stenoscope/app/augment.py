@@ -21,12 +21,8 @@ def draw_variants(settings: AugmentSettings) -> None:
     """Write `sheet.png`, 5 crops x 5 intensity offsets of one key frame, and `training.png`.
 
     The second one shows the frame in the first epochs of a training with the preset, drawn by the functions
-    that step 3 trains with.
-
-    Raises
-    ------
-    DatasetError, SettingsError
-        If step 1 has not finished, the clip or the preset is unknown, or there is no such key frame.
+    that step 3 trains with. A DatasetError or SettingsError if step 1 has not finished, the clip or the
+    preset is unknown, or there is no such key frame.
     """
     clips = ClipSet.open(settings.input)
     training = replace(training_settings(settings.preset), frames_per_epoch=clips.num_keyframes)

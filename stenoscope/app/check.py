@@ -61,17 +61,9 @@ _DAMAGED = "damaged"  # a published data set whose own tables can't be read: lab
 def check(settings: KeyframeSettings) -> int:
     """Write `intake.csv`, `intake.html` and tables to fill in to `OUTPUT/check/`; step 1 leaves them alone.
 
-    Returns
-    -------
-    int
-        Exit status: 1 if something would stop step 1 or void the test of a model, else 0.
-
-    Raises
-    ------
-    DatasetError
-        If there is no clip at all, or another check of the same output is under way.
-    SettingsError
-        If there is no such key-frame method or layout.
+    The exit status is 1 if something would stop step 1 or invalidate the test of a model, else 0. A
+    DatasetError if there is no clip at all, or another check of the same output is under way; a SettingsError
+    if there is no such key-frame method or layout.
     """
     check_method(settings.method)
     problems: list[Problem] = []

@@ -22,18 +22,8 @@ _JUDGE = "opacification"  # the only method that says whether there is contrast 
 def check_source(job: tuple[Source, tuple[int, ...], bool], pseudonym, method: str) -> CheckRow:
     """The row of one source, with the status that step 1 would give it; never raises for a bad file.
 
-    Parameters
-    ----------
-    job : (Source, tuple of int, bool)
-        The clip; the key frames that its data set publishes; whether the user gave some.
-    pseudonym : callable, str to str
-    method : str
-        Key-frame method of step 1.
-
-    Raises
-    ------
-    UnseenError
-        If this machine does not see the source.
+    `job` has the clip, the key frames that its data set publishes, and whether the user gave some. An
+    UnseenError if this machine does not see the source.
     """
     source, published, corrected = job
     for path in missing_files(source):

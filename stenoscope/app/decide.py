@@ -13,18 +13,9 @@ from stenoscope.settings import TrainingSettings
 def decide(experiment: Path, settings: TrainingSettings) -> dict | None:
     """Write `decisions.csv`: every test clip as normal, abnormal or uncertain.
 
-    Parameters
-    ----------
-    experiment : Path
-        With `predictions.csv` and `fold_K/inner.csv`.
-    settings : TrainingSettings
-        `sensitivity` is the target of the second threshold.
-
-    Returns
-    -------
-    dict or None
-        ``decisions`` of `summary.json` (see `evaluation.decisions.summarise_decisions`); None, and no file,
-        where no patients were held out.
+    The folder has `predictions.csv` and `fold_K/inner.csv`; the setting `sensitivity` is the target of the
+    second threshold. ``decisions`` of `summary.json` (see `evaluation.decisions.summarise_decisions`); None,
+    and no file, where no patients were held out.
     """
     if settings.inner_share == 0:
         return None
@@ -41,18 +32,8 @@ def decide(experiment: Path, settings: TrainingSettings) -> dict | None:
 def decide_new_clips(summary: Mapping, output: Path, predictions: pd.DataFrame) -> pd.DataFrame | None:
     """Write `output/decisions.csv` on new clips, with the typical calibration of an experiment's folds.
 
-    Parameters
-    ----------
-    summary : mapping
-        Of the experiment.
-    output : Path
-    predictions : DataFrame
-        As `evaluation.decisions.decide_new` takes it.
-
-    Returns
-    -------
-    DataFrame or None
-        The decisions; None, and no file, where the experiment has no calibration.
+    `summary` is that of the experiment, `predictions` as `evaluation.decisions.decide_new` takes them. None,
+    and no file, where the experiment has no calibration.
     """
     decisions = summary.get("decisions")
     if decisions is None:

@@ -43,23 +43,9 @@ For research only: not a diagnosis.
 class DicomFolder:
     """A folder of DICOM objects, two for each clip of a run that came from a DICOM file.
 
-    Parameters
-    ----------
-    folder : Path
-    experiment : str
-        Name of the experiment whose models are applied.
-
-    Attributes
-    ----------
-    written : int
-        Clips that have their objects.
-    refused : dict of str to str
-        Why the other clips have none, by clip id.
-
-    Raises
-    ------
-    SettingsError
-        If highdicom is not installed.
+    `experiment` is the name of the one whose models are applied. `written` counts the clips that have their
+    objects, `refused` says by clip id why the others have none. A SettingsError if highdicom is not
+    installed.
     """
 
     def __init__(self, folder: Path, experiment: str):
@@ -80,19 +66,8 @@ class DicomFolder:
     ) -> None:
         """Write the objects of one clip, or note why there are none.
 
-        Parameters
-        ----------
-        source : Source
-        clip, choice
-            What was read from it.
-        probabilities : ndarray, float, shape (n,)
-            Of "abnormal", by the models together.
-        maps : ndarray, float32, shape (n, 512, 512)
-            Heatmap of each key frame.
-        scale : float
-            End of the colour scale.
-        method : str
-            Heatmap method.
+        `probabilities`, float (n,), are those of "abnormal", by the models together; `maps`, float32 (n, 512,
+        512), the heatmap of each key frame by `method`; `scale` is the end of the colour scale.
         """
         if source.reader != "dicom":
             self.refused[clip.clip_id] = "The source is no DICOM file, so there is nothing to refer to."

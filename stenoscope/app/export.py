@@ -34,14 +34,9 @@ def export(settings: ExportSettings) -> None:
     The file does what `predict` does with key frames: centre crop, resampling, all models, the mean over
     mirror images if the experiment has it, the class activation map in the frame's coordinates. Both are run
     on simulated key frames, and a file that differs by more than the tolerance is not kept. tf2onnx joins
-    equal nodes in an order of its own, so the file's bytes, unlike its results, can differ from run to run.
-
-    Raises
-    ------
-    DatasetError
-        If the experiment is not finished.
-    SettingsError
-        If a package is missing, or the file disagrees with the models.
+    equal nodes in an order of its own, so the file's bytes, unlike its results, can differ from run to run. A
+    DatasetError if the experiment is not finished; a SettingsError if a package is missing, or the file
+    disagrees with the models.
     """
     experiment = Path(settings.experiment)
     data = read_experiment(experiment)

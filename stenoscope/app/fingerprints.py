@@ -29,19 +29,10 @@ _THREADS = 4
 
 
 class Fingerprints:
-    """Content hashes of sources.
+    """Content hashes of sources, by clip id: hexadecimal SHA-256 of their files' names, sizes and content.
 
-    Parameters
-    ----------
-    sources : sequence of Source
-    output : path
-        Folder of the run, which may hold what an earlier run found; nothing is written before `keep`.
-
-    Attributes
-    ----------
-    hashes : dict of str to str
-        Hexadecimal SHA-256 of names, sizes and content of each source's files, by clip id. A file that can't
-        be read counts by its name: reading it as a clip tells what is wrong with it.
+    A file that can't be read counts by its name: reading it as a clip tells what is wrong with it. `output`
+    is the folder of the run, which may hold what an earlier run found; nothing is written before `keep`.
     """
 
     def __init__(self, sources: Sequence[Source], output: str | os.PathLike):

@@ -22,10 +22,7 @@ from stenoscope.training.machine import keras_backend
 def opened(folder: str, inputs: tuple[tuple[str, str], ...]) -> tuple[ClipSet, list[FoldData]]:
     """Clips and folds in `folder`, which must be those that `inputs` names.
 
-    Raises
-    ------
-    ClusterError
-        If this machine does not see the folder, or sees another.
+    A ClusterError if this machine does not see the folder, or sees another.
     """
     await_file(Path(folder) / provenance.MANIFEST)
     clips, folds, found = open_folds(folder)

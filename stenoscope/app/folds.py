@@ -19,13 +19,9 @@ from stenoscope.settings import FoldSettings, KeyframeSettings
 def make_folds(settings: FoldSettings) -> None:
     """Draw the folds, or keep those there are; write three files each, `folds.csv` and `manifest.json`.
 
-    Raises
-    ------
-    DatasetError
-        If step 1 has not finished, the clips carry no labels, a class has too few patients for the folds,
-        or folds that are to be kept do not fit the clips.
-    SettingsError
-        If another number of folds is asked for than there is to keep.
+    A DatasetError if step 1 has not finished, the clips carry no labels, a class has too few patients for the
+    folds, or folds that are to be kept do not fit the clips; a SettingsError if another number of folds is
+    asked for than there is to keep.
     """
     source, output = Path(settings.input), Path(settings.output)
     clips = ClipSet.open(source)

@@ -58,12 +58,7 @@ _LABELS_FROM = {
 
 
 def check_method(name: str) -> None:
-    """Refuse a key-frame method that does not exist, before any work.
-
-    Raises
-    ------
-    SettingsError
-    """
+    """Refuse a key-frame method that does not exist, by a SettingsError, before any work."""
     if name not in (AUTO, PUBLISHED, *METHODS):
         raise unknown_name("key-frame method", name, (AUTO, PUBLISHED, *METHODS))
 
@@ -71,10 +66,7 @@ def check_method(name: str) -> None:
 def result_of(source: Source, future: Future):
     """What a worker says of a source; the row of a clip whose reading killed it, or that is gone.
 
-    Raises
-    ------
-    UnseenError
-        If another machine does not see the source, which is here.
+    An UnseenError if another machine does not see the source, which is here.
     """
     if crashed(future):
         return source.row("quarantined", CRASHED)
@@ -101,10 +93,7 @@ def open_data_set(path: str | Path, layout: str) -> tuple[str, DataSet]:
 def choose_method(name: str, layout: str, data: DataSet) -> str:
     """The key-frame method that `name` asks for; 'auto' says what it chose where that is not the default.
 
-    Raises
-    ------
-    SettingsError
-        If it is 'published' and nothing is.
+    A SettingsError if it is 'published' and nothing is.
     """
     if name == PUBLISHED and not data.keyframes:
         raise SettingsError(
@@ -120,18 +109,7 @@ def choose_method(name: str, layout: str, data: DataSet) -> str:
 class Inputs:
     """What step 1 and its check take of a data set, by their settings.
 
-    Parameters
-    ----------
-    settings : KeyframeSettings
-    layout, data
-        Of `open_data_set`.
-    method : str
-        Key-frame method; empty for what the settings ask for.
-
-    Attributes
-    ----------
-    method : str
-    pseudonym : Pseudonymizer
+    `layout` and `data` are those of `open_data_set`; an empty `method` is the one that the settings ask for.
     """
 
     def __init__(self, settings: KeyframeSettings, layout: str, data: DataSet, method: str = ""):
@@ -187,10 +165,7 @@ class Inputs:
     def _named_by_sources(self, table: Path, clips: list[tuple[str, Source | None]]) -> list[str]:
         """The patient of each clip by its data set or its header; empty for one that is lost or damaged.
 
-        Raises
-        ------
-        DatasetError
-            If a clip names nobody, or all of them the same patient, as some programs make them do.
+        A DatasetError if a clip names nobody, or all of them the same patient, as some programs make them do.
         """
         patients, nobody = [], []
         for name, source in clips:
@@ -243,14 +218,9 @@ class Inputs:
         )
 
     def people(self, patient_ids: list[str], folder: Path) -> list[Problem]:
-        """Patients who may be one person under several ids, with the draft of the table that merges them.
+        """Patients, after `merged`, who may be one person under several ids.
 
-        Parameters
-        ----------
-        patient_ids : list of str
-            After `merged`.
-        folder : Path
-            Where the draft is written, if there are such patients.
+        If there are any, the draft of the table that merges them is written to `folder`.
         """
         groups = same_persons(patient_ids, self.merged)
         draft = folder / SAME_PATIENTS

@@ -15,23 +15,10 @@ PATIENT, CLIP, FRAME = "patient", "clip", "frame"
 
 
 def leaking_fold(clips: ClipSet, folds: Sequence[FoldData], split: str, number: int, seed: int) -> FoldData:
-    """Fold `number` of a stratified split of the clips that `folds` test, or of their key frames.
+    """Fold `number`, from 1, of a stratified split of the clips that `folds` test, or of their key frames.
 
-    Parameters
-    ----------
-    clips : ClipSet
-    folds : sequence of FoldData
-        Of step 2.
-    split : {"clip", "frame"}
-        With ``frame``, the fold holds numbers among all key frames.
-    number : int
-        From 1.
-    seed : int
-
-    Returns
-    -------
-    FoldData
-        With the mean image of its own training part.
+    `split` is "clip" or "frame"; with ``frame``, the fold holds numbers among all key frames. It has the mean
+    image of its own training part.
     """
     count = clips.num_keyframes
     used = np.sort(np.concatenate([fold.valid for fold in folds]))

@@ -52,10 +52,7 @@ def below(found: Found, name: str) -> Found:
 def distinct(jobs: Sequence[Job]) -> list[Job]:
     """The jobs, each with an id of its own: clips that differ in their suffix alone keep it.
 
-    Raises
-    ------
-    DatasetError
-        If two paths lead to the same clip.
+    A DatasetError if two paths lead to the same clip.
     """
     again = [path for path, count in Counter(job[0].path.resolve() for job in jobs).items() if count > 1]
     if again:

@@ -46,26 +46,15 @@ _MADE = (
 
 @locks.released()
 def predict(paths: Sequence[str], settings: PredictSettings) -> None:
-    """Predict, explain and report new clips.
+    """Predict, explain and report new clips: files, or folders in any layout that step 1 knows.
 
-    Of each clip as many key frames are chosen as in training. Its probability is the mean over the folds'
+    As many key frames of each clip are chosen as in training. Its probability is the mean over the folds'
     models, its heatmap the mean of their maps on the key frame of the highest mean probability. Where the
     experiment held patients out to calibrate on, each clip is also called normal, abnormal or uncertain
-    (`decisions.csv`). Clips that the models were trained on are named. Clips that can't be read are listed in
-    `intake.csv`.
-
-    Parameters
-    ----------
-    paths : sequence of str
-        Clips, or folders of clips, in any layout that step 1 knows.
-    settings : PredictSettings
-
-    Raises
-    ------
-    DatasetError
-        If the experiment is not finished, a folder's layout is damaged, or no clip can be read.
-    SettingsError
-        If there is no such key-frame method or layout, or nothing is published where that is asked for.
+    (`decisions.csv`). Clips that the models were trained on are named; clips that can't be read are listed in
+    `intake.csv`. A DatasetError if the experiment is not finished, a folder's layout is damaged, or no clip
+    can be read; a SettingsError if there is no such key-frame method or layout, or nothing is published where
+    that is asked for.
     """
     check_method(settings.method)
     experiment = Path(settings.experiment)
@@ -172,15 +161,9 @@ def _apply(
 ):
     """What the learners say of a clip.
 
-    Returns
-    -------
-    probabilities : ndarray, float32, shape (num_learners, num_keyframes)
-    keyframe : int
-        Which key frame is shown: the one of the highest mean probability.
-    maps : dict of str to ndarray, float32, shape (512, 512)
-        The learners' mean map of that key frame, by method.
-    shown : ndarray, float32, shape (num_keyframes, 512, 512), or None
-        With `all_maps`, those of all key frames by the first method.
+    Their probabilities, float32 (num_learners, num_keyframes); which key frame is shown, the one of the
+    highest mean probability; their mean maps of it, float32 (512, 512), by method; with `all_maps`, those of
+    all key frames by the first method, float32 (num_keyframes, 512, 512), else None.
     """
     frames = clip.frames[list(choice.keyframes)]
     probabilities = ensemble_probabilities(learners, frames)

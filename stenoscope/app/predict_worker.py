@@ -19,12 +19,7 @@ Job = tuple[Source, str, tuple[int, ...]]
 def read_clip(job: Job, pseudonym, count: int) -> tuple[Clip | None, KeyframeChoice | None, IntakeRow]:
     """A clip with its key frames, or the reason why it can't be used; never raises for a bad file.
 
-    Parameters
-    ----------
-    job : Job
-    pseudonym : callable, str to str
-    count : int
-        Key frames to choose.
+    `count` is the number of key frames to choose.
     """
     source, method, published = job
     cv2.setNumThreads(1)

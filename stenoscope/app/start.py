@@ -4,15 +4,7 @@ from stenoscope.run import interrupts
 
 
 def script(name: str, *others: str) -> int:
-    """Run a step as its script does; returns the exit status.
-
-    Parameters
-    ----------
-    name : str
-        The step.
-    *others : str
-        Steps that the script takes as subcommands.
-    """
+    """Run a step as its script does, `others` as its subcommands; returns the exit status."""
     interrupts.install()
     from stenoscope.app.steps import STEPS
     from stenoscope.run.arguments import start

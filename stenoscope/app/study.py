@@ -26,19 +26,10 @@ ARMS: dict[str, tuple[bool, bool]] = {
 def study(settings: TrainingSettings) -> None:
     """Train the four arms in `EXPERIMENT/arms/` and compare them: `study.csv`, `study.json`, `report.html`.
 
-    Resumes after an interrupt: finished arms are kept, and the one under way goes on.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-        Those of all arms; `attention` is the block of the two arms that have one.
-
-    Raises
-    ------
-    SettingsError
-        If the attention is 'none', or the heatmap is 'attention'.
-    DatasetError
-        If the folds or key frames are missing or damaged, or the folder holds something else.
+    The settings are those of all arms; `attention` is the block of the two arms that have one. Resumes after
+    an interrupt: finished arms are kept, and the one under way goes on. A SettingsError if the attention is
+    'none', or the heatmap is 'attention'; a DatasetError if the folds or key frames are missing or damaged,
+    or the folder holds something else.
     """
     if settings.attention == "none":
         raise SettingsError(
@@ -106,17 +97,8 @@ def compare(
 ) -> None:
     """Write `config.yaml`, `NAME.csv`, `NAME.json` and, last, the manifest of a study or an audit.
 
-    Parameters
-    ----------
-    folder : Path
-    name : {'study', 'audit'}
-    arms : mapping of str to Path
-        Folder with the `predictions.csv` of each arm, the reference first.
-    settings : TrainingSettings
-    inputs : dict of str to str
-        Hashes for the manifest.
-    **how
-        For `evaluation.comparison.compare_arms`.
+    `arms` are folders with a `predictions.csv` each, the reference first; `inputs` are hashes for the
+    manifest; `how` is for `evaluation.comparison.compare_arms`.
     """
     from stenoscope.evaluation.comparison import compare_arms, comparison_table
 

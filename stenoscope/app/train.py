@@ -50,17 +50,9 @@ _POLL_SECONDS = 2.0
 def train(settings: TrainingSettings, config: str | None = None) -> None:
     """Train and test the folds, draw the heatmaps, write the results; resumes after an interrupt.
 
-    Parameters
-    ----------
-    settings : TrainingSettings
-    config : str, optional
-        YAML file that the settings were read from. If it lies in an experiment's folder, clips and folds must
-        be those of that experiment.
-
-    Raises
-    ------
-    DatasetError
-        If the folds or key frames are missing, damaged or do not belong together.
+    `config` is the YAML file that the settings were read from, if any. If it lies in an experiment's folder,
+    clips and folds must be those of that experiment. A DatasetError if the folds or key frames are missing,
+    damaged or do not belong together.
     """
     clips, folds, inputs = open_folds(settings.input)
     if config:
@@ -75,22 +67,8 @@ def begin_experiment(
 ) -> list[FoldJob] | None:
     """Take the folder of an experiment; its lock is held until `end_experiment`.
 
-    Parameters
-    ----------
-    settings : TrainingSettings
-    clips : ClipSet
-    inputs : dict of str to str
-        Hashes that name clips and folds.
-
-    Returns
-    -------
-    list of FoldJob or None
-        The folds to train; None if the experiment is finished.
-
-    Raises
-    ------
-    DatasetError
-        If the folder holds another experiment, or what it holds is damaged.
+    `inputs` are hashes that name clips and folds. Returns the folds to train; None if the experiment is
+    finished. A DatasetError if the folder holds another experiment, or what it holds is damaged.
     """
     get_learner(settings.learner)  # a wrong name should fail now
     say_if_labels_changed(clips.path.parent)
@@ -112,12 +90,7 @@ def end_experiment(
 ) -> None:
     """Train what is left of an experiment, evaluate and explain it, and write its manifest and report.
 
-    Parameters
-    ----------
-    settings, clips, inputs
-        As of `begin_experiment`, and `jobs` what that returned.
-    folds : sequence of FoldData
-    tasks : FoldTasks
+    `jobs` are what `begin_experiment` returned.
     """
     experiment = Path(settings.experiment)
     if jobs is None:
@@ -181,10 +154,7 @@ def undone(
 ) -> list[FoldJob]:
     """The folds of `settings.experiment` that are still to be trained; those that are done are verified.
 
-    Raises
-    ------
-    DatasetError
-        If a file of a finished fold is damaged.
+    A DatasetError if a file of a finished fold is damaged.
     """
     where = {name: str(Path(getattr(settings, name)).resolve()) for name in ("input", "experiment")}
     named = tuple(sorted(inputs.items()))
@@ -199,10 +169,7 @@ def undone(
 def gather(experiment: Path, label_names: Sequence[str]) -> pd.DataFrame:
     """Write the tables of predictions of all folds of an experiment, and drop what only training needed.
 
-    Returns
-    -------
-    DataFrame
-        `predictions.csv` of the experiment, as it reads back.
+    Returns `predictions.csv` of the experiment, as it reads back.
     """
     for name in table_names(label_names):
         folds = [read_table(folder / name) for folder in fold_folders(experiment)]
@@ -214,11 +181,7 @@ def gather(experiment: Path, label_names: Sequence[str]) -> pd.DataFrame:
 class FoldTasks:
     """Trains folds where the executor says, also those of several experiments at a time.
 
-    Parameters
-    ----------
-    pool : Executor
-    threads : int
-        Of the tensor library, for each fold.
+    `threads` are those of the tensor library, for each fold.
     """
 
     def __init__(self, pool: Executor, threads: int):
@@ -235,10 +198,7 @@ class FoldTasks:
     def finish(self, jobs: Sequence[FoldJob]) -> None:
         """Train these folds, or wait until they are trained, and tell of each.
 
-        Raises
-        ------
-        ClusterError
-            If a fold's process was killed twice, or machines do not see the same files.
+        A ClusterError if a fold's process was killed twice, or machines do not see the same files.
         """
         self.expect(jobs)
         total = sum(map(epochs, jobs))

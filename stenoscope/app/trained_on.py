@@ -35,10 +35,7 @@ def write_trained_on(experiment: Path, clips: ClipSet, folds) -> None:
 class TrainedOn:
     """The clips and patients that an experiment was trained on.
 
-    Parameters
-    ----------
-    experiment : Path
-        Without `trained_on.csv`, as of earlier versions, nothing is known.
+    Without `trained_on.csv`, as of earlier versions, nothing is known.
     """
 
     def __init__(self, experiment: Path):
@@ -52,19 +49,11 @@ class TrainedOn:
             self._patients = set(table["patient_id"]) - {""}
 
     def find(self, frames: np.ndarray, patient_id: str | None) -> dict[str, str]:
-        """Whether a clip, or its patient, was in the training data.
+        """Whether a clip, uint8 (num_frames, 512, 512), or its patient was in the training data.
 
-        Parameters
-        ----------
-        frames : ndarray, uint8, shape (num_frames, 512, 512)
-        patient_id : str or None
-            Pseudonym made from the header; it is known only to an experiment whose patients were named so.
-
-        Returns
-        -------
-        dict
-            ``in_training``: 'clip' (a frame has the pixels of a training key frame), 'patient', 'no' or
-            'not known'; ``training_clip``: id of the training clip with most frames in common.
+        `patient_id` is a pseudonym made from the header; it is known only to an experiment whose patients
+        were named so. ``in_training`` is 'clip' (a frame has the pixels of a training key frame), 'patient',
+        'no' or 'not known'; ``training_clip`` the id of the training clip with most frames in common.
         """
         if not self.known:
             return {"in_training": UNKNOWN, "training_clip": ""}

@@ -55,13 +55,9 @@ def print_settings() -> None:
 def tune(settings: TuningSettings) -> None:
     """Search, test the choice on the outer folds, write the study's folder; goes on after an interrupt.
 
-    Raises
-    ------
-    DatasetError
-        If the folds are missing or damaged, hold too few patients to split the training part once more, the
-        folder holds another study, or a run is writing to it.
-    SettingsError
-        If the search space names what does not exist.
+    A DatasetError if the folds are missing or damaged, hold too few patients to split the training part once
+    more, the folder holds another study, or a run is writing to it; a SettingsError if the search space names
+    what does not exist.
     """
     base = replace(_base(settings), experiment=EXPERIMENT, input=settings.input, overwrite=False)
     space = read_space(settings.space) if settings.space else built_in_space(base)

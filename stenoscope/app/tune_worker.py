@@ -31,22 +31,9 @@ def fit_job(
 ) -> pd.DataFrame:
     """Train with the settings of a job and predict what it did not train on.
 
-    Parameters
-    ----------
-    job : Job
-    input_folder : str
-        Folder that step 2 wrote; absolute.
-    clips_and_folds : tuple of (str, str)
-        Hashes of what must be in it.
-    inner_folds, seed : int
-        Of the inner split.
-    threads : int
-        Of the tensor library; 0 = one per available core.
-
-    Returns
-    -------
-    DataFrame
-        Columns of predictions.csv; `fold` is the inner fold, or the outer one for `OUTER`.
+    `input_folder` is the absolute one that step 2 wrote, `clips_and_folds` hashes of what must be in it; 0
+    `threads` are one per available core. Columns of predictions.csv; `fold` is the inner fold, or the outer
+    one for `OUTER`.
     """
     with ONE_AT_A_TIME:
         clips, folds = opened(input_folder, clips_and_folds)
@@ -63,24 +50,10 @@ def fit_job(
 
 
 def split_training_part(clips: ClipSet, train: np.ndarray, num_folds: int, seed: int) -> list[Fold]:
-    """Split a training part once more, by patient and stratified by label.
+    """Split a training part, int64 clip indices, once more, by patient and stratified by label.
 
-    Parameters
-    ----------
-    clips : ClipSet
-    train : ndarray, int64, shape (n,)
-        Clip indices of the training part.
-    num_folds, seed : int
-
-    Returns
-    -------
-    list of Fold
-        Their indices refer to `clips`, like those of `train`.
-
-    Raises
-    ------
-    DatasetError
-        If the training part has too few patients.
+    The folds' indices refer to `clips`, like those of `train`. A DatasetError if the training part has too
+    few patients.
     """
     patients = [clips.patient_ids[clip] for clip in train]
     split = make_folds(clips.labels[train], patients, seed, num_folds, "again with `--inner_folds")

@@ -47,29 +47,19 @@ _SERIES = {_KEY_OBJECTS: 9101, _OVERLAY: 9102}  # numbers that no angiography sy
 class Origin:
     """Where an object comes from.
 
-    Attributes
-    ----------
-    experiment : str
-        Name of the experiment whose models were applied.
-    created : datetime
-        When the run started; all objects of a kind, run and study share a series. DICOM wants the true time,
-        so these outputs differ from run to run; the same time gives the same bytes.
-    number : int
-        Instance number in its series, from 1.
+    All objects of a kind, run and study share a series. DICOM wants the true time, so these outputs differ
+    from run to run; the same time gives the same bytes.
     """
 
-    experiment: str
-    created: datetime
-    number: int
+    experiment: str  # name of the one whose models were applied
+    created: datetime  # when the run started
+    number: int  # instance number in its series, from 1
 
 
 def check_source(source: Dataset) -> None:
     """Refuse a source that can't be referred to.
 
-    Raises
-    ------
-    DicomError
-        If one of the UIDs that name the instance is missing.
+    A DicomError if one of the UIDs that name the instance is missing.
     """
     missing = [name for name in _IDENTITY if not source.get(name)]
     if missing:
@@ -81,29 +71,11 @@ def check_source(source: Dataset) -> None:
 
 
 def key_objects(source: Dataset, keyframes: Sequence[int], method: str, origin: Origin) -> Dataset:
-    """Key Object Selection document that points to the key frames of a clip.
+    """Key Object Selection document that points to the key frames of a clip; Explicit VR Little Endian.
 
-    Parameters
-    ----------
-    source : Dataset
-        Header of the clip, with the elements of `SOURCE_TAGS` that it has.
-    keyframes : sequence of int
-        Frame indices, from 0; the document counts from 1 (PS3.3 C.17.3.5).
-    method : str
-        Key-frame method.
-    origin : Origin
-
-    Returns
-    -------
-    Dataset
-        Ready to be written, Explicit VR Little Endian.
-
-    Raises
-    ------
-    DicomError
-        If the source can't be referred to.
-    SettingsError
-        If highdicom is not installed.
+    `source` is the clip's header, with the elements of `SOURCE_TAGS` that it has; `keyframes` are indices
+    from 0, and the document counts from 1 (PS3.3 C.17.3.5). A DicomError if the source can't be referred to;
+    a SettingsError if highdicom is not installed.
     """
     check_source(source)
     ko, sr = extra("highdicom.ko"), extra("highdicom.sr")
@@ -135,31 +107,12 @@ def key_objects(source: Dataset, keyframes: Sequence[int], method: str, origin: 
 def overlay(
     source: Dataset, pictures: np.ndarray, keyframes: Sequence[int], method: str, origin: Origin
 ) -> Dataset:
-    """Multi-frame colour Secondary Capture of the key frames under their heatmaps.
+    """Multi-frame colour Secondary Capture of the key frames under their heatmaps; parameters as of
+    `key_objects`.
 
-    Parameters
-    ----------
-    source : Dataset
-        Header of the clip, with the elements of `SOURCE_TAGS` that it has.
-    pictures : ndarray, uint8, shape (n, rows, cols, 3)
-        RGB, from `export.pictures.overlay_pictures`.
-    keyframes : sequence of int
-        Frame of the source that each picture shows, from 0.
-    method : str
-        Heatmap method.
-    origin : Origin
-
-    Returns
-    -------
-    Dataset
-        Ready to be written, uncompressed, Explicit VR Little Endian.
-
-    Raises
-    ------
-    DicomError
-        If the source can't be referred to.
-    SettingsError
-        If highdicom is not installed.
+    `pictures`, uint8 (n, rows, cols, 3), RGB, are from `export.pictures.overlay_pictures`, one for each of
+    `keyframes`; `method` is that of the heatmaps. Uncompressed, Explicit VR Little Endian; errors as of
+    `key_objects`.
     """
     check_source(source)
     base, sr = extra("highdicom.base"), extra("highdicom.sr")

@@ -7,19 +7,10 @@ from stenoscope.errors import SettingsError
 
 
 def extra(module: str, requirements: str = "requirements-extra.txt") -> ModuleType:
-    """Import an optional module.
+    """Import an optional module by its full name; `requirements` is the file that names its package.
 
-    Parameters
-    ----------
-    module : str
-        Full name of the module.
-    requirements : str
-        File that names its package.
-
-    Raises
-    ------
-    SettingsError
-        If its package, or one that it needs, is not installed; the text has the command that installs it.
+    A SettingsError if its package, or one that it needs, is not installed; the text has the command that
+    installs it.
     """
     try:
         return importlib.import_module(module)

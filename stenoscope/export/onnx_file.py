@@ -18,20 +18,10 @@ OPSET = 17
 
 
 def write_onnx(network: keras.Model, path: str | os.PathLike, properties: Mapping[str, str]) -> None:
-    """Write a network of `ensemble_network` as an ONNX file.
+    """Write a network of `ensemble_network` as an ONNX file, with `properties` in its metadata.
 
-    Parameters
-    ----------
-    network : Model
-    path : path
-    properties : mapping of str to str
-        Kept in the file's metadata.
-
-    Raises
-    ------
-    SettingsError
-        If onnx or tf2onnx is not installed, or the Keras backend is not TensorFlow: the others fix the number
-        of frames or need further packages.
+    A SettingsError if onnx or tf2onnx is not installed, or the Keras backend is not TensorFlow: the others
+    fix the number of frames or need further packages.
     """
     onnx = extra("onnx")
     extra("tf2onnx")
@@ -55,18 +45,9 @@ def write_onnx(network: keras.Model, path: str | os.PathLike, properties: Mappin
 
 
 def run_onnx(path: str | os.PathLike, frames: np.ndarray) -> dict[str, np.ndarray]:
-    """Outputs of an ONNX file by name, computed by onnxruntime on the CPU.
+    """Outputs of a file of `write_onnx` by name, computed by onnxruntime on the CPU.
 
-    Parameters
-    ----------
-    path : path
-        Written by `write_onnx`.
-    frames : ndarray, uint8, shape (n, 512, 512)
-
-    Raises
-    ------
-    SettingsError
-        If onnxruntime is not installed.
+    Frames are uint8 (n, 512, 512). A SettingsError if onnxruntime is not installed.
     """
     session = extra("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"frames": frames}), strict=True))

@@ -21,25 +21,13 @@ def overlay_pictures(
     captions: Sequence[str],
     inside: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw frames under their heatmaps, above a caption.
+    """Draw frames, uint8 (n, rows, cols), under their heatmaps, above a caption.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (n, rows, cols)
-    heatmaps : ndarray, float, shape (n, rows, cols)
-        Signed evidence for "abnormal"; only what is positive is drawn.
-    scale : float
-        End of the colour scale, the same for the whole experiment.
-    captions : sequence of str
-        A line for each frame.
-    inside : ndarray, bool, shape (rows, cols), optional
-        Where a map's maximum is looked for; everywhere by default.
-
-    Returns
-    -------
-    ndarray, uint8, shape (n, rows + 48, cols, 3)
-        RGB. A ring marks the maximum of a map that has positive evidence, else the caption says that there is
-        none; under each caption stand a note that this is research, and the colour scale.
+    Uint8 RGB (n, rows + 48, cols, 3). Heatmaps, float (n, rows, cols), are signed evidence for "abnormal";
+    only what is positive is drawn. `scale` is the end of the colour scale, the same for the whole experiment.
+    A ring marks the maximum within `inside`, bool (rows, cols), of a map that has positive evidence, else the
+    caption says that there is none; under each caption stand a note that this is research, and the colour
+    scale.
     """
     count, rows, cols = frames.shape
     pictures = np.zeros((count, rows + _CAPTION, cols, 3), np.uint8)

@@ -28,24 +28,15 @@ def clips_csv(
 ) -> str:
     """Text of clips.csv.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        One row per key frame: clip_id, frame_index, probability, and of a cross-validation also fold,
-        patient_id and label, as `predictions.csv`.
-    maps : iterable of mapping
-        For each clip: clip_id, shown_frame (of the map), heatmap (its method) and the entries of `map_peak`.
-        Empty where there are no heatmaps.
-    decisions : DataFrame, optional
-        clip_id, calibrated and decision, as `decisions.csv`.
+    `predictions` has one row per key frame: clip_id, frame_index, probability, and of a cross-validation also
+    fold, patient_id and label. `maps` has, for each clip, clip_id, shown_frame (of the map), heatmap (its
+    method) and the entries of `map_peak`; it is empty where there are no heatmaps. `decisions` are those of
+    `decisions.csv`.
 
-    Returns
-    -------
-    str
-        With a header and a byte-order mark, without which Excel takes UTF-8 for another encoding. Texts are
-        quoted, so that a semicolon splits no cell, and one that a spreadsheet could run begins with an
-        apostrophe. ``called`` is the vote of the frames at 0.5, ``decision`` the calibrated one; frames, rows
-        and columns count from 0.
+    With a header and a byte-order mark, without which Excel takes UTF-8 for another encoding. Texts are
+    quoted, so that a semicolon splits no cell, and one that a spreadsheet could run begins with an
+    apostrophe. ``called`` is the vote of the frames at 0.5, ``decision`` the calibrated one; frames, rows and
+    columns count from 0.
     """
     known = [name for name in ("patient_id", "fold", "label") if name in predictions]
     votes = vote(

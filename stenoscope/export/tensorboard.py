@@ -16,21 +16,12 @@ _SCALARS = ("loss", "accuracy", "learning_rate")
 
 @contextmanager
 def tensorboard_log(folder: Path | None) -> Iterator[Callable[[dict], None]]:
-    """Yield a function that logs a row of the history.
+    """Yield a function that logs a row of the history to the run's folder; None logs nothing.
 
     Each row is on the disk when the function returns, so that a run can be watched. A log begins anew when a
-    fold is resumed: the trainer repeats the rows of its checkpoint. Events carry the time at which they
-    were written, so no hash of an experiment covers them.
-
-    Parameters
-    ----------
-    folder : Path or None
-        The run's folder; None logs nothing.
-
-    Raises
-    ------
-    SettingsError
-        If TensorFlow, which writes the records, is not installed (with another Keras backend, say).
+    fold is resumed: the trainer repeats the rows of its checkpoint. Events carry the time at which they were
+    written, so no hash of an experiment covers them. A SettingsError if TensorFlow, which writes the records,
+    is not installed (with another Keras backend, say).
     """
     if folder is None:
         yield lambda row: None

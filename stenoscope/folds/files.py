@@ -35,19 +35,10 @@ _KEYS = {"train": _PART_KEYS, "valid": _PART_KEYS, "mean": {"mean_image", "clips
 
 @dataclass(frozen=True)
 class FoldPart:
-    """The training or the test part of a fold.
+    """The training or the test part of a fold, n clips."""
 
-    Attributes
-    ----------
-    clips : ndarray, int64, shape (n,)
-        Clip indices in `clips.pickle`, ascending.
-    labels : ndarray, float32, shape (n, num_labels)
-        0, 1 or NaN (unknown).
-    clip_ids, patient_ids : list of str, length n
-    """
-
-    clips: np.ndarray
-    labels: np.ndarray
+    clips: np.ndarray  # int64 (n,): clip indices in `clips.pickle`, ascending
+    labels: np.ndarray  # float32 (n, num_labels): 0, 1 or NaN (unknown)
     clip_ids: list[str]
     patient_ids: list[str]
 
@@ -57,26 +48,16 @@ class FoldPart:
 
 @dataclass(frozen=True)
 class FoldData(Fold):
-    """One fold, as read from its three files.
+    """One fold, as read from its three files: `Fold`, and what it was made from.
 
-    Attributes
-    ----------
-    number, train, valid
-        As in `stenoscope.records.Fold`: from 1, and clip indices.
-    mean_image : ndarray, float32, shape (500, 500)
-        Mean of the augmented training frames, grey levels.
-    clips_sha256 : str
-        Hash of the `clips.pickle` that the indices refer to.
-    seed : int
-        Seed of the split.
-    frame_wise : bool
-        Whether `train` and `valid` are rows of the array of key frames instead of clip indices: for the
-        leakage audit only.
+    With `frame_wise`, for the leakage audit only, `train` and `valid` are rows of the array of key frames
+    instead of clip indices.
     """
 
+    # float32 (500, 500): mean of the augmented training frames, grey levels
     mean_image: np.ndarray = field(repr=False)
-    clips_sha256: str
-    seed: int
+    clips_sha256: str  # of the `clips.pickle` that the indices refer to
+    seed: int  # of the split
     frame_wise: bool = False
 
 
@@ -98,20 +79,9 @@ def fold_path(folder: str | PathLike, number: int, part: str) -> Path:
 def write_folds(folder: str | PathLike, clip_set, folds: Sequence[Fold], seed: int) -> dict:
     """Write the three files of every fold and `folds.csv`, each atomically; same input, same bytes.
 
-    Parameters
-    ----------
-    folder : path
-    clip_set : stenoscope.data.clipset.ClipSet
-    folds : sequence of Fold
-        From `split.make_folds` on the clip set's labels and patients.
-    seed : int
-        The seed they were drawn with.
-
-    Returns
-    -------
-    dict
-        Counts for the manifest: ``patients``, ``clips``, ``normal``, ``abnormal``, ``unlabelled`` (in no
-        fold), and ``folds``, a list with the counts of each test part.
+    `folds` are from `split.make_folds` on the labels and patients of `clip_set`, drawn with `seed`. Counts
+    for the manifest: ``patients``, ``clips``, ``normal``, ``abnormal``, ``unlabelled`` (in no fold), and
+    ``folds``, a list with the counts of each test part.
     """
     folder = Path(folder)
     for fold, mean in zip(folds, fold_mean_images(clip_set.frames, folds), strict=True):
@@ -132,20 +102,10 @@ def write_folds(folder: str | PathLike, clip_set, folds: Sequence[Fold], seed: i
 
 
 def read_fold(folder: str | PathLike, number: int, clips_sha256: str | None = None) -> FoldData:
-    """Read one fold and check that its three files belong together.
+    """Read one fold, from 1, and check that its three files belong together.
 
-    Parameters
-    ----------
-    folder : path
-    number : int
-        From 1.
-    clips_sha256 : str, optional
-        `ClipSet.sha256` of the clips that the indices will be used on; compared with the one in the files.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing, damaged, or belongs to another split or to other clips.
+    `clips_sha256` is that of the clips that the indices will be used on, if it is to be compared. A
+    DatasetError if a file is missing, damaged, or belongs to another split or to other clips.
     """
     contents = {name: _read(folder, number, name) for name in ("train", "valid", "mean")}
     origin = {(content["clips_sha256"], content["seed"]) for content in contents.values()}
@@ -221,20 +181,9 @@ def write_materialized(
 ) -> Path:
     """Write all variants of a fold's training frames as one array; memory use does not grow with it.
 
-    Parameters
-    ----------
-    folder : path
-    clip_set : ClipSet
-    fold : Fold
-    on_variant : callable
-        Called after each of the 25 variants, for a progress bar.
-
-    Returns
-    -------
-    Path
-        ``fold_K_train.npy``: uint8 (25, num_frames, 500, 500), variants in the order of
-        `augmentation.grid.VARIANTS`, all key frames of a clip after
-        the other, clips in the order of the training part.
+    ``fold_K_train.npy``: uint8 (25, num_frames, 500, 500), variants in the order of
+    `augmentation.grid.VARIANTS`, all key frames of a clip after the other, clips in the order of the training
+    part. `on_variant` is called after each of the 25.
     """
     path, rows = materialized_path(folder, fold.number), frame_rows(fold.train, clip_set.frames.shape[1])
     flat = clip_set.frames.reshape(-1, *clip_set.frames.shape[2:])

@@ -19,10 +19,7 @@ _ANEW = "draw the folds anew: leave --keep_folds out and add --overwrite."
 def read_kept(folder: str | PathLike) -> dict[str, int]:
     """The fold of each clip by the `folds.csv` in `folder`.
 
-    Raises
-    ------
-    DatasetError
-        If there is none, or it does not number folds from 1.
+    A DatasetError if there is none, or it does not number folds from 1.
     """
     path = Path(folder) / FOLDS_CSV
     expected = "columns clip_id and fold, as step 2 writes them"
@@ -42,28 +39,14 @@ def read_kept(folder: str | PathLike) -> dict[str, int]:
 def keep_folds(
     labels: np.ndarray, patient_ids: Sequence[str], clip_ids: Sequence[str], kept: dict[str, int]
 ) -> list[Fold]:
-    """Folds in which every clip of `kept` has the fold that it had.
+    """Folds in which every clip of `kept` has the fold that it had; clips of `kept` that are gone are passed
+    over.
 
     A new clip of a known patient goes to the patient's fold. A new patient goes to the fold that tests the
     fewest clips of the patient's commoner class, then the fewest clips, then the first: the patients with the
-    most clips are assigned first, those with equally many by their id. Nothing is drawn.
-
-    Parameters
-    ----------
-    labels : ndarray, float, shape (n,) or (n, num_labels)
-        0, 1 or NaN; of several labels, the first decides. Clips without a label are in no fold.
-    patient_ids, clip_ids : sequence of str, length n
-    kept : dict of str to int
-        Fold by clip id; clips that are gone are passed over.
-
-    Returns
-    -------
-    list of Fold
-
-    Raises
-    ------
-    DatasetError
-        If a patient has clips in two folds, or a fold would not test both classes.
+    most clips are assigned first, those with equally many by their id. Nothing is drawn. Labels, float (n,)
+    or (n, num_labels), are 0, 1 or NaN; of several, the first decides, and clips without one are in no fold.
+    A DatasetError if a patient has clips in two folds, or a fold would not test both classes.
     """
     first = binary_labels(labels)
     known = np.flatnonzero(~np.isnan(first))

@@ -19,42 +19,19 @@ _LUT = sum(shift_grey(np.arange(256, dtype=np.uint8), offset).astype(np.uint16) 
 
 
 def mean_image(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean over the 25 variants of all frames.
+    """Mean over the 25 variants of all frames, float32 (500, 500), grey levels.
 
-    Parameters
-    ----------
-    frames : iterable of ndarray, uint8, shape (512, 512)
-        Read once; one frame is held at a time.
-
-    Returns
-    -------
-    ndarray, float32, shape (500, 500)
-        Grey levels.
-
-    Raises
-    ------
-    DatasetError
-        If there is no frame.
+    The frames, uint8 (512, 512), are read once, one at a time. A DatasetError if there is none.
     """
     return _finish(*_sum(frames))
 
 
 def fold_mean_images(frames: np.ndarray, folds: Sequence[Fold]) -> list[np.ndarray]:
-    """Mean image of the training part of every fold, in one pass over the frames.
+    """Mean image, float32 (500, 500), of the training part of every fold, in one pass over the frames.
 
     Every clip is in exactly one test part, so the sum over a training part is the sum over all test parts
-    less the fold's own.
-
-    Parameters
-    ----------
-    frames : ndarray or memmap, uint8, shape (num_clips, num_keyframes, 512, 512)
-        All key frames.
-    folds : sequence of Fold
-        All folds of one split.
-
-    Returns
-    -------
-    list of ndarray, float32, shape (500, 500)
+    less the fold's own. `frames` are all key frames, uint8 (num_clips, num_keyframes, 512, 512); `folds` are
+    all folds of one split.
     """
     parts = [_sum(frames_of(frames, fold.valid)) for fold in folds]
     total, count = sum(part[0] for part in parts), sum(part[1] for part in parts)

@@ -12,14 +12,9 @@ from stenoscope.records import FRAME_SIZE
 
 
 class Rows:
-    """Some of all key frames, each read when it is asked for.
+    """Some of all key frames, uint8 (num_clips, num_keyframes, 512, 512), each read when it is asked for.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_clips, num_keyframes, 512, 512)
-        It may be mapped from the disk.
-    rows : ndarray, int64, shape (n,)
-        Numbers among all key frames, as of `frame_rows`.
+    `rows`, int64 (n,), are their numbers, as of `frame_rows`.
     """
 
     def __init__(self, frames: np.ndarray, rows: np.ndarray):
@@ -45,27 +40,18 @@ class Rows:
 class TrainingPart:
     """The training part of a fold.
 
-    Attributes
-    ----------
-    number : int
-        The fold, from 1.
-    frames : ndarray, uint8, shape (num_clips, num_keyframes, 512, 512)
-        Key frames of all clips, mapped from the disk; those of other parts are not to be read.
-    train : ndarray, int64, shape (n,)
-        Clip indices; with `frame_wise`, numbers among all key frames.
-    labels : ndarray, float32, shape (num_clips, num_labels)
-        0, 1 or NaN: unknown, or of a clip that is not in the training part.
-    mean_image : ndarray, float32, shape (500, 500)
-        Of the training part.
-    frame_wise : bool
-        Whether `train` holds frames instead of clips: for the leakage audit only.
+    With `frame_wise`, for the leakage audit only, `train` holds numbers among all key frames instead of
+    clips.
     """
 
-    number: int
+    number: int  # the fold, from 1
+    # key frames of all clips, uint8 (num_clips, num_keyframes, 512, 512), mapped from the disk; those of
+    # other parts are not to be read
     frames: np.ndarray
-    train: np.ndarray
+    train: np.ndarray  # clip indices, int64 (n,)
+    # float32 (num_clips, num_labels): 0, 1 or NaN: unknown, or of a clip that is not in the training part
     labels: np.ndarray
-    mean_image: np.ndarray
+    mean_image: np.ndarray  # float32 (500, 500): of the training part
     frame_wise: bool = False
 
     @classmethod

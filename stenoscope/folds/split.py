@@ -12,21 +12,9 @@ _DRAWS = 100
 
 
 def binary_labels(labels: np.ndarray) -> np.ndarray:
-    """The label that folds are stratified by: the first column, NaN where unknown.
+    """The label that folds are stratified by: the first column, float64 (n,), NaN where unknown.
 
-    Parameters
-    ----------
-    labels : ndarray, float, shape (n,) or (n, num_labels)
-        0, 1 or NaN.
-
-    Returns
-    -------
-    ndarray, float64, shape (n,)
-
-    Raises
-    ------
-    DatasetError
-        If a label is anything else.
+    Labels are (n,) or (n, num_labels). A DatasetError if one is not 0, 1 or NaN.
     """
     labels = np.asarray(labels, dtype=np.float64)
     first = labels if labels.ndim == 1 else labels[:, 0]

@@ -21,28 +21,13 @@ def no_attention() -> SettingsError:
 
 
 def attention(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Attention of each position, relative to an even share.
+    """Attention of each position, relative to an even share; float32 (n, rows, cols).
 
     For self-attention, how much a position receives from all others; for CBAM, its gate; for attention
     residual learning, the mean over the channels of the softmax; for a network whose only attention is in its
     pooling (attention-MIL), the weights of the pooling. It says where the block looks, not what it concludes.
-
-    Parameters
-    ----------
-    model : Model
-        Made by `build_classifier`, with an attention block or attention-MIL.
-    images : ndarray, float32, shape (n, S, S, 1)
-        Grey levels 0..255.
-
-    Returns
-    -------
-    ndarray, float32, shape (n, rows, cols)
-        0 where a position has the image's mean attention, 1 where it has twice as much, at least -1.
-
-    Raises
-    ------
-    SettingsError
-        If the network has no attention.
+    0 where a position has the image's mean attention, 1 where it has twice as much, at least -1. Images are
+    those of `evidence`. A SettingsError if the network has no attention.
     """
     names = [layer.name for layer in model.layers]
     found = [name for name in _LAYERS if name in names]

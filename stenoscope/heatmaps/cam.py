@@ -12,30 +12,12 @@ _parts: WeakKeyDictionary[keras.Model, dict] = WeakKeyDictionary()
 
 
 def cam(model: keras.Model, images: np.ndarray, label: int = 0) -> np.ndarray:
-    """Class activation map: what the pooling makes the score from.
+    """Class activation map: what the pooling makes the score from; parameters and result as of `evidence`.
 
-    With average pooling ``mean(map) + bias`` is the logit, so the map is a complete account of it [1]_. With
-    attention-MIL the map is the class map times the attention of each position, and the same holds. With
-    log-sum-exp the pooling is a soft maximum of the map.
-
-    Parameters
-    ----------
-    model : Model
-        Made by `build_classifier`.
-    images : ndarray, float32, shape (n, S, S, 1)
-        Grey levels 0..255.
-    label : int
-        Column of the labels.
-
-    Returns
-    -------
-    ndarray, float32, shape (n, rows, cols)
-        Evidence for the label at each position of the class map, in logits; negative is evidence against it.
-
-    References
-    ----------
-    .. [1] Zhou B, Khosla A, Lapedriza A, Oliva A, Torralba A. Learning Deep Features for Discriminative
-       Localization. CVPR 2016, equation 2.
+    With average pooling ``mean(map) + bias`` is the logit, so the map is a complete account of it (Zhou B,
+    Khosla A, Lapedriza A, Oliva A, Torralba A. Learning Deep Features for Discriminative Localization. CVPR
+    2016, equation 2). With attention-MIL the map is the class map times the attention of each position, and
+    the same holds. With log-sum-exp the pooling is a soft maximum of the map.
     """
     front = part_of(model, "cam", lambda: keras.Model(model.input, model.get_layer("pooling").input))
     return predict(front, images)[..., label].astype(np.float32)

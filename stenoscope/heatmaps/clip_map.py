@@ -18,21 +18,11 @@ _GAIN = 4  # vessels stand out by 20 to 60 grey levels
 
 
 def clip_map(maps: np.ndarray, frames: np.ndarray, target: int | None = None) -> np.ndarray:
-    """Mean of the maps of a clip's key frames, each warped onto one of them.
+    """Mean of the maps of a clip's key frames, each warped onto `target`, by default the middle one.
 
-    Parameters
-    ----------
-    maps : ndarray, float32, shape (k, rows, cols)
-        One map for each frame, stretched over the whole frame; any resolution.
-    frames : ndarray, uint8, shape (k, rows, cols)
-        The key frames, vessels dark.
-    target : int, optional
-        The frame whose coordinates the result has; by default the middle one.
-
-    Returns
-    -------
-    ndarray, float32, shape (256, 256)
-        Stretched over the whole frame, in the units of the maps.
+    Maps, float32 (k, rows, cols), are stretched over the whole frame, at any resolution; `frames` are the key
+    frames, uint8 (k, rows, cols), vessels dark. Float32 (256, 256), stretched over the frame `target`, in the
+    units of the maps.
     """
     shape = (SIZE, SIZE)
     place = np.stack(np.meshgrid(*map(np.arange, shape)), axis=-1).astype(np.float32)
@@ -55,25 +45,12 @@ def middle(num_keyframes: int) -> int:
 
 
 def displacements(frames: np.ndarray, target: int | None = None) -> np.ndarray:
-    """Where each place of one frame lies in the others.
+    """Where each place of the frame `target`, by default the middle one, lies in the others.
 
-    Dense inverse search [1]_ on the black top-hat of the frames at 256 x 256: what is tracked are the vessels
-    and not the diaphragm or the table.
-
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (k, rows, cols)
-    target : int, optional
-        By default the middle one.
-
-    Returns
-    -------
-    ndarray, float32, shape (k, 256, 256, 2)
-        x and y to add to a place of frame `target`, pixels of a frame of 256 x 256; zero for itself.
-
-    References
-    ----------
-    .. [1] Kroeger T, Timofte R, Dai D, Van Gool L. Fast Optical Flow using Dense Inverse Search. ECCV 2016.
+    Frames are uint8 (k, rows, cols). Dense inverse search (Kroeger T, Timofte R, Dai D, Van Gool L. Fast
+    Optical Flow using Dense Inverse Search. ECCV 2016) on the black top-hat of the frames at 256 x 256: what
+    is tracked are the vessels and not the diaphragm or the table. Float32 (k, 256, 256, 2): x and y to add to
+    a place of `target`, pixels of a frame of 256 x 256; zero for itself.
     """
     target = middle(len(frames)) if target is None else target
     follow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

@@ -16,29 +16,13 @@ _BATCH_SIZE = 64
 
 
 def occlusion(model: keras.Model, images: np.ndarray, label: int = 0) -> np.ndarray:
-    """Drop of the logit when a place is covered by the image's local mean.
+    """Drop of the logit when a place is covered by the image's local mean; float32 (n, 16, 16).
 
-    A grey patch, as in [1]_, would put a contour of its own into an angiogram; here each pixel of the patch
-    becomes the mean of a window of twice the patch's size around it. Nothing but the logit is needed of the
-    network, so the map holds for any network; it costs 256 passes an image.
-
-    Parameters
-    ----------
-    model : Model
-        Made by `build_classifier`.
-    images : ndarray, float32, shape (n, S, S, 1)
-        Grey levels 0..255.
-    label : int
-        Column of the labels.
-
-    Returns
-    -------
-    ndarray, float32, shape (n, 16, 16)
-        In logits; positive where what was covered spoke for the label.
-
-    References
-    ----------
-    .. [1] Zeiler MD, Fergus R. Visualizing and Understanding Convolutional Networks. ECCV 2014, section 4.2.
+    Positive where what was covered spoke for the label. A grey patch, as in Zeiler MD, Fergus R. Visualizing
+    and Understanding Convolutional Networks. ECCV 2014, section 4.2, would put a contour of its own into an
+    angiogram; here each pixel of the patch becomes the mean of a window of twice the patch's size around it.
+    Nothing but the logit is needed of the network, so the map holds for any network; it costs 256 passes an
+    image. Parameters are those of `evidence`.
     """
     scorer = part_of(model, "logits", lambda: keras.Model(model.input, model.get_layer("logits").output))
     maps = np.zeros((len(images), PLACES, PLACES), np.float32)

@@ -15,19 +15,11 @@ PARTS = ("head", "all")
 
 @contextmanager
 def randomised(model: keras.Model, part: str, seed: int | Sequence[int]) -> Iterator[None]:
-    """Give a network random weights while the context lasts.
+    """Give `part` of a network, a name in `PARTS`, random weights while the context lasts.
 
     Kernels are drawn from a normal distribution around zero with their own root mean square, which keeps
     activations within bounds; biases and batch-norm statistics are put into random order. The mean image is
     no learned weight and stays.
-
-    Parameters
-    ----------
-    model : Model
-        Made by `build_classifier`.
-    part : str
-        Name in `PARTS`.
-    seed : int or sequence of int
     """
     rng = np.random.default_rng(seed)
     kept = []

@@ -29,10 +29,7 @@ SLOW = ("occlusion",)
 def check_method(settings: TrainingSettings) -> None:
     """Check, before a network is trained, that `settings.heatmap` can be drawn of it.
 
-    Raises
-    ------
-    SettingsError
-        For an unknown name, or 'attention' where the network has none.
+    A SettingsError for an unknown name, or 'attention' where the network has none.
     """
     if settings.heatmap not in METHODS:
         raise unknown_name("heatmap method", settings.heatmap, METHODS)

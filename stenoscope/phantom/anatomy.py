@@ -23,21 +23,12 @@ STEP_MM = 0.12
 
 @dataclass(frozen=True)
 class Heart:
-    """Ellipsoid that carries the coronary arteries.
+    """Ellipsoid that carries the coronary arteries."""
 
-    Attributes
-    ----------
-    centre : ndarray, shape (3,)
-        Centre of the base, mm.
-    axes : ndarray, shape (3, 3)
-        Rows: long axis (base to apex), towards the right border, towards the anterior groove; unit vectors.
-    size : ndarray, shape (3,)
-        Semi-axes along these rows, mm.
-    """
-
-    centre: np.ndarray
+    centre: np.ndarray  # shape (3,): centre of the base, mm
+    # (3, 3), unit vectors: long axis (base to apex), towards the right border, the anterior groove
     axes: np.ndarray
-    size: np.ndarray
+    size: np.ndarray  # shape (3,): semi-axes along these rows, mm
 
     def surface(self, theta, phi, rho=1.0) -> np.ndarray:
         """Points at surface coordinates (degrees, degrees, 1), shape (..., 3), mm."""
@@ -53,33 +44,15 @@ class Heart:
 
 @dataclass(frozen=True)
 class Tree:
-    """One coronary tree as samples of its centrelines, vessel after vessel.
+    """One coronary tree as n centreline samples, vessel after vessel; parents come before children."""
 
-    Attributes
-    ----------
-    points : ndarray, float64, shape (n, 3)
-        Centreline in end-diastole, mm.
-    radius : ndarray, float64, shape (n,)
-        Lumen radius, mm.
-    path : ndarray, float64, shape (n,)
-        Path length from the ostium through the tree, mm.
-    vessel : ndarray, int64, shape (n,)
-        Index into `names`; samples of one vessel are consecutive.
-    solid : ndarray, bool, shape (n,)
-        False where a branch still runs inside its parent's lumen.
-    origin : ndarray, int64, shape (number of vessels,)
-        Sample of the parent that a vessel leaves from, -1 for the first vessel; parents come before children.
-    names : tuple of str
-        ``RCA``, ``PDA``, ``LAD`` (with the left main), ``LCX``, ``D1``, ``twig-12`` ...
-    """
-
-    points: np.ndarray
-    radius: np.ndarray
-    path: np.ndarray
-    vessel: np.ndarray
-    solid: np.ndarray
-    origin: np.ndarray
-    names: tuple[str, ...]
+    points: np.ndarray  # float64 (n, 3): centreline in end-diastole, mm
+    radius: np.ndarray  # float64 (n,): lumen radius, mm
+    path: np.ndarray  # float64 (n,): path length from the ostium through the tree, mm
+    vessel: np.ndarray  # int64 (n,): index into `names`; samples of one vessel are consecutive
+    solid: np.ndarray  # bool (n,): False where a branch still runs inside its parent's lumen
+    origin: np.ndarray  # int64, by vessel: the parent's sample that it leaves from, -1 for the first
+    names: tuple[str, ...]  # RCA, PDA, LAD (with the left main), LCX, D1, twig-12 ...
 
 
 @dataclass(frozen=True)
@@ -146,18 +119,9 @@ def make_heart(rng: np.random.Generator) -> Heart:
 
 
 def grow_tree(heart: Heart, artery: str, rng: np.random.Generator) -> Tree:
-    """Grow a coronary tree on a heart.
+    """Grow the tree of an artery, "RCA" or "LCA", on a heart, with smoothly tapering calibre.
 
-    Parameters
-    ----------
-    heart : Heart
-    artery : {"RCA", "LCA"}
-    rng : Generator
-
-    Returns
-    -------
-    Tree
-        With smoothly tapering calibre; `vary_calibre` adds the natural variation.
+    `vary_calibre` adds the natural variation.
     """
     tortuosity = rng.uniform(0.6, 1.3) * (2.0 if rng.random() < 0.2 else 1.0)
     scale = np.exp(rng.normal(0, 0.13))

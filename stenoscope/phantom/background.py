@@ -21,17 +21,13 @@ _VERTEBRA = np.array([(-1, -1), (0, -0.86), (1, -1), (0.88, -0.2), (0.9, 0.3),
 
 @dataclass(frozen=True)
 class Thorax:
-    """Attenuation of the chest without the coronary arteries.
-
-    Attributes
-    ----------
-    still, breathing, beating : ndarray, float32, shape (size + 2 MARGIN, size + 2 MARGIN)
-        Chest wall, spine and ribs; lungs and diaphragm; heart.
+    """Attenuation of the chest without the coronary arteries, float32, `MARGIN` wider than the image on each
+    side.
     """
 
-    still: np.ndarray
-    breathing: np.ndarray
-    beating: np.ndarray
+    still: np.ndarray  # chest wall, spine and ribs
+    breathing: np.ndarray  # lungs and diaphragm
+    beating: np.ndarray  # heart
 
 
 def draw_thorax(rng: np.random.Generator, heart: Heart, view: View) -> Thorax:

@@ -11,28 +11,20 @@ from stenoscope.phantom.anatomy import STEP_MM, Tree
 class Bolus:
     """One injection.
 
-    Attributes
-    ----------
-    start, stop : float
-        Seconds from the first frame to the moment contrast enters and leaves the ostium; `start` is negative
-        where the clip begins opacified, `stop` beyond its end where it ends before wash-out.
-    speed : float
-        Speed of the front at the ostium, mm/s.
-    strength : float
-        Iodine of the plateau, relative to a normal injection.
-    pulsation, pulse_period, pulse_phase : float
-        Relative depth, period (s) and phase (radians) of the dilution by each heart beat.
-    blush : float
-        Contrast of the perfused heart muscle, as a share of the arteries' spread over their surroundings.
+    `start` and `stop` are seconds from the first frame to the moment contrast enters and leaves the ostium:
+    `start` is negative where the clip begins opacified, `stop` beyond its end where it ends before wash-out.
+    The three of the pulsation are relative depth, period (s) and phase (radians) of the dilution by each
+    heart beat.
     """
 
     start: float
     stop: float
-    speed: float
-    strength: float
+    speed: float  # of the front at the ostium, mm/s
+    strength: float  # iodine of the plateau, relative to a normal injection
     pulsation: float
     pulse_period: float
     pulse_phase: float
+    # contrast of the perfused heart muscle, as a share of the arteries' spread over their surroundings
     blush: float
 
 
@@ -57,21 +49,11 @@ def draw_bolus(rng: np.random.Generator, duration: float, farthest: float, perio
 
 
 def arrival_times(tree: Tree, speed: float) -> np.ndarray:
-    """Seconds from the ostium to each sample: path length over a speed that falls with the calibre.
+    """Seconds from the ostium to each sample, float64 (n,), at `speed` mm/s there.
 
     Flow slows down in narrower branches: the speed follows the square root of the calibre, so that the time
-    to the end of the artery is one to two seconds, as in normal arteries (TIMI frame count, Gibson 1996).
-
-    Parameters
-    ----------
-    tree : Tree
-        Must hold the radius without lesions: a lesion must not betray itself by delayed filling.
-    speed : float
-        mm/s at the ostium.
-
-    Returns
-    -------
-    ndarray, float64, shape (n,), seconds
+    to the end of the artery is one to two seconds, as in normal arteries (TIMI frame count, Gibson 1996). The
+    tree must hold the radius without lesions: a lesion must not betray itself by delayed filling.
     """
     local = speed * np.clip(tree.radius / tree.radius[: len(tree.radius) // 20].max(), 0.15, 1.0) ** 0.5
     arrival = np.empty(len(tree.radius))

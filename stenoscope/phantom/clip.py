@@ -15,41 +15,20 @@ WINDOWS = {8: (0, 255), 12: (400, 3200)}
 
 @dataclass(frozen=True)
 class Clip:
-    """A simulated clip and the truth about it.
+    """A simulated clip and the truth about it."""
 
-    Attributes
-    ----------
-    frames : ndarray, uint8 or uint16, shape (num_frames, size, size)
-        Grey levels; vessels dark.
-    bits : int
-        8 or 12.
-    window : tuple of int
-        Stored values that are shown black and white: 0 and 255 with 8 bits, less than the full range with 12.
-    text : bool
-        Whether text is burned into the frames.
-    frame_time_ms : float
-    view : View
-    artery : {"RCA", "LCA"}
-    label : int
-        1 if it has a lesion.
-    truth : Truth
-    lesions : list of dict
-        As in truth.json: kind, severity, length_px, box, boxes.
-    vessel_mask : ndarray, bool, shape (size, size)
-        Well opacified lumen at the apex, within the field.
-    """
-
-    frames: np.ndarray
-    bits: int
+    frames: np.ndarray  # uint8 or uint16 (num_frames, size, size): grey levels, vessels dark
+    bits: int  # 8 or 12
+    # stored values shown black and white: 0 and 255 with 8 bits, less than the full range with 12
     window: tuple[int, int]
-    text: bool
+    text: bool  # whether text is burned into the frames
     frame_time_ms: float
     view: projection.View
-    artery: str
-    label: int
+    artery: str  # "RCA" or "LCA"
+    label: int  # 1 if it has a lesion
     truth: Truth
-    lesions: list[dict]
-    vessel_mask: np.ndarray
+    lesions: list[dict]  # as in truth.json: kind, severity, length_px, box, boxes
+    vessel_mask: np.ndarray  # bool (size, size): well opacified lumen at the apex, within the field
 
 
 def simulate_clip(
@@ -110,13 +89,8 @@ def simulate_clip(
 class Painter:
     """Renders the frames of a scene.
 
-    Parameters
-    ----------
-    scene : Scene
-    radius : ndarray, shape (n,)
-        Radius of the tree's samples, with lesions if it has any, mm.
-    shift : ndarray, shape (n, 3)
-        Shift of the lumen against the vessel's course by eccentric lesions, mm.
+    `radius`, (n,), is that of the tree's samples, with lesions if it has any; `shift`, (n, 3), is that of the
+    lumen against the vessel's course by eccentric lesions; both in mm.
     """
 
     def __init__(self, scene: Scene, radius: np.ndarray, shift: np.ndarray):

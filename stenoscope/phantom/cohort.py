@@ -31,24 +31,13 @@ _OWN_FILE = re.compile(
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """Which clip to simulate.
+    """Which clip to simulate."""
 
-    Attributes
-    ----------
-    clip_id : str
-        ``p001_c1``.
-    patient, number : int
-        Patient, and clip within the patient, from 0.
-    artery : {"RCA", "LCA"}
-    label : int
-        1 abnormal, 0 normal.
-    """
-
-    clip_id: str
-    patient: int
-    number: int
-    artery: str
-    label: int
+    clip_id: str  # such as p001_c1
+    patient: int  # from 0
+    number: int  # clip within the patient, from 0
+    artery: str  # "RCA" or "LCA"
+    label: int  # 1 abnormal, 0 normal
 
     @property
     def patient_id(self) -> str:
@@ -77,24 +66,10 @@ def plan_cohort(patients: int, seed: int) -> list[ClipPlan]:
 
 @locks.released()
 def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda: None) -> dict:
-    """Simulate a cohort and write it.
+    """Simulate a cohort and write it; `on_clip` is called after each clip.
 
-    Parameters
-    ----------
-    settings : PhantomSettings
-    on_clip : callable
-        Called after each clip, for a progress bar.
-
-    Returns
-    -------
-    dict
-        Counts: patients, clips, abnormal, normal, frames.
-
-    Raises
-    ------
-    DatasetError
-        If the output folder holds a cohort of other settings, and `overwrite` is off; or if another process
-        writes to it.
+    Counts: patients, clips, abnormal, normal, frames. A DatasetError if the output folder holds a cohort of
+    other settings and `overwrite` is off, or if another process writes to it.
     """
     folder = Path(settings.output)
     locks.hold(folder)

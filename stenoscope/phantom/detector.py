@@ -11,42 +11,19 @@ IODINE_PER_MM = 0.19
 
 @dataclass(frozen=True)
 class Detector:
-    """Image chain of one clip.
+    """Image chain of one clip; grey levels are 0 to 255, lengths are pixels."""
 
-    Attributes
-    ----------
-    target : float
-        Grey level (0 to 255) that the exposure control gives the mean of the field.
-    gamma : float
-        Exponent of the display curve applied to the intensity.
-    scatter : float
-        Scattered over primary intensity: lowers the contrast.
-    photons : float
-        Mean number of quanta per pixel; their Poisson noise is drawn as a normal deviate.
-    blur : float
-        Standard deviation of the detector's point spread, pixels.
-    grain : float
-        Standard deviation of the noise's correlation, pixels.
-    field : tuple of int
-        Left, top, right, bottom of the collimated field (right and bottom exclusive).
-    penumbra : float
-        Softness of the collimator's edge, pixels.
-    shutter : float
-        Grey level behind the collimator.
-    octagon : bool
-        Whether the corners are cut, as by an image intensifier's round input.
-    """
-
-    target: float
-    gamma: float
-    scatter: float
-    photons: float
-    blur: float
-    grain: float
+    target: float  # grey level that the exposure control gives the mean of the field
+    gamma: float  # exponent of the display curve applied to the intensity
+    scatter: float  # scattered over primary intensity: lowers the contrast
+    photons: float  # mean number of quanta per pixel; their Poisson noise is drawn as a normal deviate
+    blur: float  # standard deviation of the detector's point spread
+    grain: float  # standard deviation of the noise's correlation
+    # left, top, right, bottom of the collimated field (right and bottom exclusive)
     field: tuple[int, int, int, int]
-    penumbra: float
-    shutter: float
-    octagon: bool
+    penumbra: float  # softness of the collimator's edge
+    shutter: float  # grey level behind the collimator
+    octagon: bool  # whether the corners are cut, as by an image intensifier's round input
 
     def aperture(self, size: int) -> np.ndarray:
         """Transmission of the collimator, float32, shape (size, size), 0 to 1."""

@@ -13,25 +13,14 @@ from stenoscope.phantom.projection import View
 
 @dataclass(frozen=True)
 class Catheter:
-    """The guiding catheter in the aorta.
+    """The guiding catheter in the aorta; attenuation is in units of plateau contrast."""
 
-    Attributes
-    ----------
-    points : ndarray, float64, shape (n, 3)
-        Centreline in end-diastole, from above the field to the tip in the ostium, mm.
-    follow : ndarray, float64, shape (n,)
-        Share of the ostium's movement that each sample follows, 1 at the tip.
-    radius : float
-        mm; 5 to 7 French.
-    wall, lumen : float
-        Attenuation of the wall, and of the lumen when contrast runs through it, in units of plateau contrast.
-    """
-
+    # float64 (n, 3): centreline in end-diastole, from above the field to the tip in the ostium, mm
     points: np.ndarray
-    follow: np.ndarray
-    radius: float
-    wall: float
-    lumen: float
+    follow: np.ndarray  # float64 (n,): share of the ostium's movement that each sample follows, 1 at the tip
+    radius: float  # mm; 5 to 7 French
+    wall: float  # attenuation of the wall
+    lumen: float  # attenuation of the lumen when contrast runs through it
 
     @classmethod
     def draw(cls, rng: np.random.Generator, tree: Tree) -> "Catheter":
@@ -54,20 +43,12 @@ class Catheter:
 
 @dataclass(frozen=True)
 class Reflux:
-    """Contrast that spills from the ostium into the aortic root in puffs and is washed away.
+    """Contrast that spills from the ostium into the aortic root in puffs and is washed away."""
 
-    Attributes
-    ----------
-    clouds : ndarray, float64, shape (puffs, m, 3)
-        Points of each puff about the middle of the sinus, mm.
-    onset, duration, volume : ndarray, shape (puffs,)
-        Seconds, seconds, and cubic millimetres of plateau contrast.
-    """
-
-    clouds: np.ndarray
-    onset: np.ndarray
-    duration: np.ndarray
-    volume: np.ndarray
+    clouds: np.ndarray  # float64 (puffs, m, 3): points of each puff about the middle of the sinus, mm
+    onset: np.ndarray  # by puff, seconds
+    duration: np.ndarray  # seconds
+    volume: np.ndarray  # cubic millimetres of plateau contrast
 
     @classmethod
     def draw(cls, rng: np.random.Generator, tree: Tree, start: float, stop: float) -> "Reflux":
@@ -142,15 +123,7 @@ def _ecg_lead(rng, side, image) -> None:
 
 
 def draw_text(frame: np.ndarray, lines: list[str], bright: float) -> np.ndarray:
-    """Frame with lines of text burned into its upper right corner.
-
-    Parameters
-    ----------
-    frame : ndarray, float32, shape (rows, cols)
-    lines : list of str
-    bright : float
-        Value of the letters.
-    """
+    """Frame, float32 (rows, cols), with text of value `bright` burned into its upper right corner."""
     letters = np.zeros(frame.shape, np.uint8)
     scale = 0.45 * frame.shape[1] / 512
     for number, line in enumerate(lines):

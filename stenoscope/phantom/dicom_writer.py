@@ -26,13 +26,8 @@ def clip_dataset(
 ) -> FileDataset:
     """Data set of a clip, ready to write.
 
-    Parameters
-    ----------
-    clip : Clip
-    seed, patient, number : int
-        Name the UIDs and the pseudonym; `number` counts the patient's clips from 0.
-    header : Generator
-        Draws what varies between installations and has no bearing on the label.
+    `seed`, `patient` and `number` (of the patient's clips, from 0) name the UIDs and the pseudonym; `header`
+    draws what varies between installations and has no bearing on the label.
     """
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\0\1"

@@ -20,48 +20,24 @@ MARGIN_PX = 22.0
 
 @dataclass(frozen=True)
 class Limits:
-    """Where in an image a lesion may be.
+    """Where in an image a lesion may be; pixels are those of a 512 x 512 image."""
 
-    Attributes
-    ----------
-    field : tuple of float
-        Left, top, right, bottom of the collimated field.
-    zoom : float
-        Size of the image relative to 512 pixels; the other limits are for 512.
-    min_diameter_px : float
-        Narrowest vessel that gets a lesion.
-    """
-
+    # left, top, right, bottom of the collimated field, in pixels of the image itself
     field: tuple[float, float, float, float]
-    zoom: float = 1.0
-    min_diameter_px: float = MIN_DIAMETER_PX
+    zoom: float = 1.0  # size of the image relative to 512 pixels
+    min_diameter_px: float = MIN_DIAMETER_PX  # narrowest vessel that gets a lesion
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """One stenosis.
+    """One stenosis."""
 
-    Attributes
-    ----------
-    kind : {"focal", "diffuse"}
-    severity : float
-        Largest narrowing as a share of the diameter, 0.5 to 0.9.
-    length_px : float
-        Length over which the narrowing is at least half of the largest, in pixels of a 512 x 512 apex frame.
-    samples : ndarray, int64
-        Samples of the tree that it narrows, in order.
-    factor : ndarray, float64
-        Factor on the radius of each of them.
-    offset : ndarray, float64, shape (len(samples), 3)
-        Shift of the centreline by eccentric plaque, mm.
-    """
-
-    kind: str
-    severity: float
-    length_px: float
-    samples: np.ndarray
-    factor: np.ndarray
-    offset: np.ndarray
+    kind: str  # "focal" or "diffuse"
+    severity: float  # largest narrowing as a share of the diameter, 0.5 to 0.9
+    length_px: float  # over which it is at least half of the largest, pixels of a 512 x 512 apex frame
+    samples: np.ndarray  # int64: samples of the tree that it narrows, in order
+    factor: np.ndarray  # float64: factor on the radius of each of them
+    offset: np.ndarray  # float64 (len(samples), 3): shift of the centreline by eccentric plaque, mm
 
     @property
     def core(self) -> np.ndarray:

@@ -9,27 +9,15 @@ from stenoscope.phantom.anatomy import Heart
 
 @dataclass(frozen=True)
 class Motion:
-    """Movement during one clip, one value per frame.
+    """Movement during one clip, one value per frame; the last three are those at full contraction."""
 
-    Attributes
-    ----------
-    contraction : ndarray, shape (num_frames,)
-        0 in end-diastole to 1 in end-systole.
-    breath : ndarray, shape (num_frames,)
-        Shift of heart and diaphragm towards the feet, mm.
-    pan : ndarray, shape (num_frames, 2)
-        Shift of everything in the image by the moving table, pixels (column, row).
-    descent_mm, squeeze, twist_deg : float
-        At full contraction: how far the base moves to the apex, by what share the heart narrows, how far the
-        apex turns against the base.
-    """
-
-    contraction: np.ndarray
-    breath: np.ndarray
+    contraction: np.ndarray  # 0 in end-diastole to 1 in end-systole
+    breath: np.ndarray  # shift of heart and diaphragm towards the feet, mm
+    # (num_frames, 2): shift of everything in the image by the moving table, pixels (column, row)
     pan: np.ndarray
-    descent_mm: float
-    squeeze: float
-    twist_deg: float
+    descent_mm: float  # how far the base moves to the apex
+    squeeze: float  # by what share the heart narrows
+    twist_deg: float  # how far the apex turns against the base
 
     def move(self, heart: Heart, points: np.ndarray, frame: int) -> np.ndarray:
         """Positions (n, 3) in mm of points of the heart at one frame."""
@@ -58,16 +46,8 @@ def draw_motion(
 ) -> Motion:
     """Draw the movement of a clip.
 
-    Parameters
-    ----------
-    rng : Generator
-    num_frames : int
-    frame_time : float
-        Seconds.
-    period : float
-        Seconds between heart beats; each beat varies by 4 per cent.
-    pan_limit : float
-        Largest table shift, pixels.
+    `frame_time` and `period`, between heart beats, are seconds; each beat varies by 4 per cent. `pan_limit`
+    is the largest table shift, pixels.
     """
     time = np.arange(num_frames) * frame_time
     lengths = period * np.exp(rng.normal(0, 0.04, int(time[-1] / period * 1.4) + 4))

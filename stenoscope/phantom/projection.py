@@ -9,28 +9,14 @@ SOURCE_TO_ISOCENTRE_MM = 765.0
 
 @dataclass(frozen=True)
 class View:
-    """Position of the C-arm and what its detector sees.
+    """Position of the C-arm and what its detector sees."""
 
-    Attributes
-    ----------
-    primary, secondary : float
-        Positioner angles in degrees (PS3.3 C.8.7.5.1.2): LAO and cranial positive.
-    source_to_detector : float
-        mm.
-    pixel : float
-        Side of a detector pixel, mm.
-    size : int
-        Rows and columns.
-    centre : tuple of float
-        Column and row of the isocentre in the image.
-    """
-
-    primary: float
-    secondary: float
-    source_to_detector: float
-    pixel: float
-    size: int
-    centre: tuple[float, float]
+    primary: float  # positioner angles, degrees (PS3.3 C.8.7.5.1.2): LAO positive
+    secondary: float  # cranial positive
+    source_to_detector: float  # mm
+    pixel: float  # side of a detector pixel, mm
+    size: int  # rows and columns
+    centre: tuple[float, float]  # column and row of the isocentre in the image
 
     @property
     def axes(self) -> np.ndarray:
@@ -112,12 +98,8 @@ def tube_thickness(view: View, points, direction, step, radius, weight) -> np.nd
 def splat(x: np.ndarray, y: np.ndarray, amount: np.ndarray, size: int) -> np.ndarray:
     """Add amounts at sub-pixel positions to an image, shared between the four nearest pixel centres.
 
-    Pixel (row, column) has its centre at ``y = row, x = column``. What falls outside is lost, the rest is
-    conserved.
-
-    Returns
-    -------
-    ndarray, float32, shape (size, size)
+    Float32 (size, size); pixel (row, column) has its centre at ``y = row, x = column``. What falls outside is
+    lost, the rest is conserved.
     """
     return _cropped(_bins(x, y, amount, size), size)
 

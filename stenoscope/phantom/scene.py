@@ -21,55 +21,22 @@ _FILLED = 0.6
 
 @dataclass(frozen=True)
 class Truth:
-    """When the tree is opacified.
+    """When the tree is opacified; `start` and `end` are None where they lie outside the clip."""
 
-    Attributes
-    ----------
-    start, end : int or None
-        First frame with contrast in the artery, last frame with clearly opacified arteries; None where that
-        lies outside the clip.
-    apex : int
-        Frame of fullest opacification.
-    apex_range : tuple of int
-        First and last frame of the plateau around it, inclusive.
-    """
-
-    start: int | None
-    apex: int
-    apex_range: tuple[int, int]
-    end: int | None
+    start: int | None  # first frame with contrast in the artery
+    apex: int  # frame of fullest opacification
+    apex_range: tuple[int, int]  # first and last frame of the plateau around it, inclusive
+    end: int | None  # last frame with clearly opacified arteries
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One clip before it is rendered.
+    """One clip before it is rendered; the tree is without lesions and has n samples."""
 
-    Attributes
-    ----------
-    artery : {"RCA", "LCA"}
-    frame_time : float
-        Seconds.
-    bits : int
-        8 or 12.
-    text : bool
-        Whether text is burned into the frames.
-    view, heart, tree, moves, injection, camera, catheter, reflux, thorax
-        The parts; `tree` without lesions.
-    contrast : ndarray, float64, shape (num_frames, n)
-        Contrast at each sample of the tree in units of the plateau.
-    positions : ndarray, float64, shape (num_frames, n, 2)
-        Columns and rows of the samples.
-    diameter : ndarray, float64, shape (n,)
-        Diameters without lesions at the apex, pixels.
-    truth : Truth
-    lesions : list of Lesion
-        Those of the clip if it is abnormal.
-    """
-
-    artery: str
-    frame_time: float
-    bits: int
-    text: bool
+    artery: str  # "RCA" or "LCA"
+    frame_time: float  # seconds
+    bits: int  # 8 or 12
+    text: bool  # whether text is burned into the frames
     view: projection.View
     heart: anatomy.Heart
     tree: anatomy.Tree
@@ -79,11 +46,11 @@ class Scene:
     catheter: devices.Catheter
     reflux: devices.Reflux
     thorax: background.Thorax
-    contrast: np.ndarray
-    positions: np.ndarray
-    diameter: np.ndarray
+    contrast: np.ndarray  # float64 (num_frames, n): contrast at each sample in units of the plateau
+    positions: np.ndarray  # float64 (num_frames, n, 2): columns and rows of the samples
+    diameter: np.ndarray  # float64 (n,): without lesions at the apex, pixels
     truth: Truth
-    lesions: list[lesions.Lesion]
+    lesions: list[lesions.Lesion]  # those of the clip if it is abnormal
 
     @property
     def filled(self) -> np.ndarray:
@@ -171,21 +138,11 @@ def panned(view: projection.View, moves: motion.Motion, frame: int) -> projectio
 def opacification(tree: anatomy.Tree, positions, scale, contrast, field) -> Truth:
     """True start, apex, plateau and end, from the contrast itself.
 
-    The measure of a frame is the projected area of all lumen within the field, weighted by its contrast and
-    relative to its maximum over the clip. Start is the first frame above 0.02 (None if that is the first
-    one), end the last frame above 0.5 (None if that is the last one), the plateau the run around the apex
-    above 0.95.
-
-    Parameters
-    ----------
-    tree : Tree
-    positions : ndarray, shape (num_frames, n, 2)
-        Pixels.
-    scale : ndarray, shape (num_frames, n)
-        Pixels per mm.
-    contrast : ndarray, shape (num_frames, n)
-    field : tuple of int
-        Left, top, right, bottom.
+    The measure of a frame is the projected area of all lumen within the field (left, top, right, bottom),
+    weighted by its contrast and relative to its maximum over the clip. Start is the first frame above 0.02
+    (None if that is the first one), end the last frame above 0.5 (None if that is the last one), the plateau
+    the run around the apex above 0.95. `positions`, (num_frames, n, 2), are pixels, `scale`, (num_frames, n),
+    is pixels per mm.
     """
     left, top, right, bottom = field
     x, y = positions[..., 0], positions[..., 1]

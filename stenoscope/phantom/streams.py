@@ -9,41 +9,19 @@ STREAMS = ("plan", "heart", "tree", "view", "calibre", "bolus", "motion", "thora
 
 
 def stream(seed: int, name: str, patient: int, clip: int | None = None) -> np.random.Generator:
-    """Generator of one part of one clip (or of what all clips of a patient share, with ``clip=None``).
+    """Generator of one part of one clip, or of what all clips of a patient share, with ``clip=None``.
 
     The same key gives the same numbers whatever else was drawn, on whichever worker, in a cohort of any size.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the cohort, not negative.
-    name : str
-        One of `STREAMS`.
-    patient : int
-        Number of the patient, from 0.
-    clip : int or None
-        Number of the clip within the patient, from 0.
+    `name` is one of `STREAMS`; patients and their clips count from 0.
     """
     key = (STREAMS.index(name), patient) if clip is None else (STREAMS.index(name), patient, clip)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def smooth_noise(rng: np.random.Generator, length: int, correlation: float, columns: int = 1) -> np.ndarray:
-    """Gaussian noise of unit variance along axis 0, correlated over `correlation` samples.
+    """Gaussian noise of unit variance, float64 (length, columns), correlated along axis 0.
 
-    Parameters
-    ----------
-    rng : Generator
-    length : int
-        Samples.
-    correlation : float
-        Standard deviation of the Gaussian kernel, in samples.
-    columns : int
-        Independent series.
-
-    Returns
-    -------
-    ndarray, float64, shape (length, columns)
+    `correlation` is the standard deviation of the Gaussian kernel, in samples; columns are independent.
     """
     pad = int(4 * correlation) + 1
     white = rng.standard_normal((length + 2 * pad, columns))

@@ -30,12 +30,7 @@ from stenoscope.settings import TrainingSettings
 class Experiment:
     """A finished experiment, as opened by `read_experiment`; tables are read when they are asked for.
 
-    Attributes
-    ----------
-    folder : Path
-    manifest : dict
-    settings : dict
-        As written: of an earlier release some may be missing, or have other names.
+    Settings are as written: of an earlier release some may be missing, or have other names.
     """
 
     folder: Path
@@ -86,10 +81,8 @@ class Experiment:
 def read_experiment(folder: str | PathLike) -> Experiment:
     """Open a finished experiment.
 
-    Raises
-    ------
-    DatasetError
-        If it is not finished, or a file that the manifest states the hash of is missing or damaged.
+    A DatasetError if it is not finished, or a file that the manifest states the hash of is missing or
+    damaged.
     """
     folder = Path(folder)
     manifest = read_manifest(folder, "experiment", train_again(folder))

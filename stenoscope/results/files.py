@@ -72,18 +72,9 @@ def write_table(path: str | PathLike, table: pd.DataFrame) -> None:
 
 
 def read_table(path: str | PathLike, **options: Any) -> pd.DataFrame:
-    """Table of a CSV file; ids are text, whatever they look like.
+    """Table of a CSV file; ids are text, whatever they look like; `options` are for `csv_files.from_csv`.
 
-    Parameters
-    ----------
-    path : path
-    **options
-        For `csv_files.from_csv`.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing or damaged. So it is with all that is read here.
+    A DatasetError if the file is missing or damaged. So it is with all that is read here.
     """
     return read(path, lambda text: from_csv(text, **options))
 

@@ -25,14 +25,9 @@ def predictions_table(
 ) -> pd.DataFrame:
     """One row per test frame: fold, patient_id, clip_id, frame_index, label, probability (rounded to 1e-6).
 
-    Parameters
-    ----------
-    fold : FoldData
-        Its `valid` are the clips (or frames) of the table.
-    labels : ndarray, float32, shape (num_clips, num_labels)
-    probabilities : ndarray, float32, shape (num_test_clips, num_keyframes), frame-wise (num_test_frames,)
-    label : int
-        Column of `labels`; where it is unknown, the table's label is empty.
+    Labels are float32 (num_clips, num_labels), of which `label` is the column; where it is unknown, the
+    table's label is empty. Probabilities are float32 (num_test_clips, num_keyframes), frame-wise
+    (num_test_frames,).
     """
     rows = fold.valid if fold.frame_wise else frame_rows(fold.valid, clips.keyframes.shape[1])
     clip, keyframe = np.divmod(rows, clips.keyframes.shape[1])
@@ -51,11 +46,7 @@ def predictions_table(
 def new_clip_table(clip_id: str, keyframes: Sequence[int], probabilities: np.ndarray) -> pd.DataFrame:
     """One row per key frame: clip_id, frame_index, probability (mean of the models), fold_1, fold_2, ...
 
-    Parameters
-    ----------
-    clip_id : str
-    keyframes : sequence of int, length n
-    probabilities : ndarray, float32, shape (num_models, n)
+    Probabilities are float32 (num_models, len(keyframes)).
     """
     rounded = probabilities.astype(float).round(6)
     columns = {f"fold_{number}": rounded[number - 1] for number in range(1, len(rounded) + 1)}

@@ -66,10 +66,7 @@ def kind_of(path: Path) -> str:
 def paths_in(folder: Path) -> list[Path]:
     """Paths in a folder, in the order of their names.
 
-    Raises
-    ------
-    OSError
-        If this user may not list the folder, or list but not enter it.
+    An OSError if this user may not list the folder, or list but not enter it.
     """
     paths = sorted(folder.iterdir())
     for path in paths[:1]:
@@ -85,10 +82,7 @@ def check_file(path: str | os.PathLike) -> None:
 def open_file(path: str | os.PathLike) -> BinaryIO:
     """Open a file for reading, but nothing that would be waited for (a pipe) or be taken for damaged.
 
-    Raises
-    ------
-    DicomError
-        If it is no regular file, is not there, or may not be read.
+    A DicomError if it is no regular file, is not there, or may not be read.
     """
     path = Path(path)
     if kind := kind_of(path):

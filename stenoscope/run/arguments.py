@@ -26,54 +26,31 @@ _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", st
 
 @dataclass(frozen=True)
 class Given:
-    """What the arguments of a step say.
-
-    Attributes
-    ----------
-    settings : dataclass
-        Of `stenoscope.settings`.
-    mode : str or None
-        The step's mode that was asked for.
-    words : list of str
-        Positional arguments.
-    config : str or None
-        The YAML file that was read, the last one if there were several.
-    """
+    """What the arguments of a step say."""
 
     settings: Any
-    mode: str | None = None
+    mode: str | None = None  # the step's mode that was asked for
     words: list[str] = field(default_factory=list)
-    config: str | None = None
+    config: str | None = None  # the YAML file that was read, the last one if there were several
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command of the program.
+    """A command of the program."""
 
-    Attributes
-    ----------
-    settings : type
-        A dataclass of `stenoscope.settings`. Every field becomes a flag (dashes and underscores are the
-        same); ``--config FILE`` reads YAML, ``--print_config`` writes it, unknown keys are refused. A
-        preset's values are defaults that the file and the flags override.
-    run : callable
-        Does it, from what is `Given`; returns the exit status, None for 0.
-    about : str
-        The first lines of ``--help``.
-    examples : tuple of str
-        Arguments to show there.
-    words : (name, help), optional
-        Take positional arguments: one or more, or, if the name is that of a setting, one instead of its flag.
-    modes : mapping of str to (help, defaults)
-        Flags without value, of which one may be given, with the defaults that it changes; they are no
-        settings and appear in no file.
-    """
-
+    # Every field of this dataclass becomes a flag (dashes and underscores are the same); ``--config FILE``
+    # reads YAML, ``--print_config`` writes it, unknown keys are refused. A preset's values are defaults that
+    # the file and the flags override.
     settings: type
+    # does it, from what is `Given`; returns the exit status, None for 0
     run: Callable[[Given], int | None] = lambda given: None
-    about: str = ""
-    examples: tuple[str, ...] = ()
+    about: str = ""  # the first lines of ``--help``
+    examples: tuple[str, ...] = ()  # arguments to show there
+    # (name, help): take positional arguments: one or more, or, if the name is that of a setting, one instead
+    # of its flag
     words: tuple[str, str] | None = None
+    # (help, defaults) of flags without value, of which one may be given, with the defaults that it changes;
+    # they are no settings and appear in no file
     modes: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
 
 

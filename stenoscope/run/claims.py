@@ -120,18 +120,8 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
 def renew(folder: str | os.PathLike, kind: str, names: Iterable[str]) -> None:
     """Take `folder` for a run that always begins anew: what an earlier run of its kind left is removed.
 
-    Parameters
-    ----------
-    folder : path
-    kind : str
-        Kind of artifact, as in `write_manifest`.
-    names : iterable of str
-        Files and folders in it that a run of this kind makes; nothing else is touched.
-
-    Raises
-    ------
-    DatasetError
-        If it holds a run of another kind, or one that is under way.
+    `names` are the files and folders in it that a run of this kind makes; nothing else is touched. A
+    DatasetError if it holds a run of another kind, or one that is under way.
     """
     folder = Path(folder)
     locks.hold(folder)

@@ -48,16 +48,10 @@ class UnseenError(ClusterError):
 
 
 class DaskPool(concurrent.futures.Executor):
-    """The workers of a Dask scheduler.
+    """The workers of a Dask scheduler at `address`, as the user gave it.
 
     A task that a dying worker takes with it is given to another one, up to the scheduler's
     `distributed.scheduler.allowed-failures`.
-
-    Parameters
-    ----------
-    client : distributed.Client
-    address : str
-        As the user gave it, for errors.
     """
 
     def __init__(self, client, address: str):
@@ -95,10 +89,7 @@ class DaskPool(concurrent.futures.Executor):
 def connect(address: str) -> Iterator:
     """Yield a `distributed.Client` of the scheduler at `address` (``tcp://host:8786``).
 
-    Raises
-    ------
-    ClusterError
-        If no scheduler answers there within `CONNECT_SECONDS`.
+    A ClusterError if no scheduler answers there within `CONNECT_SECONDS`.
     """
     from distributed import Client
 
@@ -148,17 +139,9 @@ def about_this_process() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Run:
-    """The run that a task belongs to, known by the lock of its output folder.
+    """The run that a task belongs to, known by the lock of its output folder."""
 
-    Attributes
-    ----------
-    folder : Path
-        Absolute.
-    owner : dict
-        Content of the lock.
-    """
-
-    folder: Path
+    folder: Path  # absolute
     owner: dict = field(hash=False)
 
     @classmethod
@@ -169,10 +152,7 @@ class Run:
     def check(self) -> None:
         """Make sure, on whatever machine, that the run's folder is in sight and still the run's.
 
-        Raises
-        ------
-        ClusterError
-            If it is not, after `PATIENCE`.
+        A ClusterError if it is not, after `PATIENCE`.
         """
         if _wait(lambda: locks.owner(self.folder) == self.owner):
             return
@@ -187,13 +167,7 @@ class Run:
 
 
 def await_file(path: Path) -> None:
-    """Wait until a file that another process has written is in sight.
-
-    Raises
-    ------
-    UnseenError
-        If it is not, after `PATIENCE`.
-    """
+    """Wait until a file that another process has written is in sight; an UnseenError after `PATIENCE`."""
     if not _wait(path.exists):
         raise UnseenError.of(path)
 

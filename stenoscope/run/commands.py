@@ -70,14 +70,7 @@ def typed() -> list[str]:
 def again(settings_class: type, folder: str | os.PathLike, **flags: Any) -> str:
     """The command that makes an output folder once more, with the settings that its manifest notes.
 
-    Parameters
-    ----------
-    settings_class : type
-        Of a step with the setting `output`.
-    folder : path
-        There, or yet to be made: then nothing is known but its name.
-    **flags
-        What is to differ.
+    Of a folder yet to be made nothing is known but its name; `flags` are what is to differ.
     """
     try:
         noted = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))["settings"]

@@ -39,16 +39,10 @@ def unguard(cell: Any) -> Any:
 def to_csv(
     table: pd.DataFrame | Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, **options
 ) -> str:
-    r"""Text of a CSV file, with a header and ``\n`` line ends.
+    r"""Text of a CSV file, with a header and ``\n`` line ends; None and NaN are empty cells.
 
-    Parameters
-    ----------
-    table : DataFrame or sequence of mappings
-        Its index is not written; None and NaN are empty cells.
-    columns : sequence of str, optional
-        Of a sequence of mappings that may be empty; the first one's keys where it is left out.
-    **options
-        For `DataFrame.to_csv`.
+    `columns` are those of a sequence of mappings that may be empty, by default the first.s keys; `options`
+    are for `DataFrame.to_csv`. The index of a table is not written.
     """
     if not isinstance(table, pd.DataFrame):
         rows = [dict(row) for row in table]
@@ -61,12 +55,7 @@ def to_csv(
 def from_csv(text: str, **options) -> pd.DataFrame:
     """The table of a text of `to_csv`, guards taken off; ids are text, and so are columns with empty cells.
 
-    Parameters
-    ----------
-    text : str
-        With the carriage returns it was written with.
-    **options
-        For `pandas.read_csv`.
+    `text` has the carriage returns it was written with; `options` are for `pandas.read_csv`.
     """
     if "dtype" not in options:
         options["converters"] = _IDS

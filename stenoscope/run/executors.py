@@ -70,14 +70,10 @@ def _start_worker(started, devices: Sequence[str]) -> None:
 
 
 class WorkerPool(concurrent.futures.Executor):
-    """Processes on this machine; those that a crash took are replaced.
+    """At most `workers` processes on this machine; those that a crash took are replaced.
 
-    Parameters
-    ----------
-    workers : int
-        Most processes at a time; they are started when there is work for them.
-    devices : sequence of str
-        Accelerators; with any, each process uses one.
+    They are started when there is work for them. With `devices`, which are accelerators, each process uses
+    one.
     """
 
     def __init__(self, workers: int, devices: Sequence[str] = ()):
@@ -197,20 +193,11 @@ def executor(
 def concurrency(
     workers: int, dask_scheduler: str | None, kind: str = "auto", threads: int = 0
 ) -> tuple[int, int]:
-    """How many tasks the settings let run at a time, and the threads of each.
+    """How many tasks the settings let run at a time, and the threads of each; parameters as of `executor`.
 
-    Parameters
-    ----------
-    workers, dask_scheduler, kind
-        As for `executor`.
-    threads : int
-        Of a Dask worker's task; of all local workers together; 0 = those that a Dask worker was started with
-        (`--nthreads`), one per available core.
-
-    Raises
-    ------
-    ClusterError
-        If the scheduler does not answer or has no workers.
+    `threads` are those of a Dask worker's task, or of all local workers together; 0 = those that a Dask
+    worker was started with (`--nthreads`), one per available core. A ClusterError if the scheduler does not
+    answer or has no workers.
     """
     if dask_scheduler:
         with connect(dask_scheduler) as client:

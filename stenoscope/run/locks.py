@@ -34,14 +34,8 @@ _held: set[Path] = set()
 def hold(folder: str | os.PathLike) -> None:
     """Make `folder` this process's to write to, until `release`, the end of `released`, or its own end.
 
-    A folder that this process holds already stays its own.
-
-    Raises
-    ------
-    DatasetError
-        If a run holds it that is under way, or may be.
-    StorageError
-        If the folder can't be written to.
+    A folder that this process holds already stays its own. A DatasetError if a run holds it that is under
+    way, or may be; a StorageError if the folder can't be written to.
     """
     lock = Path(folder).resolve() / LOCK
     me = _this_process()

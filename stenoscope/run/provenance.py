@@ -41,12 +41,8 @@ _PACKAGES = (
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success sync it and rename it to `path`.
 
-    On any exception, and on an interrupt, the temporary file is removed and `path` is left as it was.
-
-    Raises
-    ------
-    StorageError
-        If the disk is full or the folder can't be written to.
+    On any exception, and on an interrupt, the temporary file is removed and `path` is left as it was. A
+    StorageError if the disk is full or the folder can't be written to.
     """
     path = Path(path)
     with writing(path):
@@ -190,10 +186,7 @@ def write_manifest(
 def heading(source: str | os.PathLike) -> dict:
     """Entries of a manifest that head its page: the day it was made, and what `source` says of simulation.
 
-    Parameters
-    ----------
-    source : path
-        Folder of the step before; the entry ``simulated`` is as in its manifest, None where that has none.
+    `source` is the folder of the step before; ``simulated`` is as in its manifest, None where that has none.
     """
     path = Path(source) / MANIFEST
     before = parse_manifest(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -208,10 +201,7 @@ def today() -> str:
 def parse_manifest(text: str) -> dict:
     """Content of a manifest's text, or of the note of an unfinished run.
 
-    Raises
-    ------
-    ValueError
-        If it is no JSON, or not what was written.
+    A ValueError if it is no JSON, or not what was written.
     """
     manifest = json.loads(text)
     if isinstance(manifest, dict) and _OWN_HASH in manifest:
@@ -227,20 +217,10 @@ def hash_files(folder: str | os.PathLike, names: Iterable[str]) -> dict[str, str
 
 
 def check_outputs(folder: str | os.PathLike, manifest: dict, names: Iterable[str] | None = None) -> None:
-    """Compare files with the hashes that a manifest states of them.
+    """Compare files with the hashes that a manifest of `folder` states of them in `outputs`.
 
-    Parameters
-    ----------
-    folder : path
-    manifest : dict
-        Of `folder`; its `outputs` are names and SHA-256.
-    names : iterable of str, optional
-        Only these, as far as the manifest has them; all by default.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing, damaged or was changed.
+    With `names`, only these, as far as the manifest has them. A DatasetError if a file is missing, damaged or
+    was changed.
     """
     outputs = manifest.get("outputs", {})
     for name in outputs if names is None else [name for name in names if name in outputs]:
@@ -272,10 +252,7 @@ def seal(folder: str | os.PathLike, names: Iterable[str]) -> None:
 def check_seal(folder: str | os.PathLike) -> dict[str, str]:
     """Compare the files of a folder with its `SHA256SUMS`; returns it, empty if the folder has none.
 
-    Raises
-    ------
-    DatasetError
-        If a file is missing, damaged or was changed.
+    A DatasetError if a file is missing, damaged or was changed.
     """
     path = Path(folder) / SUMS
     if not path.exists():
@@ -291,20 +268,9 @@ def check_seal(folder: str | os.PathLike) -> dict[str, str]:
 
 
 def read_manifest(folder: str | os.PathLike, kind: str, made_by: str) -> dict:
-    """Read and check `folder/manifest.json`.
+    """Read and check `folder/manifest.json`, of an artifact of `kind`; the error names the command `made_by`.
 
-    Parameters
-    ----------
-    folder : path
-    kind : str
-        Expected kind of artifact.
-    made_by : str
-        The command that makes it, named in the error.
-
-    Raises
-    ------
-    DatasetError
-        If the manifest is missing, damaged, of another kind or of another schema version.
+    A DatasetError if the manifest is missing, damaged, of another kind or of another schema version.
     """
     path = Path(folder) / MANIFEST
     expected = f"a finished {kind} folder with a {MANIFEST}"

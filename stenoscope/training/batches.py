@@ -21,30 +21,14 @@ from stenoscope.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of one epoch.
+    """One image of one epoch."""
 
-    Attributes
-    ----------
-    clip : int
-        Index of the clip in `clips.pickle`.
-    keyframe : int
-        Which of its key frames, from 0.
-    variant : int
-        Index into the 25 variants.
-    flips : tuple of bool
-        Up-down, left-right.
-    shift : tuple of int
-        Rows and columns, pixels of the network's input.
-    narrowing : int
-        Seed of a synthetic narrowing, which makes the sample abnormal; 0 = none.
-    """
-
-    clip: int
-    keyframe: int
-    variant: int
-    flips: tuple[bool, bool] = (False, False)
-    shift: tuple[int, int] = (0, 0)
-    narrowing: int = 0
+    clip: int  # index in `clips.pickle`
+    keyframe: int  # which of its key frames, from 0
+    variant: int  # index into the 25 variants
+    flips: tuple[bool, bool] = (False, False)  # up-down, left-right
+    shift: tuple[int, int] = (0, 0)  # rows and columns, pixels of the network's input
+    narrowing: int = 0  # seed of a synthetic narrowing, which makes the sample abnormal; 0 = none
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -117,19 +101,10 @@ def epoch_plan(
 
 
 def keyframes_of(part: np.ndarray, num_keyframes: int, frame_wise: bool = False) -> dict[int, np.ndarray]:
-    """Which key frames of which clips a part of a fold holds.
+    """Key frames, from 0, by clip, that a part of a fold holds, in its order.
 
-    Parameters
-    ----------
-    part : ndarray, int64, shape (n,)
-        Clip indices, each of which stands for all its key frames; with `frame_wise`, numbers of frames.
-    num_keyframes : int
-        Of each clip.
-
-    Returns
-    -------
-    dict of int to ndarray
-        Key frames, from 0, by clip, in the order of `part`.
+    `part`, int64 (n,), has clip indices, each of which stands for all its key frames, `num_keyframes`; with
+    `frame_wise`, numbers of frames.
     """
     if not frame_wise:
         return {int(clip): np.arange(num_keyframes) for clip in part}
@@ -148,19 +123,14 @@ def resize(images: np.ndarray, size: int) -> np.ndarray:
 
 
 class Batch(NamedTuple):
-    """Pixels of samples and where they were narrowed.
+    """Pixels of samples, grey levels, and where they were narrowed.
 
-    Attributes
-    ----------
-    images : ndarray, float32, shape (n, size, size, 1)
-        Grey levels 0 to 255 (flipped or shifted samples can lie outside by the difference of the mean image
-        to its moved self).
-    places : ndarray, float32, shape (n, 2)
-        Row and column of the synthetic narrowing, pixels of the image; NaN where there is none.
+    Flipped or shifted samples can lie outside 0 to 255, by the difference of the mean image to its moved
+    self.
     """
 
-    images: np.ndarray
-    places: np.ndarray
+    images: np.ndarray  # float32 (n, size, size, 1)
+    places: np.ndarray  # float32 (n, 2): row and column of the narrowing, pixels; NaN: none
 
 
 def no_places(plan: list[Sample]) -> np.ndarray:
@@ -169,18 +139,11 @@ def no_places(plan: list[Sample]) -> np.ndarray:
 
 
 def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.ndarray | None = None) -> Batch:
-    """Pixels of the samples, as the network's input.
+    """Pixels of the samples, as the network's input of `size` rows and columns.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_clips, num_keyframes, 512, 512)
-        A memory map is read frame by frame.
-    plan : list of Sample
-    size : int
-        Rows and columns of the network's input.
-    mean_image : ndarray, float32, shape (500, 500), optional
-        The mean image that the network subtracts. Flips and shifts then move the difference to it, so that
-        the subtraction inside the network stays exact.
+    `frames` are key frames, uint8 (num_clips, num_keyframes, 512, 512); a memory map is read frame by frame.
+    With the mean image that the network subtracts, float32 (500, 500), flips and shifts move the difference
+    to it, so that the subtraction inside the network stays exact.
     """
     mean = 0.0 if mean_image is None else resize(mean_image[None], size)[0]
     images = np.empty((len(plan), size, size, 1), np.float32)

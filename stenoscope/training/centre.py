@@ -18,19 +18,10 @@ def centre_images(frames: np.ndarray, size: int) -> np.ndarray:
 
 
 def probabilities(model: keras.Model, frames: Sequence[np.ndarray], settings: TrainingSettings) -> np.ndarray:
-    """Probabilities of frames in the test view (with `mirrored_test`, mean over its mirror images).
+    """Probabilities of frames, float32 (num_frames, num_labels), in the test view of a model.
 
-    Parameters
-    ----------
-    model : Model
-        From `build_classifier`.
-    frames : sequence of ndarray, uint8, shape (512, 512)
-        Read a batch at a time.
-    settings : TrainingSettings
-
-    Returns
-    -------
-    ndarray, float32, shape (num_frames, num_labels)
+    The frames, uint8 (512, 512), are read a batch at a time. With `mirrored_test`, mean over their mirror
+    images.
     """
     if not len(frames):
         return np.zeros((0, model.output.shape[-1]), np.float32)

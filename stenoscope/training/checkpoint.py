@@ -31,17 +31,9 @@ def _variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> lis
 def save(
     path: Path | None, model: keras.Model, optimizer: keras.optimizers.Optimizer, history: list[dict]
 ) -> None:
-    """Write weights, optimizer state and history to `path` atomically.
+    """Write weights, optimizer state and history to `path` atomically; nothing where it is None.
 
-    Parameters
-    ----------
-    path : Path or None
-        None: nothing is written.
-    model : Model
-        Its trainable layers are kept, with batch norm's statistics.
-    optimizer : Optimizer
-    history : list of dict
-        One row per finished epoch.
+    The trainable layers are kept, with batch norm's statistics. `history` has one row per finished epoch.
     """
     if path is None:
         return
@@ -54,10 +46,7 @@ def save(
 def restore(path: Path | None, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[dict]:
     """Set model and optimizer to what `path` holds and return the history; empty if there is no such file.
 
-    Raises
-    ------
-    DatasetError
-        If the file is damaged or belongs to another network.
+    A DatasetError if the file is damaged or belongs to another network.
     """
     if path is None or not path.exists():
         return []

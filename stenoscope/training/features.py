@@ -22,10 +22,7 @@ IN_MEMORY = 512 * 2**20
 def cacheable(settings: TrainingSettings) -> bool:
     """Whether only the head trains, on stored features: everything is frozen, and there is what to freeze.
 
-    Raises
-    ------
-    SettingsError
-        If everything is frozen, but an image is changed in more ways than could be stored.
+    A SettingsError if everything is frozen, but an image is changed in more ways than could be stored.
     """
     if settings.frozen_layers < 1.0 or settings.weights == "none":
         return False
@@ -46,11 +43,8 @@ def cacheable(settings: TrainingSettings) -> bool:
 def split_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """Split a classifier at the last layer of its backbone that everything passes through.
 
-    Returns
-    -------
-    front, head : Model
-        From the image to the features, and from there to the logits. With an attention block that also looks
-        at what its block of the backbone was given, the head holds that block.
+    The front goes from the image to the features, the head from there to the logits. With an attention block
+    that also looks at what its block of the backbone was given, the head holds that block.
     """
     for layer in reversed(backbone_layers(model)):
         with suppress(SettingsError):  # a connection passes it by
@@ -63,14 +57,7 @@ def split_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 class Features:
-    """Features by sample.
-
-    Parameters
-    ----------
-    values : ndarray, float32, shape (n, rows, cols, channels)
-    index : dict of Sample to int
-        Which row holds a sample.
-    """
+    """Features by sample: `values`, float32 (n, rows, cols, channels), and which row holds a sample."""
 
     def __init__(self, values: np.ndarray, index: dict[Sample, int]):
         self.values, self.index = values, index
@@ -86,20 +73,9 @@ def stored_features(
 ) -> Iterator[Features]:
     """Compute the features of samples and keep them while the context lasts.
 
-    Parameters
-    ----------
-    front : Model
-        From the image to the backbone's last features.
-    samples : iterable of Sample
-        Repeats are computed once.
-    pixels : callable
-        From a list of samples to their images, float32 (n, S, S, 1).
-    batch_size : int
-
-    Raises
-    ------
-    SettingsError
-        If the features fit neither into memory nor into the temporary folder.
+    `front` goes from the image to the backbone's last features, `pixels` from a list of samples to their
+    images, float32 (n, S, S, 1); repeats are computed once. A SettingsError if the features fit neither into
+    memory nor into the temporary folder.
     """
     wanted = list(dict.fromkeys(samples))
     shape = (len(wanted), *front.output.shape[1:])

@@ -9,16 +9,10 @@ import keras
 
 @contextmanager
 def feed(batch: Callable[[int], tuple], count: int, threads: int = 1) -> Iterator:
-    """One epoch's batches in order.
+    """`count` batches of one epoch in order.
 
-    Parameters
-    ----------
-    batch : callable
-        From a batch's number, from 0, to the batch, a tuple (of tuples) of arrays whose shapes are the same
-        for all. Same number, same batch: some are asked for twice.
-    count : int
-        Number of batches.
-    threads : int
+    `batch` makes each from its number, from 0: a tuple (of tuples) of arrays whose shapes are the same for
+    all. Same number, same batch: some are asked for twice.
     """
     first = batch(0)
 

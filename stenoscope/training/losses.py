@@ -7,18 +7,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="stenoscope")
 def masked_binary_crossentropy(labels, logits):
-    """Binary cross-entropy from logits; a label NaN (unknown) adds nothing.
+    """Binary cross-entropy from logits, float32 (batch, num_labels); a label NaN (unknown) adds nothing.
 
-    Parameters
-    ----------
-    labels : tensor, float32, shape (batch, num_labels)
-        0 to 1 (between them where labels are smoothed), or NaN.
-    logits : tensor, float32, shape (batch, num_labels)
-
-    Returns
-    -------
-    tensor, float32, shape (batch, num_labels)
-        0 where the label is unknown; `sample_weights` makes the mean over the known labels of each row.
+    Labels are 0 to 1, between them where they are smoothed. `sample_weights` makes the mean over the known
+    labels of each row.
     """
     known = ops.logical_not(ops.isnan(labels))
     labels = ops.where(known, labels, 0.0)
@@ -30,16 +22,9 @@ def masked_binary_crossentropy(labels, logits):
 def cell_crossentropy(labels, logits):
     """Binary cross-entropy over the cells of class maps, positive and negative cells counting the same.
 
-    Parameters
-    ----------
-    labels : tensor, float32, shape (batch, rows, cols, num_labels)
-        0, 1 or NaN (unknown, adds nothing).
-    logits : tensor, float32, same shape
-
-    Returns
-    -------
-    tensor, float32, shape (batch,)
-        Mean over the positive cells plus mean over the negative cells of each image; 0 where none is known.
+    Labels, float32 (batch, rows, cols, num_labels), are 0, 1 or NaN (unknown, adds nothing). Float32
+    (batch,): mean over the positive cells plus mean over the negative cells of each image; 0 where none is
+    known.
     """
     loss = ops.softplus(ops.where(labels > 0.5, -logits, logits))
     total = 0.0
@@ -63,19 +48,9 @@ def smooth(labels: np.ndarray, amount: float) -> np.ndarray:
 
 
 def class_weights(labels: np.ndarray, balance: bool = True) -> np.ndarray:
-    """Weights of the classes 0 and 1 that make both count the same: n / (2 n_class).
+    """Weights of the classes 0 and 1, float32 (2,), that make both count the same: n / (2 n_class).
 
-    Parameters
-    ----------
-    labels : ndarray, float32, shape (n,)
-        0, 1 or NaN.
-    balance : bool
-        False: both weigh 1.
-
-    Returns
-    -------
-    ndarray, float32, shape (2,)
-        Ones where a class has no member.
+    Labels, float32 (n,), are 0, 1 or NaN. Ones where a class has no member, or without `balance`.
     """
     counts = np.array([(labels == 0).sum(), (labels == 1).sum()])
     if not balance or not counts.all():
@@ -86,18 +61,9 @@ def class_weights(labels: np.ndarray, balance: bool = True) -> np.ndarray:
 def sample_weights(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weight of every label of every sample, for a loss that is averaged over samples and labels.
 
-    Parameters
-    ----------
-    labels : ndarray, float32, shape (n, num_labels)
-        0, 1 or NaN.
-    weights : ndarray, float32, shape (num_labels, 2)
-        Class weights of each label.
-
-    Returns
-    -------
-    ndarray, float32, shape (n, num_labels)
-        The label's class weight, times num_labels over the sample's known labels: a sample of which one
-        label is known counts as much as one of which all are. 0 where the label is unknown.
+    Labels, float32 (n, num_labels), are 0, 1 or NaN; `weights`, float32 (num_labels, 2), those of the classes
+    of each label. The label's class weight, times num_labels over the sample's known labels: a sample of
+    which one label is known counts as much as one of which all are. 0 where the label is unknown.
     """
     known = ~np.isnan(labels)
     share = labels.shape[1] / np.maximum(known.sum(axis=1, keepdims=True), 1)

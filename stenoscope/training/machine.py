@@ -14,20 +14,9 @@ from stenoscope.run.executors import available_cores
 def prepare(threads: int, seed: int, deterministic: bool = True) -> str:
     """Import the tensor library quietly, set its threads and all seeds; call before any tensor is made.
 
-    Parameters
-    ----------
-    threads : int
-        Threads of the tensor library; 0 = one per available core.
-    seed : int
-        Seeds Python, NumPy and the tensor library.
-    deterministic : bool
-        Ask TensorFlow for deterministic kernels, so that the same seed on the same machine gives the same
-        predictions. Holds for the rest of the process.
-
-    Returns
-    -------
-    str
-        Where it will compute, for the user: library, devices and threads.
+    `threads` 0 is one per available core. `deterministic` asks TensorFlow for deterministic kernels for the
+    rest of the process, so that the same seed on the same machine gives the same predictions. Returns where
+    it will compute, for the user: library, devices and threads.
     """
     threads = threads or available_cores()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors reach Python as exceptions

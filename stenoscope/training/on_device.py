@@ -60,12 +60,7 @@ def area_weights(size: int) -> np.ndarray:
 class DeviceFrames(keras.layers.Layer):
     """From rows of `encode` to images, float32 (batch, size, size, 1), as `batches.render` gives them.
 
-    Parameters
-    ----------
-    num_frames : int
-        Key frames of all clips.
-    size : int
-        Rows and columns of the images, at most 500.
+    `num_frames` are the key frames of all clips; `size` is at most 500.
     """
 
     def __init__(self, num_frames: int, size: int):

@@ -15,17 +15,8 @@ _BLOCK = re.compile(r"(?:conv\d+_block|block_?)\d+|conv\d+(?=_)|mixed\d+$")
 def learning_rate_at(epoch, settings: TrainingSettings):
     """Learning rate at a (fractional) epoch: a linear rise from zero, then constant or half a cosine to zero.
 
-    The cosine is that of Loshchilov and Hutter 2017, equation 5, over the epochs after the rise.
-
-    Parameters
-    ----------
-    epoch : float or tensor
-        Epochs since the start.
-    settings : TrainingSettings
-
-    Returns
-    -------
-    tensor, float32
+    A float32 tensor. The cosine is that of Loshchilov and Hutter 2017, equation 5, over the epochs after the
+    rise.
     """
     epoch = ops.cast(epoch, "float32")
     rate = settings.learning_rate
@@ -42,10 +33,7 @@ def learning_rate_at(epoch, settings: TrainingSettings):
 class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """`learning_rate_at` as a function of the optimizer's step.
 
-    Attributes
-    ----------
-    steps_per_epoch : keras.Variable
-        A variable, so that folds of different sizes share one traced step.
+    `steps_per_epoch` is a variable, so that folds of different sizes share one traced step.
     """
 
     def __init__(self, settings: TrainingSettings):
@@ -88,16 +76,8 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """The optimizer that the settings name, on their schedule.
 
-    Parameters
-    ----------
-    settings : TrainingSettings
-    factors : dict of str to float, optional
-        Factor on the learning rate of variables, by their path (`layer_factors`); 1 where it has none.
-
-    Returns
-    -------
-    Optimizer
-        Its attribute `steps_per_epoch` is a variable to set before each fold.
+    `factors` on the learning rate are by variable path (`layer_factors`); 1 where there is none. Its
+    attribute `steps_per_epoch` is a variable to set before each fold.
     """
     kind = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW, "sgd": keras.optimizers.SGD}
     kind = kind[settings.optimizer]
@@ -120,20 +100,9 @@ def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def layer_factors(model: keras.Model, decay: float) -> dict[str, float]:
     """Factor on the learning rate of each variable of the backbone: ``decay ** (blocks after its own)``.
 
-    Discriminative learning rates (Howard and Ruder 2018, section 3.1): early blocks hold what photographs
-    and angiograms share, and need to change less. The attention, the class map and the last block have 1.
-
-    Parameters
-    ----------
-    model : keras.Model
-        From `build_classifier`.
-    decay : float
-        0 to 1.
-
-    Returns
-    -------
-    dict of str to float
-        By variable path; those with factor 1 are left out.
+    By variable path; `decay` is 0 to 1, and those with factor 1 are left out. Discriminative learning rates
+    (Howard and Ruder 2018, section 3.1): early blocks hold what photographs and angiograms share, and need to
+    change less. The attention, the class map and the last block have 1.
     """
     factors, block, after = {}, None, -1
     for layer in reversed(backbone_layers(model)):
