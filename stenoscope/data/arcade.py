@@ -37,39 +37,19 @@ _LAYOUT = "the folder of ARCADE that holds stenosis/ and syntax/ (see stenoscope
 
 @dataclass(frozen=True)
 class LesionImage:
-    """A key frame with its lesions.
+    """A key frame with its lesions."""
 
-    Attributes
-    ----------
-    name : str
-        ``SPLIT/FILE``, unique within a task.
-    path : Path
-    boxes : ndarray, float32, shape (num_lesions, 4)
-        ``x0, y0, x1, y1``, pixels, half-open.
-    polygons : tuple of tuple of ndarray
-        Each lesion's outlines, float32 ``(n, 2)``: x and y, pixels.
-    """
-
-    name: str
+    name: str  # `SPLIT/FILE`, unique within a task
     path: Path
-    boxes: np.ndarray
-    polygons: tuple[tuple[np.ndarray, ...], ...]
+    boxes: np.ndarray  # float32 (num_lesions, 4): x0, y0, x1, y1, pixels, half-open
+    polygons: tuple[tuple[np.ndarray, ...], ...]  # each lesion's outlines, float32 (n, 2): x and y, pixels
 
 
 def read_lesions(root: str | Path, split: str) -> list[LesionImage]:
     """Frames of the stenosis task that have a lesion, in the order of their numbers.
 
-    Parameters
-    ----------
-    root : path
-        Folder that holds ``stenosis``.
-    split : str
-        ``train``, ``val`` or ``test``.
-
-    Raises
-    ------
-    DatasetError
-        If the folder, its annotations or an image is missing, or the annotations are not COCO polygons.
+    `root` holds ``stenosis``; `split` is ``train``, ``val`` or ``test``. Raises DatasetError if the folder,
+    its annotations or an image is missing, or the annotations are not COCO polygons.
     """
     folder = Path(root) / "stenosis" / split
     source, images, annotations, categories = read_coco(folder, split)
@@ -94,12 +74,7 @@ def is_arcade(root: Path) -> bool:
 
 
 def read_arcade(root: Path) -> DataSet:
-    """The frames of the stenosis task as clips of one frame, with their boxes.
-
-    Raises
-    ------
-    DatasetError
-        See `read_lesions`.
+    """The frames of the stenosis task as clips of one frame, with their boxes; raises as `read_lesions` does.
     """
     entries, rows = [], []
     for split in SPLITS:

@@ -30,33 +30,15 @@ _NUMBER = re.compile(r"[_\-. ]*(?:frame|img|image|f)?[_\-. ]*(\d+)$", re.IGNOREC
 
 @dataclass(frozen=True)
 class Mark:
-    """One box around a lesion.
+    """One box around a lesion."""
 
-    Attributes
-    ----------
-    clip_id : str
-        Empty where all marks are of one clip.
-    frame : int or None
-        None: the box holds for all frames.
-    kind : str
-        The lesion's class in the data set's words.
-    box : sequence of float
-        x0, y0, x1, y1: pixels of the frame or of the source.
-    severity : float
-        Share of the diameter that is lost, NaN where unknown.
-    track : str or None
-        The lesion through a clip that the box belongs to, where the file says.
-    pixels : {"frame", "source"}
-        What `box` counts.
-    """
-
-    clip_id: str
-    frame: int | None
-    kind: str
-    box: Sequence[float]
-    severity: float = np.nan
-    track: str | None = None
-    pixels: str = "frame"
+    clip_id: str  # empty where all marks are of one clip
+    frame: int | None  # None: the box holds for all frames
+    kind: str  # the lesion's class in the data set's words
+    box: Sequence[float]  # x0, y0, x1, y1
+    severity: float = np.nan  # share of the diameter that is lost, NaN where unknown
+    track: str | None = None  # the lesion through a clip that the box belongs to, where the file says
+    pixels: str = "frame"  # those that `box` counts, of the frame or of the source
 
 
 def in_frame(box: Sequence[float], size: tuple[int, int]) -> list[float]:
@@ -72,13 +54,7 @@ def is_box(box) -> bool:
 
 
 def check_box(box: Sequence[float], where: str, expected: str) -> Sequence[float]:
-    """The box itself.
-
-    Raises
-    ------
-    DatasetError
-        If it is none (see `is_box`).
-    """
+    """The box itself; raises DatasetError if it is none (see `is_box`)."""
     if not is_box(box):
         raise DatasetError(f"{where}: the box is {box}.", expected, "unpack the data set again.")
     return box
@@ -163,19 +139,9 @@ def entries_of(marks: Iterable[Mark]) -> dict[str, dict]:
 def tracks(marks: Iterable[Mark], num_frames: int, size: tuple[int, int]) -> list[dict]:
     """Lesions of one clip with a box for each frame, as in `truth.json`, by their kinds.
 
-    Parameters
-    ----------
-    marks : iterable of Mark
-        Pixels of the source.
-    num_frames : int
-    size : (int, int)
-        Rows and columns of the source's frames.
-
-    Returns
-    -------
-    list of dict
-        ``kind``, ``severity`` (left out where unknown) and ``boxes``: per frame ``[x0, y0, x1, y1]``, pixels
-        of the 512 x 512 frame, or None where the lesion is not marked.
+    Marks are pixels of the source, whose frames have `size` (rows, columns). A lesion has ``kind``,
+    ``severity`` (left out where unknown) and ``boxes``: per frame ``[x0, y0, x1, y1]``, pixels of the 512 x
+    512 frame, or None where the lesion is not marked.
     """
     entries = entries_of(sorted(marks, key=lambda mark: mark.frame)).values()
     lesions = sorted((one for entry in entries for one in entry["lesions"]), key=lambda one: one["kind"])
@@ -197,10 +163,7 @@ def parse_xml(path: Path, expected: str, fix: str) -> ElementTree.Element:
 def coco_marks(content: Mapping, path: Path, names: ClipNames) -> Iterator[Mark]:
     """Boxes of a COCO file; clip and frame by `clip_id` and `frame`, by the video, or by `file_name`.
 
-    Raises
-    ------
-    DatasetError
-        If a part of it is not as COCO says.
+    Raises DatasetError if a part of it is not as COCO says.
     """
     try:
         kinds = {item["id"]: str(item["name"]) for item in content.get("categories", [])}
@@ -224,12 +187,7 @@ def coco_marks(content: Mapping, path: Path, names: ClipNames) -> Iterator[Mark]
 
 
 def cvat_marks(path: Path, names: ClipNames) -> Iterator[Mark]:
-    """Boxes (and the boxes around polygons) of a CVAT XML file, for images or for video.
-
-    Raises
-    ------
-    DatasetError
-        If it is no such XML.
+    """Boxes (and those around polygons) of a CVAT XML file, for images or video; DatasetError if it is none.
     """
     try:
         root = parse_xml(path, _CVAT, "export it again.")
@@ -277,10 +235,7 @@ def _cvat_box(shape: ElementTree.Element) -> tuple[float, ...] | None:
 def csv_marks(path: Path) -> Iterator[Mark]:
     """Boxes of a table, a line each; an empty frame means all frames of the clip.
 
-    Raises
-    ------
-    DatasetError
-        With all faulty lines at once.
+    Raises DatasetError with all faulty lines at once.
     """
     table = read_table(path, CSV_COLUMNS)
     places = {name: table.columns(name)[:1] for name in (*CSV_COLUMNS, "kind", "pixels")}

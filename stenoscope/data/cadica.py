@@ -49,12 +49,8 @@ def is_cadica(root: Path) -> bool:
 def read_cadica(root: Path) -> DataSet:
     """The selected runs, with the medical team's labels, frames and boxes.
 
-    A run whose files contradict each other is left out, with the reason.
-
-    Raises
-    ------
-    DatasetError
-        If a list of runs can't be read.
+    A run whose files contradict each other is left out, with the reason. Raises DatasetError if a list of
+    runs can't be read.
     """
     entries, rows = [], []
     for patient in sorted(path for path in (root / SELECTED).iterdir() if is_dir(path)):

@@ -28,43 +28,24 @@ _STRENGTH = 0.3  # Cramer's V of a trait and the label, or |2 AUC - 1|, from whi
 
 @dataclass(frozen=True, slots=True)
 class CheckRow(IntakeRow):
-    """A line of what ``--check`` writes, `check/intake.csv`: an `IntakeRow` and what the cohort adds.
+    """A line of what ``--check`` writes, `check/intake.csv`: an `IntakeRow` and what the cohort adds."""
 
-    Attributes
-    ----------
-    contrast : str
-        ``yes`` or ``no``: whether contrast passes through vessels; empty where it was not looked for.
-    beam_share : float or None
-        Share of the frame inside the collimator's blades, as found in the pixels.
-    text_share : float or None
-        Share of the frame under burned-in text, as found in the pixels.
-    header_patient : str
-        Pseudonym of the patient that the source itself names.
-    patient_id : str
-        Patient by the labels, else by the data set, else `header_patient`.
-    label : str
-        ``0``, ``1``, or empty for unknown.
-    """
-
+    # yes or no: whether contrast passes through vessels; empty where it was not looked for
     contrast: str = ""
+    # share of the frame inside the collimator's blades, as found in the pixels
     beam_share: float | None = None
-    text_share: float | None = None
-    header_patient: str = ""
-    patient_id: str = ""
-    label: str = ""
+    text_share: float | None = None  # share of the frame under burned-in text, as found in the pixels
+    header_patient: str = ""  # pseudonym of the patient that the source itself names
+    patient_id: str = ""  # by the labels, else by the data set, else `header_patient`
+    label: str = ""  # 0, 1, or empty for unknown
 
 
 def match_problems(
     labelled: Iterable[str], found: Iterable[str], known_bad: Iterable[str] = ()
 ) -> list[Problem]:
-    """Labels without a clip and clips without a label.
+    """Labels without a clip and clips without a label, by the clip ids of both.
 
-    Parameters
-    ----------
-    labelled, found : iterable of str
-        Clip ids of the labels, and of the clips that were found.
-    known_bad : iterable of str
-        Clips that were found and are listed elsewhere, because their ids are not unique say.
+    `known_bad` are clips that were found and are listed elsewhere, because their ids are not unique say.
     """
     labelled, found = set(labelled), set(found)
     missing, unlabelled = sorted(labelled - found - set(known_bad)), sorted(found - labelled)

@@ -17,29 +17,12 @@ _FRAMES = ("keyframes", "frames")
 def read_corrections(
     path: Path, sources: Iterable[Source], published: Mapping[str, tuple[int, ...]], count: int
 ) -> dict[str, tuple[int, ...]]:
-    """Read the key frames of single clips; `keyframes.csv` of step 1, edited or not, is such a file.
+    """The key frames by clip id from a table; `keyframes.csv` of step 1, edited or not, is such a file.
 
-    Parameters
-    ----------
-    path : Path
-        CSV or .xlsx; columns beside `clip_id` and `keyframes` (or `frames`) do not count.
-    sources : iterable of Source
-        Only headers of the clips named are read, for their numbers of frames.
-    published : mapping of str to tuple of int
-        Frames that the data set publishes, by clip.
-    count : int
-        Key frames a clip.
-
-    Returns
-    -------
-    dict of str to tuple of int
-        The frames by clip id. A frame occurs twice only where the clip has fewer than `count` frames, or its
-        data set publishes fewer.
-
-    Raises
-    ------
-    DatasetError
-        With all faults of the file at once.
+    It is CSV or .xlsx; columns beside `clip_id` and `keyframes` (or `frames`) do not count. A frame occurs
+    twice only where the clip has fewer than `count` frames, or its data set publishes fewer (`published`, by
+    clip). Of the clips named, headers alone are read, for their numbers of frames. Raises DatasetError with
+    all faults of the file at once.
     """
     example = " ".join(map(str, range(12, 12 + min(count, 5)))) + " ..." * (count > 5)
     expected = f"columns clip_id and keyframes: {count} ascending frame numbers from 0, as {example}"

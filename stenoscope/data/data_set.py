@@ -14,51 +14,26 @@ from stenoscope.imaging.sequences import frames_facts
 
 @dataclass(frozen=True)
 class Entry:
-    """One clip of a data set.
-
-    Attributes
-    ----------
-    source : Source
-    patient : str
-        Empty where the set does not say.
-    label : float or None
-        0, 1, or None where the set does not say.
-    keyframes : tuple of int or None
-        Frames that the set's own experts selected, ascending; None where it selects none.
-    lesions : list of dict
-        As in `truth.json`, see `boxes.tracks`.
-    """
+    """One clip of a data set."""
 
     source: Source
-    patient: str
-    label: float | None = None
+    patient: str  # empty where the set does not say
+    label: float | None = None  # 0, 1, or None where the set does not say
+    # selected by the set's own experts, ascending; None where there are none
     keyframes: tuple[int, ...] | None = None
-    lesions: list[dict] = field(default_factory=list)
+    lesions: list[dict] = field(default_factory=list)  # as in `truth.json`, see `boxes.tracks`
 
 
 @dataclass(frozen=True)
 class DataSet(Found):
-    """What a folder holds, with what a published data set says of its clips.
+    """What a folder holds, with what a published data set says of its clips."""
 
-    Attributes
-    ----------
-    labels : LabelTable or None
-        None if it labels nothing.
-    patients : dict of str to str
-        Patient of each clip, where the set says.
-    keyframes : dict of str to tuple of int
-        Published key frames of each clip, where there are any.
-    truth : dict of str to dict
-        Entries of a `truth.json`.
-    stills : bool
-        The set holds selected frames, not runs: there is no contrast injection to look for.
-    """
-
-    labels: LabelTable | None = None
-    patients: dict[str, str] = field(default_factory=dict)
+    labels: LabelTable | None = None  # None if it labels nothing
+    patients: dict[str, str] = field(default_factory=dict)  # of each clip, where the set says
+    # as published for each clip, where there are any
     keyframes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    truth: dict[str, dict] = field(default_factory=dict)
-    stills: bool = False
+    truth: dict[str, dict] = field(default_factory=dict)  # entries of a `truth.json`
+    stills: bool = False  # selected frames, not runs: there is no contrast injection to look for
 
     @classmethod
     def of(cls, entries: Iterable[Entry], rows: Iterable[IntakeRow], stills: bool = False) -> "DataSet":
@@ -88,12 +63,6 @@ class DataSet(Found):
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Rows and columns of an image, from its header.
-
-    Raises
-    ------
-    DicomError
-        If it is missing or not an image.
-    """
+    """Rows and columns of an image, from its header; raises DicomError if it is missing or not an image."""
     facts = frames_facts([path])
     return facts.rows, facts.cols

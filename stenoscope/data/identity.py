@@ -109,11 +109,7 @@ def person_key(patient_id: str) -> str:
 def same_persons(patient_ids: Iterable[str], told: Iterable[str] = ()) -> list[list[str]]:
     """Groups of ids that may be one person's, by `person_key`.
 
-    Parameters
-    ----------
-    patient_ids : iterable of str
-    told : iterable of str
-        Ids of which a file says whose they are: two of these are no question any more.
+    `told` are ids of which a file says whose they are: two of these are no question any more.
     """
     groups, told = defaultdict(set), set(told)
     for patient_id in set(patient_ids) - {""}:
@@ -148,10 +144,8 @@ def same_patients_text(groups: list[list[str]], merged: Mapping[str, str]) -> st
 def read_same_patients(path: str | os.PathLike) -> dict[str, str]:
     """Which person each id belongs to; an id that is its own is listed as well.
 
-    Raises
-    ------
-    DatasetError
-        If the columns `patient_id` and `same_as` are not there, a line lacks one, or an id belongs to two.
+    Raises DatasetError if the columns `patient_id` and `same_as` are not there, a line lacks one, or an id
+    belongs to two.
     """
     table = read_table(path, _COLUMNS)
     places = [table.columns(name) for name in _COLUMNS]

@@ -23,25 +23,13 @@ _BOOLEANS = {"false": 0.0, "true": 1.0}
 class LabelForm:
     """What the columns of a label table are called, and its words.
 
-    Attributes
-    ----------
-    clip, patient : str
-        Columns of the ids.
-    labels : tuple of str
-        Columns of the labels, the first one first.
-    classes : tuple of str
-        The words for normal and abnormal, in this order; empty for 0 and 1.
-
-    Raises
-    ------
-    SettingsError
-        If there is no label column, one column has two roles, or there are not two classes.
+    Raises SettingsError if there is no label column, one column has two roles, or there are not two classes.
     """
 
     clip: str = "clip_id"
     patient: str = "patient_id"
-    labels: tuple[str, ...] = ("label",)
-    classes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ("label",)  # the first one first
+    classes: tuple[str, ...] = ()  # words for normal and abnormal, in this order; empty for 0 and 1
 
     def __post_init__(self):
         names = [self.clip, self.patient, *self.labels]

@@ -25,25 +25,13 @@ _MISSING_PATIENT = UNKNOWN - {""} | {"none"}
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Labels of clips, one row a clip.
+    """Labels of clips, one row a clip."""
 
-    Attributes
-    ----------
-    clip_ids, patient_ids : list of str
-        No clip id occurs twice; a patient id is empty only where a published data set names no patients.
-    label_names : list of str
-        ``label``, or the columns that were named.
-    labels : ndarray, float32, shape (num_clips, num_labels)
-        0, 1, or NaN for unknown.
-    notes : tuple of str
-        Sentences for the user on how the table was read.
-    """
-
-    clip_ids: list[str]
-    patient_ids: list[str]
-    label_names: list[str]
-    labels: np.ndarray
-    notes: tuple[str, ...] = ()
+    clip_ids: list[str]  # none occurs twice
+    patient_ids: list[str]  # empty only where a published data set names no patients
+    label_names: list[str]  # `label`, or the columns that were named
+    labels: np.ndarray  # float32 (num_clips, num_labels): 0, 1, or NaN for unknown
+    notes: tuple[str, ...] = ()  # sentences for the user on how the table was read
 
     def __len__(self) -> int:
         return len(self.clip_ids)
@@ -57,12 +45,8 @@ class LabelTable:
 class LabelsError(DatasetError):
     """Labels with faults; knows all of them, where the message shows the first ones.
 
-    Attributes
-    ----------
-    faults : list of str
-    table : LabelTable or None
-        What could be read all the same, the first line of each clip: faulty labels are NaN, missing patients
-        empty. None if the columns are not known.
+    `table` is what could be read all the same, the first line of each clip: faulty labels are NaN, missing
+    patients empty. It is None if the columns are not known.
     """
 
     def __init__(
@@ -169,22 +153,10 @@ def labels_from_folders(
     """Labels from the first folder of each clip: `N/` normal, `A/` abnormal.
 
     The patient is the second folder (``A/patient/clip``; the same name below both is the same patient) or,
-    for a clip directly in `N/` or `A/`, what its header says. Clips elsewhere are left without a label.
-
-    Parameters
-    ----------
-    clip_ids : iterable of str
-        With ``/`` between folders.
-    header_patient : callable, optional
-        ``header_patient(clip_id)``: pseudonym from the source's header, None if it names no patient. May
-        raise DicomError for a file that can't be read; that clip is left out.
-
-    Raises
-    ------
-    LabelsError
-        If clips name no patient; all of them are listed.
-    DatasetError
-        If no clip is in either folder.
+    for a clip directly in `N/` or `A/`, what ``header_patient(clip_id)`` says: a pseudonym, None if the
+    header names no patient, or a DicomError for a file that can't be read, whose clip is left out. Clips
+    elsewhere are left without a label. Raises LabelsError with all clips that name no patient, DatasetError
+    if no clip is in either folder.
     """
     clip_ids = list(clip_ids)
     known, patients, values, faults = [], [], [], []
@@ -224,27 +196,11 @@ def labels_from_folders(
 
 
 def match_labels(table: LabelTable, clip_ids: Sequence[str]) -> tuple[dict[str, int], list[str], list[str]]:
-    """Bring labels and clips together.
+    """Bring labels and clips together; `clip_ids` were found, whether or not they can be read.
 
-    Parameters
-    ----------
-    table : LabelTable
-    clip_ids : sequence of str
-        Clips that were found, whether or not they can be read.
-
-    Returns
-    -------
-    rows : dict of str to int
-        For each clip with a label, its row in `table`, in the order of `clip_ids`.
-    missing_clips : list of str
-        Labels whose clip was not found, in the order of `table`.
-    unlabelled : list of str
-        Clips without a label, in the order of `clip_ids`.
-
-    Raises
-    ------
-    DatasetError
-        If not one clip has a label: the ids are then written differently.
+    Returns, for each clip with a label, its row in `table`; the labels whose clip was not found; and the
+    clips without a label, each in the order of its source. Raises DatasetError if not one clip has a label:
+    the ids are then written differently.
     """
     row_of = {clip_id: row for row, clip_id in enumerate(table.clip_ids)}
     rows = {clip_id: row_of[clip_id] for clip_id in clip_ids if clip_id in row_of}

@@ -14,24 +14,12 @@ from stenoscope.imaging.find import check_root, find_clips
 
 @dataclass(frozen=True)
 class Layout:
-    """How one data set lies on a disk.
+    """How one data set lies on a disk."""
 
-    Attributes
-    ----------
-    title : str
-        What a user is told.
-    detect : callable
-        Whether a folder is such a data set; looks at names alone.
-    read : callable
-        The folder's `DataSet`.
-    expected : str
-        What the folder should hold.
-    """
-
-    title: str
-    detect: Callable[[Path], bool]
+    title: str  # what a user is told
+    detect: Callable[[Path], bool]  # whether a folder is such a data set; looks at names alone
     read: Callable[[Path], DataSet]
-    expected: str
+    expected: str  # what the folder should hold
 
 
 def _plain(root: Path) -> DataSet:
@@ -71,27 +59,11 @@ PLAIN = "clips"
 
 
 def open_layout(path: Path, name: str = "auto") -> tuple[str, DataSet]:
-    """Find out which layout a folder has, or take it for the one that is named, and read it.
+    """Read a folder in the layout that it has (`auto`) or that is named; gives the layout's name, too.
 
-    A published data set may also be the only folder below `path`, as archives are often unpacked.
-
-    Parameters
-    ----------
-    path : Path
-    name : str
-        ``auto`` or a name in `LAYOUTS`.
-
-    Returns
-    -------
-    name : str
-    data_set : DataSet
-
-    Raises
-    ------
-    SettingsError
-        If there is no such layout.
-    DatasetError
-        If the folder has not the layout that is named, or holds no clip.
+    A published data set may also be the only folder below `path`, as archives are often unpacked. Raises
+    SettingsError if there is no such layout, DatasetError if the folder has not the layout that is named, or
+    holds no clip.
     """
     if name not in ("auto", *LAYOUTS):
         raise unknown_name("layout", name, ("auto", *LAYOUTS))

@@ -12,24 +12,12 @@ BLOCKING = frozenset(("leak", "stop"))
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a researcher should know or fix.
+    """Something that a researcher should know or fix."""
 
-    Attributes
-    ----------
-    severity : str
-        One of `SEVERITIES`.
-    title : str
-        One sentence.
-    fix : str
-        What to do about it; empty where there is nothing to do.
-    items : list of str
-        Where it is, all of them.
-    """
-
-    severity: str
-    title: str
-    fix: str = ""
-    items: list[str] = field(default_factory=list)
+    severity: str  # one of `SEVERITIES`
+    title: str  # one sentence
+    fix: str = ""  # what to do about it; empty where there is nothing to do
+    items: list[str] = field(default_factory=list)  # where it is, all of them
 
     @property
     def sentence(self) -> str:

@@ -26,12 +26,8 @@ def repeat_problems(
 ) -> list[Problem]:
     """The same pixels twice: under two patients (a leak), with two labels, or merely twice.
 
-    Parameters
-    ----------
-    rows : sequence of IntakeRow
-        Marked by `mark_repeats`; only clips that can be used count.
-    patients, labels : mapping of str to str
-        By clip id; empty for unknown.
+    Rows are marked by `mark_repeats`; only clips that can be used count. Patients and labels, by clip id, are
+    empty for unknown.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for row in rows:

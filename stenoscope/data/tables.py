@@ -56,26 +56,14 @@ Record = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class Table:
-    """A table: what stands in its header, and its lines.
-
-    Attributes
-    ----------
-    path : Path
-    header : list of str
-        As written; empty for a column without a name.
-    rows : list of (int, list of str)
-        Number of the line in the file, from 1, and one stripped text for each column; no blank lines.
-    notes : list of str
-        Sentences on what was passed over or read in a special way.
-    faults : list of str
-        Lines that do not fit the header.
-    """
+    """A table: what stands in its header, and its lines."""
 
     path: Path
-    header: list[str]
+    header: list[str]  # as written; empty for a column without a name
+    # number of the line in the file, from 1, and a stripped text for each column; no blank lines
     rows: list[Record]
-    notes: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what was passed over or read in a special way
+    faults: list[str] = field(default_factory=list)  # lines that do not fit the header
 
     def columns(self, name: str) -> list[int]:
         """Positions of the columns of a name, by the rule of `column_key`."""
@@ -87,22 +75,12 @@ class Table:
 
 
 def read_table(path: str | os.PathLike, wanted: Sequence[str]) -> Table:
-    """Read a table whose header holds some of the `wanted` columns.
+    """Read a table; its header is the first line that has most of the `wanted` columns, or else the first line.
 
     A workbook gives the one sheet that has them. Text is UTF-8, or UTF-16 or UTF-32 with a byte-order mark,
     separated by commas, semicolons, tabs or bars, with any line ends. Lines before the header, blank lines,
-    empty columns without a name and R's row names are passed over.
-
-    Parameters
-    ----------
-    path : path
-    wanted : sequence of str
-        Names of columns; the header is the first line that has most of them, or else the first line.
-
-    Raises
-    ------
-    DatasetError
-        If it is no such file, or several sheets have the columns.
+    empty columns without a name and R's row names are passed over. Raises DatasetError if it is no such file,
+    or several sheets have the columns.
     """
     path = Path(path)
     if kind := kind_of(path):

@@ -55,17 +55,9 @@ class BoxFault:
 def read_truth(path: str | Path, sources: Iterable[Source] = ()) -> dict[str, dict]:
     """Read lesion boxes in any of the formats and return the entries of a `truth.json` by clip id.
 
-    Parameters
-    ----------
-    path : path
-    sources : iterable of Source
-        The clips: what names of images in COCO and CVAT files may mean, and how ids are written.
-
-    Raises
-    ------
-    DatasetError
-        If the file can't be read, has another schema, names a clip in two ways, or a box is not four numbers
-        with x0 < x1 and y0 < y1.
+    `sources` are the clips: what names of images in COCO and CVAT files may mean, and how ids are written.
+    Raises DatasetError if the file can't be read, has another schema, names a clip in two ways, or a box is
+    not four numbers with x0 < x1 and y0 < y1.
     """
     path, sources = Path(path), list(sources)
     entries = _entries(path, sources)
@@ -111,23 +103,10 @@ def truth_text(clips: dict[str, dict]) -> str:
 def fit_boxes(
     clip_id: str, entry: dict | None, num_frames: int, size: tuple[int, int]
 ) -> tuple[list[dict], list[BoxFault]]:
-    """The lesions of a clip with what can be used of their boxes, in pixels of the frame.
+    """The lesions of a clip with what can be used of their boxes, in pixels of the frame, and the faults.
 
-    Parameters
-    ----------
-    clip_id : str
-    entry : dict or None
-        The clip's entry of the truth; None if it has none.
-    num_frames : int
-        Of the clip.
-    size : (int, int)
-        Rows and columns of the source.
-
-    Returns
-    -------
-    lesions : list of dict
-        As in the entry. A box that reaches beyond the frame is cut, one outside of it is left out.
-    faults : list of BoxFault
+    `entry` is the clip's entry of the truth, None if it has none; `size` is rows and columns of the source. A
+    box that reaches beyond the frame is cut, one outside of it is left out.
     """
     lesions, faults = [], []
     source = (entry or {}).get("pixels") == "source"
@@ -200,21 +179,11 @@ def faults_csv(faults: Iterable[BoxFault]) -> str:
 
 
 def keyframe_lesions(lesions: list[dict], keyframes: tuple[int, ...]) -> list[dict]:
-    """Lesions of a clip with their boxes in its key frames.
+    """Lesions of a clip, from `fit_boxes`, with their boxes in its key frames.
 
-    Parameters
-    ----------
-    lesions : list of dict
-        From `fit_boxes`.
-    keyframes : tuple of int
-        Frame indices.
-
-    Returns
-    -------
-    list of dict
-        Keys `kind` (str), `severity` (float, share of the diameter, NaN unknown) and `boxes` (float32, one
-        row ``x0, y0, x1, y1`` per key frame, NaN where it is not marked). Lesions that are marked in none of
-        the key frames are left out.
+    Each has `kind` (str), `severity` (float, share of the diameter, NaN unknown) and `boxes` (float32, one
+    row ``x0, y0, x1, y1`` per key frame, NaN where it is not marked). Lesions that are marked in none of the
+    key frames are left out.
     """
     found = []
     for lesion in lesions:

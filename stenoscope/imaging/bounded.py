@@ -12,14 +12,9 @@ class BoundedReader:
 
     Python sets aside what a read asks for before it looks whether the file has it, and a length in a damaged
     file can promise 4 GiB. A parser of headers takes microseconds for an element, and a hostile file can hold
-    millions of empty ones.
-
-    Parameters
-    ----------
-    stream : binary file
-    header : bool
-        Allow `MAX_READS` reads (a header takes hundreds, the fragments of a long run some 100,000) and
-        `MAX_HEADER` bytes in all (the functional groups of 8,192 frames take 12 MiB); further ones raise.
+    millions of empty ones. As a `header` it allows `MAX_READS` reads (a header takes hundreds, the fragments
+    of a long run some 100,000) and `MAX_HEADER` bytes in all (the functional groups of 8,192 frames take 12
+    MiB).
     """
 
     def __init__(self, stream: BinaryIO, header: bool = False):
@@ -34,13 +29,7 @@ class BoundedReader:
         return BoundedReader(self._stream, header=True)
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next `size` bytes, or what is left.
-
-        Raises
-        ------
-        ValueError
-            If a header would be larger than any.
-        """
+        """The next `size` bytes, or what is left; raises ValueError if a header would be larger than any."""
         left = max(0, self._end - self.tell())
         size = left if size is None or not 0 <= size <= left else size
         if self._reads is not None:

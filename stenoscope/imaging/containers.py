@@ -22,36 +22,22 @@ _LIVE = 1  # flag of an ASF file that was broadcast: its sizes are not set
 
 @dataclass
 class Container:
-    """A container's own statements; None where it makes none.
+    """A container's own statements; None where it makes none."""
 
-    Attributes
-    ----------
-    kind : str
-        ffmpeg's name: ``avi``, ``mov`` (MP4, M4V), ``matroska`` (WebM), ``asf`` (WMV), and of streams in
-        DICOM files: ``mpegts``, ``mpeg``, ``mpegvideo``, ``h264``, ``hevc``.
-    frames : int or None
-        Frames of the first video stream.
-    is_cut : bool
-        Whether the file ends before its container does.
-    shown : list of (int, int)
-        An edit list: the time stamps, in units of the stream, from which and below which frames are shown.
-    """
-
+    # ffmpeg's name: avi, mov (MP4, M4V), matroska (WebM), asf (WMV), and of streams in DICOM files: mpegts,
+    # mpeg, mpegvideo, h264, hevc
     kind: str
-    frames: int | None = None
-    is_cut: bool = False
+    frames: int | None = None  # of the first video stream
+    is_cut: bool = False  # the file ends before its container does
+    # an edit list: the time stamps, in units of the stream, from which and below which frames are shown
     shown: list[tuple[int, int]] | None = None
 
 
 def read_container(path: str | os.PathLike) -> Container | None:
     """What a file says of itself; None if it is none of the known containers.
 
-    Raises
-    ------
-    DicomError
-        If it can't be opened.
-    ValueError, struct.error
-        If its parts do not fit into each other.
+    Raises DicomError if it can't be opened, ValueError or struct.error if its parts do not fit into each
+    other.
     """
     with open_file(path) as file:
         end = os.fstat(file.fileno()).st_size

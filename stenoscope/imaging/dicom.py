@@ -60,10 +60,8 @@ def read_dicom(path: str | os.PathLike, clip_id: str, pseudonym: Pseudonym) -> C
 def open_clip(path: str | os.PathLike) -> Iterator["DicomClip"]:
     """Open a DICOM file and read its header, both once.
 
-    Raises
-    ------
-    DicomError
-        If it is no DICOM file or its header is damaged; a file that merely can't be used says so when read.
+    Raises DicomError if it is no DICOM file or its header is damaged; a file that merely can't be used says
+    so when read.
     """
     path = Path(path)
     with contextlib.ExitStack() as stack:
@@ -73,13 +71,7 @@ def open_clip(path: str | os.PathLike) -> Iterator["DicomClip"]:
 
 
 class DicomClip:
-    """An open DICOM file whose header was read.
-
-    Attributes
-    ----------
-    facts : Facts
-        What the header says, whether or not the file can be used.
-    """
+    """An open DICOM file; `facts` is what its header says, whether or not the file can be used."""
 
     def __init__(self, path: Path, stream: BinaryIO, facts: Facts, header: Header | DicomError):
         self.facts = facts
@@ -87,13 +79,7 @@ class DicomClip:
 
     @property
     def header(self) -> Header:
-        """The checked header.
-
-        Raises
-        ------
-        DicomError
-            If the file can't be used.
-        """
+        """The checked header; raises DicomError if the file can't be used."""
         if isinstance(self._header, DicomError):
             raise self._header
         return self._header
@@ -101,16 +87,9 @@ class DicomClip:
     def read(self, clip_id: str, pseudonym: Pseudonym) -> Clip:
         """Read the clip; frames are decoded and rendered one at a time, so memory holds the uint8 ones alone.
 
-        Parameters
-        ----------
-        clip_id : str
-        pseudonym : callable
-            Turns the header's PatientID into what `Clip.patient_id` holds; not called if the file has none.
-
-        Raises
-        ------
-        DicomError
-            If the file is not a readable multi-frame XA clip; the text says why and what to do.
+        `pseudonym` turns the header's PatientID into what `Clip.patient_id` holds; it is not called if the
+        file has none. Raises DicomError if the file is not a readable multi-frame XA clip: why, and what to
+        do.
         """
         frames = self.frames()
         if len(frames) < 2:
@@ -138,12 +117,7 @@ class DicomClip:
         """All frames as grey levels, uint8, shape (num_frames, 512, 512).
 
         If the file has more than 8 bits and no VOI, the smallest and the largest value of the whole clip
-        become black and white, which takes a first pass over the frames.
-
-        Raises
-        ------
-        DicomError
-            If a frame can't be decoded or the number of frames is not the header's.
+        become black and white, which takes a first pass over the frames. Raises DicomError as `stored` does.
         """
         num_frames, renderings = self.header.facts.num_frames, self.header.renderings
         renderings = renderings * (1 if len(renderings) > 1 else num_frames)
@@ -166,17 +140,10 @@ class DicomClip:
         return frames
 
     def stored(self) -> Iterator[np.ndarray]:
-        """Yield the stored values of each frame, as decoded.
+        """Yield the stored values of each frame, as decoded: (rows, cols) in uint8, uint16 or int16.
 
-        Yields
-        ------
-        ndarray, shape (rows, cols), uint8, uint16 or int16; (rows, cols, 3) uint8 RGB for colour images, but
-        grey levels for videos
-
-        Raises
-        ------
-        DicomError
-            If a frame can't be decoded or the number of frames is not the header's.
+        Colour images are RGB, uint8 (rows, cols, 3); videos are grey levels. Raises DicomError if a frame
+        can't be decoded or the number of frames is not the header's.
         """
         stated, count = self.header.facts.num_frames, 0
         doing = f"decoding its frames ({self.facts.transfer_syntax})"

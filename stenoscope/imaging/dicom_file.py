@@ -63,11 +63,7 @@ def open_dicom(path: Path) -> Iterator[tuple[BoundedReader, str]]:
     """Open a DICOM file for reading, once; yields the stream and the UID of its transfer syntax.
 
     A deflated file (PS3.5 A.5) is inflated into memory, with a bound, and then reads as an explicit one.
-
-    Raises
-    ------
-    DicomError
-        If it can't be opened, is no DICOM file, or names no known transfer syntax.
+    Raises DicomError if it can't be opened, is no DICOM file, or names no known transfer syntax.
     """
     with open_file(path) as file, io.BytesIO() as inflated:  # which must not outlive a failure
         if file.read(132)[128:] != b"DICM":

@@ -55,40 +55,20 @@ View = tuple[float, float] | None
 
 @dataclass(frozen=True)
 class Header:
-    """A checked header: what decoding needs and nothing that identifies a person but `patient_id`.
-
-    Attributes
-    ----------
-    facts : Facts
-    photometric : str
-    bits_allocated, bits_stored, samples : int
-    renderings : tuple of Rendering
-        One for all frames, or one for each; none for RGB and YBR.
-    view : tuple of float or None
-        Primary and secondary positioner angle, degrees.
-    patient_id : str
-        As the file has it; pass it on only through a pseudonymizer.
-    syntax : str
-        UID of the transfer syntax of the pixels.
-    pixels : PixelData
-    frame_table : dict or None
-        See `PixelData.frame_table`; None for native pixels, too.
-    planar : int
-        Planar configuration of colour images.
-    """
+    """A checked header: what decoding needs and nothing that identifies a person but `patient_id`."""
 
     facts: Facts
     photometric: str
     bits_allocated: int
     bits_stored: int
     samples: int
-    renderings: tuple[Rendering, ...]
-    view: View
-    patient_id: str
-    syntax: str
+    renderings: tuple[Rendering, ...]  # one for all frames, or one for each; none for RGB and YBR
+    view: View  # primary and secondary positioner angle, degrees
+    patient_id: str  # as the file has it; pass it on only through a pseudonymizer
+    syntax: str  # UID of the transfer syntax of the pixels
     pixels: PixelData
-    frame_table: dict | None
-    planar: int
+    frame_table: dict | None  # see `PixelData.frame_table`; None for native pixels, too
+    planar: int  # planar configuration of colour images
 
     @property
     def rendering(self) -> Rendering | None:
@@ -99,17 +79,8 @@ class Header:
 def read_header(path: Path, stream: BoundedReader, syntax: str) -> tuple[Facts, Header | DicomError]:
     """Read the header once: what it says, and the checked header or why the file can't be used.
 
-    Parameters
-    ----------
-    path : Path
-        Named in errors.
-    stream, syntax
-        From `open_dicom`.
-
-    Raises
-    ------
-    DicomError
-        If the header is damaged; not if it merely can't be used.
+    `path` is named in errors; `stream` and `syntax` are from `open_dicom`. Raises DicomError if the header is
+    damaged; not if it merely can't be used.
     """
     stream = stream.as_header()
     with reporting(path, "reading its header"):

@@ -20,25 +20,11 @@ def is_dicomdir(path: Path) -> bool:
 
 
 def indexed_images(path: str | os.PathLike) -> tuple[list[Path], list[Path]]:
-    """The images that an index names.
+    """The images that an index (the DICOMDIR at `path`) names: those that are there, and those that are not.
 
-    Names are looked up without regard to case, as copies of a disc may be in lower case.
-
-    Parameters
-    ----------
-    path : path
-        The DICOMDIR.
-
-    Returns
-    -------
-    present, absent : list of Path
-        Each in the order of their names, without repeats. Names that lead out of the index's folder are left
-        out.
-
-    Raises
-    ------
-    DicomError
-        If it is damaged or no index.
+    Both lists are in the order of their names, without repeats. Names are looked up without regard to case,
+    as copies of a disc may be in lower case; those that lead out of the index's folder are left out. Raises
+    DicomError if it is damaged or no index.
     """
     path = Path(path)
     with reporting(path, "reading the index"), open_dicom(path) as (stream, _):

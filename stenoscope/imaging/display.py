@@ -44,22 +44,11 @@ Found = TypeVar("Found")
 def read_rendering(header: Dataset, macros: Mapping[str, Sequence[Dataset]] | None = None) -> Rendering:
     """The rendering that a DICOM header asks for; an unusable part of it is left out and noted.
 
-    Parameters
-    ----------
-    header : Dataset
-        With the Image Pixel, Modality LUT and VOI LUT modules (PS3.3 C.7.6.3, C.11.1, C.11.2), padding and
-        palette.
-    macros : mapping of str to sequence of Dataset, optional
-        Where else to look for the modules, by the name of the enhanced images' macro: the first of them that
-        has something usable is taken. See `functional_groups`.
+    `header` has the Image Pixel, Modality LUT and VOI LUT modules (PS3.3 C.7.6.3, C.11.1, C.11.2), padding
+    and palette. `macros` says where else to look for the modules, by the name of the enhanced images' macro:
+    the first of them that has something usable is taken (see `functional_groups`). Raises RenderingError if a
+    palette image has no usable palette.
 
-    Raises
-    ------
-    RenderingError
-        If a palette image has no usable palette.
-
-    Notes
-    -----
     The Modality LUT of XA and XRF images leads back to X-ray intensity and is not part of the display. Their
     IODs have it for the Pixel Intensity Relationships LOG and DISP (PS3.3 A.14.3, A.16.3, C.8.7.1.1.2). DCMTK
     and fo-dicom leave it out beside any other one, or none, as well: they go by the SOP class.

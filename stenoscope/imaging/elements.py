@@ -42,22 +42,10 @@ def read_elements(
 ) -> tuple[Dataset, list[str]]:
     """Read some elements of a DICOM file, up to its pixel data, where `stream` is left.
 
-    Parameters
-    ----------
-    stream : binary file
-        At its beginning.
-    keywords : iterable of str or int
-        Keywords or tags of the elements, at the top level and in sequences.
-    others : iterable of str or int
-        Further ones, of which nothing is noted.
-
-    Returns
-    -------
-    dataset : Dataset
-        Numbers are floats, NaN where they can't be read or are not finite; look-up tables are bytes in little
-        endian order; sequences are sequences. Empty and unreadable elements are absent.
-    notes : list of str
-        What had to be set right.
+    `stream` stands at its beginning. `keywords` are keywords or tags of the elements, at the top level and in
+    sequences; `others` are further ones, of which nothing is noted. In the data set numbers are floats, NaN
+    where they can't be read or are not finite; look-up tables are bytes in little endian order; sequences are
+    sequences; empty and unreadable elements are absent. The notes say what had to be set right.
     """
     noted = frozenset(map(Tag, keywords))
     wanted = noted.union(map(Tag, others))

@@ -22,12 +22,7 @@ some hundred bytes each, so that a small file could keep a decoder busy for hour
 
 
 def check_pixel_count(path: object, frames: int, rows: int, cols: int) -> None:
-    """Refuse a clip beyond `MAX_PIXELS`.
-
-    Raises
-    ------
-    DicomError
-    """
+    """Raise DicomError for a clip beyond `MAX_PIXELS`."""
     if frames * rows * cols > MAX_PIXELS:
         raise DicomError(
             f"{path} has {frames} frames of {rows} x {cols} pixels.",
@@ -41,60 +36,38 @@ SIMULATOR = "Stenoscope", "simulated angiogram"
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Technical facts of a source; None where it does not say.
+class Columns:
+    """Technical facts as a source states them, in the order of `intake.csv`; None where it does not say.
 
-    Attributes
-    ----------
-    num_frames, rows, cols : int or None
-        As the source states them.
-    frame_time_ms : float or None
-        Milliseconds between frames.
-    transfer_syntax : str
-        Name of the DICOM transfer syntax, image format or video codec.
-    modality : str
-        DICOM modality, empty for other formats, as all that follows.
-    sop_class : str
-        Name of the SOP class; ``unknown`` for a private one.
-    bits_allocated, bits_stored : int or None
-        Per sample.
-    photometric : str
-        Photometric interpretation.
-    voi : str
-        How stored values become grey levels: ``LINEAR 128/256`` (centre/width; also ``LINEAR_EXACT``,
-        ``SIGMOID``), ``LUT``, or ``none``; empty for colour and for clips that can't be used.
-    primary_angle, secondary_angle : float or None
-        Positioner angles, degrees.
-    collimator, shutter : str
-        Shapes that the header names, ``RECTANGULAR+CIRCULAR`` say.
-    overlays : int or None
-        Overlay planes (PS3.3 C.9.2), which are not drawn.
-    burned_in : str
-        What the header says of burned-in annotation: ``YES``, ``NO``, or nothing.
-    simulated : str
-        ``yes`` for a clip that says to be made by `stenoscope.phantom`.
-    notes : tuple of str
-        What a reader of `intake.csv` should know of a clip that was read all the same.
+    All that follow the transfer syntax are of DICOM files alone.
     """
 
     num_frames: int | None = None
     rows: int | None = None
     cols: int | None = None
-    frame_time_ms: float | None = None
-    transfer_syntax: str = ""
+    frame_time_ms: float | None = None  # milliseconds between frames
+    transfer_syntax: str = ""  # name of the DICOM transfer syntax, image format or video codec
     modality: str = ""
-    sop_class: str = ""
-    bits_allocated: int | None = None
+    sop_class: str = ""  # name of the SOP class; `unknown` for a private one
+    bits_allocated: int | None = None  # per sample, as the next one
     bits_stored: int | None = None
     photometric: str = ""
+    # how stored values become grey levels: `LINEAR 128/256` (centre/width; also `LINEAR_EXACT`, `SIGMOID`),
+    # `LUT`, or `none`; empty for colour and for clips that can't be used
     voi: str = ""
-    primary_angle: float | None = None
+    primary_angle: float | None = None  # of the positioner, degrees, as the next one
     secondary_angle: float | None = None
-    collimator: str = ""
+    collimator: str = ""  # shapes that the header names, `RECTANGULAR+CIRCULAR` say, as the next one
     shutter: str = ""
-    overlays: int | None = None
-    burned_in: str = ""
-    simulated: str = ""
+    overlays: int | None = None  # overlay planes (PS3.3 C.9.2), which are not drawn
+    burned_in: str = ""  # what the header says of burned-in annotation: `YES`, `NO`, or nothing
+    simulated: str = ""  # `yes` for a clip that says to be made by `stenoscope.phantom`
+
+
+@dataclass(frozen=True)
+class Facts(Columns):
+    """Technical facts, and notes: what a reader of `intake.csv` should know of a clip that was read."""
+
     notes: tuple[str, ...] = ()
 
 
@@ -108,17 +81,10 @@ def _names_nobody(pseudonym: Pseudonym) -> None:
 
 @dataclass(frozen=True)
 class Opened:
-    """A source whose header was read: what it says, and how to read the rest without reading that again.
-
-    Attributes
-    ----------
-    facts : Facts
-    read : callable
-        ``read(clip_id, pseudonym) -> Clip``; raises DicomError if the source can't be used.
-    patient : callable
-        ``patient(pseudonym)``: the source's own patient id as a pseudonym, None if it names none.
-    """
+    """A source whose header was read: what it says, and how to read the rest without reading that again."""
 
     facts: Facts
+    # `read(clip_id, pseudonym)`; raises DicomError if the source can't be used
     read: Callable[[str, Pseudonym], Clip]
+    # the source's own patient id as a pseudonym, None if it names none
     patient: Callable[[Pseudonym], str | None] = _names_nobody

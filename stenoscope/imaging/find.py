@@ -46,18 +46,10 @@ _NOT_UTF8 = "The bytes of its name are not UTF-8, so that no output could name i
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds.
+    """What a folder holds."""
 
-    Attributes
-    ----------
-    sources : list of Source
-        Clips to read, ordered by clip_id.
-    rows : list of IntakeRow
-        Everything else: files without a reader, and clips whose id is not unique.
-    """
-
-    sources: list[Source]
-    rows: list[IntakeRow]
+    sources: list[Source]  # clips to read, ordered by clip_id
+    rows: list[IntakeRow]  # everything else: files without a reader, and clips whose id is not unique
 
 
 def in_order(sources: Iterable[Source], rows: Iterable[IntakeRow]) -> Found:
@@ -75,16 +67,11 @@ def in_order(sources: Iterable[Source], rows: Iterable[IntakeRow]) -> Found:
 def find_clips(path: str | os.PathLike) -> Found:
     """Find the clips below a folder, or the one clip that `path` is.
 
-    `SIDE_FILES` and `SIDE_FOLDERS` are passed over; whatever else is no clip has a row. A file is known
-    by its suffix or, without a known one, by its content. Below a folder, a DICOMDIR tells which files
-    are missing; given as `path`, it tells which files to read. The order depends on the names alone.
-
-    Raises
-    ------
-    DatasetError
-        If the path does not exist or holds no clip.
-    DicomError
-        If it is no folder and can't be read as a file, or a damaged DICOMDIR.
+    `SIDE_FILES` and `SIDE_FOLDERS` are passed over; whatever else is no clip has a row. A file is known by
+    its suffix or, without a known one, by its content. Below a folder, a DICOMDIR tells which files are
+    missing; given as `path`, it tells which files to read. The order depends on the names alone. Raises
+    DatasetError if the path does not exist or holds no clip, DicomError if it is no folder and can't be read
+    as a file, or a damaged DICOMDIR.
     """
     root = Path(path)
     check_root(root)
@@ -126,13 +113,7 @@ def find_clips(path: str | os.PathLike) -> Found:
 
 
 def check_root(root: Path) -> None:
-    """Refuse a path that no output could name, and a folder that can't be looked into.
-
-    Raises
-    ------
-    DatasetError
-        If its bytes are not UTF-8, or this user may not list or enter it.
-    """
+    """Raise DatasetError for a path whose bytes are not UTF-8, or a folder that can't be entered."""
     if not (is_utf8(str(root)) and is_utf8(root.resolve().name)):
         raise DatasetError(
             f"{root} has a name that is not UTF-8.", "a name that outputs can hold", "rename it."

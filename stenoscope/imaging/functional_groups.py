@@ -36,10 +36,7 @@ _STILL = 1.0  # degrees: what the angles of a C-arm at rest may differ by
 def read_renderings(dataset: Dataset, num_frames: int) -> tuple[Rendering, ...]:
     """How the frames are rendered: one entry for all of them, or one for each.
 
-    Raises
-    ------
-    RenderingError
-        If a palette image has no usable palette.
+    Raises RenderingError if a palette image has no usable palette.
     """
     own = _groups(dataset, "PerFrameFunctionalGroupsSequence")
     common = [*_groups(dataset, "SharedFunctionalGroupsSequence"), dataset]
@@ -80,17 +77,12 @@ def find_macro(dataset: Dataset, name: str) -> list[Dataset]:
 
 
 def read_course(dataset: Dataset) -> tuple[float | None, tuple[float, float] | None, list[str]]:
-    """Timing and angles. Reading needs neither, so a fault in them costs no clip.
+    """Milliseconds between frames, view and notes. Reading needs neither, so a fault in them costs no clip.
 
-    Returns
-    -------
-    frame_time_ms : float or None
-        FrameTime, the median of FrameTimeVector (PS3.3 C.7.6.5), the median distance of the frames' own times
-        (C.7.6.16.2.2), or a rate: the first of them that lies within `FRAME_TIMES`.
-    view : tuple of float or None
-        Primary and secondary positioner angle of the first frame, degrees; None if one is missing or no angle
-        (PS3.3 C.8.7.5, and C.8.19.6.10 for enhanced images).
-    notes : list of str
+    The time is FrameTime, the median of FrameTimeVector (PS3.3 C.7.6.5), the median distance of the frames'
+    own times (C.7.6.16.2.2), or a rate: the first of them that lies within `FRAME_TIMES`. The view is the
+    primary and secondary positioner angle of the first frame, degrees; None if one is missing or no angle
+    (PS3.3 C.8.7.5, and C.8.19.6.10 for enhanced images).
     """
     views = list(_views(dataset))
     known = [view for view in views if view is not None]

@@ -24,20 +24,11 @@ class RenderingError(ValueError):
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value
 class Lut:
-    """A look-up table as DICOM stores it; equal to itself alone.
+    """A look-up table as DICOM stores it; equal to itself alone."""
 
-    Attributes
-    ----------
-    first : int
-        Input that the first entry maps; smaller inputs take the first entry, larger ones the last.
-    entries : ndarray, int64, shape (n,)
-    bits : int
-        Bits per entry; outputs range over 0 to 2**bits - 1.
-    """
-
-    first: int
-    entries: np.ndarray
-    bits: int
+    first: int  # input that the first entry maps; smaller inputs take the first entry, larger ones the last
+    entries: np.ndarray  # int64 (n,)
+    bits: int  # per entry; outputs range over 0 to 2**bits - 1
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Entries for `values` (any numeric dtype), float64 of the same shape."""
@@ -72,35 +63,21 @@ class Window:
 
 @dataclass(frozen=True)
 class Rendering:
-    """How the stored values of one clip become grey levels.
+    """How the stored values of one clip become grey levels."""
 
-    Attributes
-    ----------
-    bits : int
-        Bits stored, 1 to 16.
-    signed : bool
-        Stored values are two's complement.
-    rescale : Lut or tuple of float (slope, intercept)
-        The modality LUT; ``(1, 0)`` if there is none to apply.
-    voi : Lut, Window or None
-    inverted : bool
-        MONOCHROME1: the smallest value is shown white, so grey levels are turned round after the VOI step.
-    padding : tuple of int or None
-        Smallest and largest stored value that fills what was not imaged (PS3.3 C.7.5.1.1.2): black, whatever
-        the polarity, and left out of the clip's range.
-    palette : Lut or None
-        PALETTE COLOR: the grey level of each stored value, 0 to 255; takes the place of all of the above.
-    notes : tuple of str
-        What of the header is not part of this rendering, and why.
-    """
-
-    bits: int
-    signed: bool = False
+    bits: int  # stored, 1 to 16
+    signed: bool = False  # stored values are two's complement
+    # modality LUT, or slope and intercept; (1, 0) if none is to apply
     rescale: "Lut | tuple[float, float]" = (1.0, 0.0)
     voi: "Lut | Window | None" = None
+    # MONOCHROME1: the smallest value is shown white, so grey levels are turned round after the VOI step
     inverted: bool = False
+    # smallest and largest stored value that fills what was not imaged (PS3.3 C.7.5.1.1.2): black, whatever
+    # the polarity, and left out of the clip's range
     padding: tuple[int, int] | None = None
+    # PALETTE COLOR: grey level of each stored value, 0 to 255; takes the place of all of the above
     palette: Lut | None = None
+    # what of the header is not part of this rendering, and why
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -124,17 +101,9 @@ class Rendering:
         return (int(stored.min()), int(stored.max())) if stored.size else None
 
     def table(self, value_range: tuple[int, int] | None = None) -> np.ndarray:
-        """Grey level of every stored value.
+        """Grey level of every stored value, uint8 (2**bits,): entry ``i`` is that of ``lowest + i``.
 
-        Parameters
-        ----------
-        value_range : tuple of int, optional
-            Smallest and largest stored value of the whole clip, used if `needs_range`.
-
-        Returns
-        -------
-        ndarray, uint8, shape (2**bits,)
-            Entry ``i`` is the grey level of the stored value ``lowest + i``.
+        `value_range`, the smallest and largest stored value of the whole clip, is used if `needs_range`.
         """
         stored = np.arange(1 << self.bits, dtype=np.int64) + self.lowest
         if self.palette is not None:
@@ -160,18 +129,9 @@ class Rendering:
 
 
 def apply_table(stored: np.ndarray, table: np.ndarray, lowest: int = 0) -> np.ndarray:
-    """Grey levels of a stored frame.
+    """Grey levels, uint8 (rows, cols), of a stored frame (integers) by a table, uint8 (n,).
 
-    Parameters
-    ----------
-    stored : ndarray, integer, shape (rows, cols)
-    table : ndarray, uint8, shape (n,)
-    lowest : int
-        Stored value that entry 0 maps; values beyond the table take its first or last entry.
-
-    Returns
-    -------
-    ndarray, uint8, shape (rows, cols)
+    Entry 0 maps the stored value `lowest`; values beyond the table take its first or last entry.
     """
     if stored.dtype == np.uint8 and len(table) == 256 and lowest == 0:
         return cv2.LUT(stored, table)
@@ -183,17 +143,9 @@ def apply_table(stored: np.ndarray, table: np.ndarray, lowest: int = 0) -> np.nd
 def to_frame(grey: np.ndarray, size: int = FRAME_SIZE) -> np.ndarray:
     """Frame of `size` x `size` pixels: padded to a square with black, then resampled.
 
-    Shrinking averages areas (no aliasing of thin vessels), enlarging interpolates linearly. Where a source
-    pixel lands, `geometry.source_to_frame` says.
-
-    Parameters
-    ----------
-    grey : ndarray, uint8, shape (rows, cols)
-
-    Returns
-    -------
-    ndarray, uint8, shape (size, size)
-        `grey` itself if it has that size.
+    `grey` is uint8 (rows, cols), and returned itself if it has that size. Shrinking averages areas (no
+    aliasing of thin vessels), enlarging interpolates linearly. Where a source pixel lands,
+    `geometry.source_to_frame` says.
     """
     rows, cols = grey.shape
     if rows != cols:

@@ -12,11 +12,8 @@ _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SO
 def check_segments(data: bytes, rows: int, cols: int, samples: int) -> None:
     """Walk from the start of the image to its first scan (ITU-T T.81 B.1.1.4, B.2.2).
 
-    Raises
-    ------
-    ValueError
-        If a segment does not begin where the one before it ends, or the frame header has another size or
-        number of components.
+    Raises ValueError if a segment does not begin where the one before it ends, or the frame header has
+    another size or number of components.
     """
     if data[:2] != bytes((_FILL, _START)):
         raise ValueError("no start of image")

@@ -23,27 +23,13 @@ _ORIENTATION, _BITS, _PHOTOMETRIC = 274, 258, 262  # tags of EXIF and TIFF
 
 @dataclass(frozen=True)
 class Look:
-    """What frames of one run should share.
+    """What frames of one run should share."""
 
-    Attributes
-    ----------
-    mode : str
-        As Pillow calls it: ``L``, ``RGB``, ``P``; with ``16`` after it for 16-bit colour.
-    orientation : int
-        Of EXIF or TIFF, 1 to 8; 1 is upright.
-    size : tuple of int
-        Rows and columns when upright.
-    kind : str
-        Format: ``PNG``.
-    pages : int
-        Images in the file.
-    """
-
-    mode: str
-    orientation: int
-    size: tuple[int, int]
-    kind: str
-    pages: int
+    mode: str  # as Pillow calls it: L, RGB, P; with 16 after it for 16-bit colour
+    orientation: int  # of EXIF or TIFF, 1 to 8; 1 is upright
+    size: tuple[int, int]  # rows and columns when upright
+    kind: str  # format, such as PNG
+    pages: int  # images in the file
 
     @property
     def is_colour(self) -> bool:
@@ -75,10 +61,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
 def load_image(path: Path) -> tuple[np.ndarray, Look, bool]:
     """Grey levels of a file of one image, as `grey_levels` gives them, and how it looks.
 
-    Raises
-    ------
-    DicomError
-        If it is damaged, of a kind that is not read, or has several pages.
+    Raises DicomError if it is damaged, of a kind that is not read, or has several pages.
     """
     with reading(path), open_image(path) as image:
         seen = look(image)
@@ -93,17 +76,8 @@ def load_image(path: Path) -> tuple[np.ndarray, Look, bool]:
 def grey_levels(image: Image.Image, seen: Look, path: Path) -> tuple[np.ndarray, bool]:
     """Grey levels of the current page of an image, upright, and whether parts of it are transparent.
 
-    Colour becomes grey by its luma, transparent parts lie on black, and 16 bits a sample stay 16.
-
-    Returns
-    -------
-    grey : ndarray, uint8 or uint16, shape (rows, cols)
-    transparent : bool
-
-    Raises
-    ------
-    DicomError
-        If the pixels are of a kind that is not read: floating point, 32 bits, CIELAB.
+    They are uint8 or uint16 (rows, cols): colour becomes grey by its luma, transparent parts lie on black,
+    and 16 bits a sample stay 16. Raises DicomError for floating point, 32 bits and CIELAB.
     """
     if image.mode not in (*_GREY, *_COLOUR):
         raise _unread(path, f"has pixels of a kind ({image.mode}) that is not read")

@@ -29,31 +29,17 @@ _ITEM = 8  # bytes of an item's tag and length
 
 @dataclass(frozen=True)
 class PixelData:
-    """Where the pixels lie in a file.
+    """Where the pixels lie in a file."""
 
-    Attributes
-    ----------
-    at : int
-        First byte of the element's value.
-    vr : str
-        Its value representation, empty in implicit transfer syntaxes.
-    length, left : int
-        Bytes of the value as the element states them, and bytes of the file from there.
-    first : int
-        Item of the first fragment: byte of the file (encapsulated pixel data only, as all that follows).
-    fragments : dict of int to int
-        Offset of each fragment's item from the first one's, and the fragment's length.
-    offsets : tuple of int or None
-        The Basic Offset Table; None if it is malformed.
-    """
-
-    at: int
-    vr: str
-    length: int
-    left: int
+    at: int  # first byte of the element's value
+    vr: str  # value representation, empty in implicit transfer syntaxes
+    length: int  # bytes of the value as the element states them
+    left: int  # bytes of the file from `at`
+    # item of the first fragment: byte of the file (encapsulated pixel data only, as all that follows)
     first: int = 0
+    # offset of each fragment's item from the first one's, and the fragment's length
     fragments: dict[int, int] | None = None
-    offsets: tuple[int, ...] | None = ()
+    offsets: tuple[int, ...] | None = ()  # the Basic Offset Table; None if it is malformed
 
     def frame_table(self, dataset: Dataset, num_frames: int) -> dict | None:
         """Options that let pydicom find each frame by a table; None if the file's tables are wrong."""
@@ -95,13 +81,7 @@ class PixelData:
 
 
 def find_pixels(path: Path, stream: BinaryIO, syntax: UID) -> PixelData:
-    """The pixel data element at which `stream` stands.
-
-    Raises
-    ------
-    DicomError
-        If there is none, or none of integers.
-    """
+    """The pixel data element at which `stream` stands; DicomError if there is none, or none of integers."""
     order = "<" if syntax.is_little_endian else ">"
     here = stream.tell()
     end = stream.seek(0, os.SEEK_END)
@@ -138,15 +118,10 @@ def find_pixels(path: Path, stream: BinaryIO, syntax: UID) -> PixelData:
 
 
 def check_pixels(path: Path, pixels: PixelData, num_frames: int, frame_bytes: int) -> None:
-    """Hold the element against the header.
+    """Raise DicomError for pixel data that is truncated or has not the header's number of frames.
 
     Native pixel data must have the very length that the header implies, encapsulated pixel data at least one
     whole fragment a frame.
-
-    Raises
-    ------
-    DicomError
-        If it is truncated, or holds another number of frames.
     """
     truncated = DicomError(
         f"{path} is truncated: its pixel data ends before frame {num_frames - 1}.",

@@ -16,26 +16,12 @@ _DIGITS = 12  # 48 bits: two of 100,000 patients share a pseudonym with a chance
 class Pseudonymizer:
     """Callable that turns a patient id into a pseudonym (HMAC-SHA256 with a secret key).
 
-    The key file is made at first use, readable by its owner only. A pickled pseudonymizer carries the file's
-    path and never the key, so a worker on another machine needs the same file; it refuses another one.
+    The key file is made at first use, readable by its owner only; DatasetError if it can't be made or read. A
+    pickled pseudonymizer carries the file's path and never the key, so a worker on another machine needs the
+    same file; it refuses another one.
 
     The issuer of the id does not enter: the same person with and without an issuer must stay one patient, or
     training and test data could share them.
-
-    Parameters
-    ----------
-    key_file : path
-        Where the key is kept.
-
-    Raises
-    ------
-    DatasetError
-        If the key file can't be made or read.
-
-    Examples
-    --------
-    >>> Pseudonymizer("data/pseudonym.key")("12345")  # doctest: +SKIP
-    'p-5f0c6a3be21d'
     """
 
     def __init__(self, key_file: str | os.PathLike):

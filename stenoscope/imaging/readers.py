@@ -24,33 +24,18 @@ def _never(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Reader:
-    """How one kind of source is recognised and read.
+    """How one kind of source is recognised and read."""
 
-    Attributes
-    ----------
-    suffixes : tuple of str
-        Lower-case suffixes, with dot, of its files.
-    open : callable
-        ``open(path)``: a context in which there is an `Opened` source; raises DicomError.
-    is_folder : bool
-        Whether a clip is a folder of such files, instead of one file.
-    detect : callable
-        Whether a file that has none of the known suffixes is of this kind.
-    takes : callable
-        Whether a file with one of the suffixes is of this kind.
-    files : callable
-        Files that a path stands for: itself, but for clips of which it names one frame only.
-    names_patients : bool
-        Whether such a source may name its patient.
-    """
-
-    suffixes: tuple[str, ...]
+    suffixes: tuple[str, ...]  # in lower case, with dot
+    # a context in which there is an `Opened` source; raises DicomError
     open: Callable[[Path], AbstractContextManager[Opened]]
-    is_folder: bool = False
+    is_folder: bool = False  # a clip is a folder of such files, instead of one file
+    # whether a file that has none of the known suffixes is of this kind
     detect: Callable[[Path], bool] = _never
-    takes: Callable[[Path], bool] = _always
+    takes: Callable[[Path], bool] = _always  # whether a file with one of the suffixes is of this kind
+    # files that a path stands for: itself, but for clips of which it names one frame only
     files: Callable[[Path], list[Path]] = _itself
-    names_patients: bool = False
+    names_patients: bool = False  # such a source may name its patient
 
 
 @contextmanager

@@ -61,12 +61,8 @@ def sort_images(folder: Path) -> tuple[list[Path], set[Path]]:
 
     Frames are numbered and hold one image each. Previews are no clips but pictures of one beside them: they
     have the name of a DICOM file or a video (``run1.png`` or ``run1.dcm.png`` beside ``run1.dcm``), with or
-    without a word like "thumb", or are the only image among DICOM files.
-
-    Raises
-    ------
-    OSError
-        If this user may not list the folder.
+    without a word like "thumb", or are the only image among DICOM files. Raises OSError if this user may not
+    list the folder.
     """
     files = [path for path in access.paths_in(folder) if not path.name.startswith(".")]
     images = [path for path in files if is_image(path)]
@@ -94,12 +90,9 @@ def _previews(files: Sequence[Path], images: Sequence[Path]) -> set[Path]:
 def frame_files(folder: str | os.PathLike) -> list[Path]:
     """The images of a folder in the order of their numbers (``frame_9`` before ``frame_10``).
 
-    The number is the last run of digits in the name; everything else of the name must be the same.
-
-    Raises
-    ------
-    DicomError
-        If there are fewer than two, two share a number, a number is missing, or names differ otherwise.
+    The number is the last run of digits in the name; everything else of the name must be the same. Raises
+    DicomError if there are fewer than two, two share a number, a number is missing, or names differ
+    otherwise.
     """
     folder = Path(folder)
     found: dict[int, Path] = {}
@@ -179,12 +172,8 @@ def open_images(folder: str | os.PathLike) -> AbstractContextManager[Opened]:
     """Open a folder of numbered images as a clip.
 
     Colour becomes grey (ITU-R 601 luma). 16-bit images are shown from the smallest to the largest value of
-    the whole clip, which takes a first pass over them.
-
-    Raises
-    ------
-    DicomError
-        See `frame_files`; when it is read, also if sizes or depths differ or an image is damaged.
+    the whole clip, which takes a first pass over them. Raises DicomError as `frame_files` does; when it is
+    read, also if sizes or depths differ or an image is damaged.
     """
     return _opened(frame_files(folder))
 
@@ -202,10 +191,8 @@ def open_still(path: Path) -> AbstractContextManager[Opened]:
 def open_stack(path: str | os.PathLike) -> AbstractContextManager[Opened]:
     """Open an animated GIF or a TIFF file of several pages as a clip.
 
-    Raises
-    ------
-    DicomError
-        If it is damaged; when it is read, also if it has one image only, is cut, or sizes or depths differ.
+    Raises DicomError if it is damaged; when it is read, also if it has one image only, is cut, or sizes or
+    depths differ.
     """
     facts = stack_facts(path)
     return nullcontext(Opened(facts, lambda clip_id, pseudonym: _read_stack(Path(path), clip_id, facts)))
@@ -219,13 +206,7 @@ def stack_facts(path: str | os.PathLike) -> Facts:
 
 
 def read_frames(files: Sequence[Path], clip_id: str) -> Clip:
-    """Read image files as the frames of a clip.
-
-    Raises
-    ------
-    DicomError
-        If sizes or depths differ or an image is damaged.
-    """
+    """Read image files as a clip's frames; DicomError if sizes or depths differ or an image is damaged."""
     digest = hashlib.sha256()
     for path in files:
         with access.open_file(path) as stream:

@@ -94,11 +94,8 @@ class _Log:
 def open_video(path: str | os.PathLike) -> Iterator[Opened]:
     """Open a video and decode its first frame, which has its size; the container states how many there are.
 
-    Raises
-    ------
-    DicomError
-        If it is no video, or its first frame can't be decoded; when it is read, also if it is damaged or cut,
-        holds another number of frames than it says, or has fewer than two.
+    Raises DicomError if it is no video, or its first frame can't be decoded; when it is read, also if it is
+    damaged or cut, holds another number of frames than it says, or has fewer than two.
     """
     path = Path(path)
     container, log = _container(path), _Log()
@@ -144,16 +141,9 @@ def _read(path: Path, clip_id: str, stream: Iterator[np.ndarray], container: Con
 
 
 def iter_video(path: Path, container: Container, name: Path) -> Iterator[np.ndarray]:
-    """Grey levels of each frame of a video that lies in `path` and that errors call `name`.
+    """Grey levels, uint8 (rows, cols), of each frame of a video in `path`, which errors call `name`.
 
-    Yields
-    ------
-    ndarray, uint8, shape (rows, cols)
-
-    Raises
-    ------
-    DicomError
-        If it is damaged or cut; when its frames so far have been given.
+    Raises DicomError if it is damaged or cut; when its frames so far have been given.
     """
     log, count = _Log(), 0
     with contextlib.closing(_decode(path, container, log, name)) as frames:
@@ -185,10 +175,7 @@ def _container(path: Path) -> Container:
 def _decode(path: Path, container: Container, log: _Log, name: Path | None = None) -> Iterator[np.ndarray]:
     """Grey levels of each coded frame; `log` is complete once all of them are taken.
 
-    Raises
-    ------
-    DicomError
-        If a frame is too large, or of another size than the first, or they are too many.
+    Raises DicomError if a frame is too large, or of another size than the first, or they are too many.
     """
     name = name or path
     command = [
