@@ -12,6 +12,7 @@ from stenoscope.errors import SettingsError
 from stenoscope.models.backbones import BACKBONES, build_backbone, cut_layer, get_backbone
 from stenoscope.models.classifier import build_classifier, heatmap_layer
 from stenoscope.settings import TrainingSettings
+from stenoscope.training.schedule import layer_factors
 
 
 class Known(NamedTuple):
@@ -51,6 +52,8 @@ def test_every_backbone_builds_unnested_and_explains(name):
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     rows = model.get_layer(heatmap_layer(model, settings)).output.shape[1]
     assert rows >= size // 16 - 1  # stride 16 or finer
+    # the learning rate falls from each block to the one before
+    assert len({*layer_factors(model, 0.5).values(), 1.0}) == KNOWN[name].blocks
     kernels = [weight for layer in model.layers for weight in layer.weights if weight.name == "kernel"]
     assert all(kernel.numpy().any() for kernel in kernels[:-1])  # all but the class map's start random
     # The same names in the same order as in a backbone on its own: that is how weight files are matched.

@@ -4,11 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from stenoscope.models.backbones import BACKBONES
 from stenoscope.models.classifier import build_classifier
 from stenoscope.settings import TrainingSettings
 from stenoscope.training.schedule import backbone_layers, layer_factors, learning_rate_at, make_optimizer
-from tests.models.test_backbones import KNOWN
 
 
 def settings(**changes) -> TrainingSettings:
@@ -69,12 +67,3 @@ def test_factors_fall_from_block_to_block():
     assert any(path.startswith("stem") for path in factors), "the stem goes with the first block"
     assert layer_factors(model, 1.0) == {}
     assert not [layer.name for layer in backbone_layers(model) if layer.name in ("attention", "class_map")]
-
-
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v2", "inception_v3"])
-def test_every_backbone_has_its_blocks(name):
-    assert set(KNOWN) == set(BACKBONES)
-    size = 96 if name == "inception_v3" else 32
-    own = settings(backbone=name, weights="none", image_size=size, heatmap_layer="auto")
-    factors = layer_factors(build_classifier(own), 0.5)
-    assert len({*factors.values(), 1.0}) == KNOWN[name].blocks
