@@ -1,6 +1,7 @@
 """The nouns of the project, as frozen records that pass between its rooms."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,18 @@ class Clip:
     patient_id: str | None = None
     scale: float = 1.0
     notes: tuple[str, ...] = ()
+
+
+class Origin(NamedTuple):
+    """What is kept of a clip's source, as in `Clip`."""
+
+    frame_time_ms: float | None = None
+    view: tuple[float, float] | None = None
+    source_sha256: str = ""
+    scale: float = 1.0
+
+
+NO_ORIGIN = Origin()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,8 +56,10 @@ class Workspace:
         self.said[" ".join(command)] = out
         return out + err
 
-    def build(self, name: str, *commands: tuple[str, ...]) -> None:
-        """Run some scripts, or copy what they made in another process."""
+    def build(
+        self, name: str, *commands: tuple[str, ...], after_copy: Sequence[tuple[str, ...]] = ()
+    ) -> None:
+        """Run some scripts, or copy what they made in another process and run what a copy needs."""
         if self.shared is None:
             for command in commands:
                 self.run(*command)
@@ -74,6 +76,8 @@ class Workspace:
                 unfinished.rename(built)
                 return
         shutil.copytree(built / "folder", self.folder, symlinks=True, dirs_exist_ok=True)
+        for command in after_copy:
+            self.run(*command)
         self.said |= json.loads((built / "said.json").read_text())
 
     def interrupt(self, when: Callable[[], bool], by: signal.Signals, *command: str) -> int:

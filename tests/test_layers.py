@@ -113,6 +113,19 @@ def test_no_module_is_longer_than_a_sitting(root):
     assert {str(path): lines for path, lines in lengths.items() if lines > 350} == {}
 
 
+def test_no_function_takes_more_than_seven_parameters(root):
+    wrong = []
+    for path in modules(root):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                names = [
+                    item.arg for item in [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]
+                ]
+                if len([name for name in names if name not in ("self", "cls")]) > 7:
+                    wrong.append(f"{path.relative_to(root)}:{node.lineno}")
+    assert not wrong
+
+
 def test_steps_one_and_two_load_no_tensor_library(root):
     code = (
         "import sys, stenoscope.app.keyframes, stenoscope.app.folds, stenoscope.app.augment\n"

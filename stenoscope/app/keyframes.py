@@ -33,7 +33,7 @@ from stenoscope.data.truth import (
 from stenoscope.errors import DatasetError
 from stenoscope.imaging.intake import IntakeRow, counts_of, missing_clip, simulated_count, to_csv
 from stenoscope.keyframes.published import CORRECTED, PUBLISHED
-from stenoscope.records import FRAME_SIZE, KeyframeChoice
+from stenoscope.records import FRAME_SIZE, KeyframeChoice, Origin
 from stenoscope.run import claims, csv_files, locks, provenance
 from stenoscope.run.cli import finish, say
 from stenoscope.run.commands import after_keyframes, again, typed
@@ -128,7 +128,8 @@ def make_keyframes(settings: KeyframeSettings) -> None:
                 box_faults += faults
                 boxed += bool(fitted)
                 lesions = keyframe_lesions(fitted, outcome.choice.keyframes)
-                writer.add(source.clip_id, patient, values, outcome.choice, outcome.frames, lesions, **meta)
+                origin = Origin(**meta)
+                writer.add(source.clip_id, patient, values, outcome.choice, outcome.frames, lesions, origin)
                 table.append(_line(source.clip_id, patient, values, outcome.choice))
             rows = mark_repeats(rows)
             provenance.write_text(output / "intake.csv", to_csv(rows))

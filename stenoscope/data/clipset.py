@@ -40,7 +40,7 @@ import numpy as np
 
 from stenoscope.data import pickles
 from stenoscope.errors import DatasetError
-from stenoscope.records import FRAME_SIZE, KeyframeChoice
+from stenoscope.records import FRAME_SIZE, NO_ORIGIN, KeyframeChoice, Origin
 from stenoscope.run import provenance
 from stenoscope.run.commands import again
 from stenoscope.settings import KeyframeSettings
@@ -200,7 +200,7 @@ class ClipSetWriter:
     Examples
     --------
     >>> with ClipSetWriter(folder, "opacification", ["label"]) as writer:  # doctest: +SKIP
-    ...     writer.add("p1/c1", "p1", [1.0], choice, frames, num_frames=len(clip.frames))
+    ...     writer.add("p1/c1", "p1", [1.0], choice, frames)
     >>> writer.entry  # doctest: +SKIP
     {'sha256': '...', 'frames_sha256': '...', 'frames_bytes': 1310720}
     """
@@ -239,11 +239,7 @@ class ClipSetWriter:
         choice: KeyframeChoice,
         frames: np.ndarray,
         lesions: Sequence[dict] = (),
-        *,
-        frame_time_ms: float | None = None,
-        view: tuple[float, float] | None = None,
-        source_sha256: str = "",
-        scale: float = 1.0,
+        origin: Origin = NO_ORIGIN,
     ) -> None:
         """Append one clip.
 
@@ -259,8 +255,7 @@ class ClipSetWriter:
             The key frames, in the order of ``choice.keyframes``; as many of each clip.
         lesions : sequence of dict
             ``kind`` (str), ``severity`` (float, NaN unknown) and ``boxes`` (n boxes [x0, y0, x1, y1]).
-        frame_time_ms, view, source_sha256, scale
-            As in `records.Clip`.
+        origin : Origin
 
         Raises
         ------
@@ -280,18 +275,18 @@ class ClipSetWriter:
         row = {
             "clip_ids": str(clip_id),
             "patient_ids": str(patient_id or ""),
-            "source_sha256": str(source_sha256),
+            "source_sha256": str(origin.source_sha256),
             "start": None if choice.start is None else int(choice.start),
             "end": None if choice.end is None else int(choice.end),
             "curves": np.asarray(choice.curve, np.float32),
-            "frame_time_ms": None if frame_time_ms is None else float(frame_time_ms),
-            "view": None if view is None else (float(view[0]), float(view[1])),
+            "frame_time_ms": None if origin.frame_time_ms is None else float(origin.frame_time_ms),
+            "view": None if origin.view is None else tuple(map(float, origin.view)),
             "lesions": [_lesion(lesion, count) for lesion in lesions],
             "labels": [float(value) for value in labels],
             "keyframes": [int(index) for index in choice.keyframes],
             "apex": int(choice.apex),
             "num_frames": len(choice.curve),
-            "scale": float(scale),
+            "scale": float(origin.scale),
         }
         self._seen.add(clip_id)
         frames = np.ascontiguousarray(frames)

@@ -8,7 +8,7 @@ import pytest
 from stenoscope.data import pickles
 from stenoscope.data.clipset import ClipSet, ClipSetWriter
 from stenoscope.errors import DatasetError
-from stenoscope.records import KeyframeChoice
+from stenoscope.records import KeyframeChoice, Origin
 from stenoscope.run import provenance
 
 FILES = ["clips.frames", "clips.pickle", "manifest.json"]
@@ -32,8 +32,7 @@ def write(folder, count=3, names=("label", "rca")):
             labels = [number % 2, np.nan][: len(names)]
             writer.add(
                 f"p{number // 2}/c{number}", f"p{number // 2}", labels, choice(number), frames(number),
-                lesions, frame_time_ms=66.7 if number else None, view=(1, -2.5) if number else None,
-                source_sha256=f"{number:064d}", scale=0.5,
+                lesions, Origin(*((66.7, (1, -2.5)) if number else (None, None)), f"{number:064d}", 0.5),
             )  # fmt: skip
     provenance.write_manifest(folder, "keyframes", {}, {}, {}, clips=writer.entry)
     return writer.entry
