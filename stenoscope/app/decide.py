@@ -14,8 +14,8 @@ def decide(experiment: Path, settings: TrainingSettings) -> dict | None:
     """Write `decisions.csv`: every test clip as normal, abnormal or uncertain.
 
     The folder has `predictions.csv` and `fold_K/inner.csv`; the setting `sensitivity` is the target of the
-    second threshold. ``decisions`` of `summary.json` (see `evaluation.decisions.summarise_decisions`); None,
-    and no file, where no patients were held out.
+    second threshold. Returns ``decisions`` of `summary.json` (see
+    `evaluation.decisions.summarise_decisions`); None, and no file, where no patients were held out.
     """
     if settings.inner_share == 0:
         return None

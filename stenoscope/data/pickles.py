@@ -60,17 +60,12 @@ class _DamagedError(Exception):
 def dumps(obj, outside: np.ndarray | None = None) -> bytes:
     """Pickle `obj` plainly.
 
-    Parameters
-    ----------
-    obj : dict, list, tuple, str, bytes, int, float, bool, None or ndarray, nested
-        NumPy numbers become Python numbers; arrays must be boolean, integer, float or string.
-    outside : ndarray, optional
-        An array in `obj` whose data is left out (PEP 574): readers give it to `pickle.load` as the one buffer.
+    Parameters ---------- obj : dict, list, tuple, str, bytes, int, float, bool, None or ndarray, nested NumPy
+    numbers become Python numbers; arrays must be boolean, integer, float or string. outside : ndarray,
+    optional An array in `obj` whose data is left out (PEP 574): readers give it to `pickle.load` as the one
+    buffer.
 
-    Raises
-    ------
-    TypeError
-        If something else is in it.
+    Raises ------ TypeError If something else is in it.
     """
     stream = io.BytesIO()
     pickler = pickle.Pickler(

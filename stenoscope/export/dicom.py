@@ -107,12 +107,11 @@ def key_objects(source: Dataset, keyframes: Sequence[int], method: str, origin: 
 def overlay(
     source: Dataset, pictures: np.ndarray, keyframes: Sequence[int], method: str, origin: Origin
 ) -> Dataset:
-    """Multi-frame colour Secondary Capture of the key frames under their heatmaps; parameters as of
-    `key_objects`.
+    """Multi-frame colour Secondary Capture of the key frames under their heatmaps.
 
     `pictures`, uint8 (n, rows, cols, 3), RGB, are from `export.pictures.overlay_pictures`, one for each of
-    `keyframes`; `method` is that of the heatmaps. Uncompressed, Explicit VR Little Endian; errors as of
-    `key_objects`.
+    `keyframes`; `method` is that of the heatmaps. Uncompressed, Explicit VR Little Endian. Other parameters
+    and errors are as of `key_objects`.
     """
     check_source(source)
     base, sr = extra("highdicom.base"), extra("highdicom.sr")

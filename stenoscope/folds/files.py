@@ -79,9 +79,9 @@ def fold_path(folder: str | PathLike, number: int, part: str) -> Path:
 def write_folds(folder: str | PathLike, clip_set, folds: Sequence[Fold], seed: int) -> dict:
     """Write the three files of every fold and `folds.csv`, each atomically; same input, same bytes.
 
-    `folds` are from `split.make_folds` on the labels and patients of `clip_set`, drawn with `seed`. Counts
-    for the manifest: ``patients``, ``clips``, ``normal``, ``abnormal``, ``unlabelled`` (in no fold), and
-    ``folds``, a list with the counts of each test part.
+    `folds` are from `split.make_folds` on the labels and patients of `clip_set`, drawn with `seed`. Returns
+    counts for the manifest: ``patients``, ``clips``, ``normal``, ``abnormal``, ``unlabelled`` (in no fold),
+    and ``folds``, a list with the counts of each test part.
     """
     folder = Path(folder)
     for fold, mean in zip(folds, fold_mean_images(clip_set.frames, folds), strict=True):

@@ -39,8 +39,7 @@ def read_kept(folder: str | PathLike) -> dict[str, int]:
 def keep_folds(
     labels: np.ndarray, patient_ids: Sequence[str], clip_ids: Sequence[str], kept: dict[str, int]
 ) -> list[Fold]:
-    """Folds in which every clip of `kept` has the fold that it had; clips of `kept` that are gone are passed
-    over.
+    """Folds in which every clip of `kept` has the fold that it had; clips that are gone are passed over.
 
     A new clip of a known patient goes to the patient's fold. A new patient goes to the fold that tests the
     fewest clips of the patient's commoner class, then the fewest clips, then the first: the patients with the

@@ -28,7 +28,7 @@ class Heart:
     centre: np.ndarray  # shape (3,): centre of the base, mm
     # (3, 3), unit vectors: long axis (base to apex), towards the right border, the anterior groove
     axes: np.ndarray
-    size: np.ndarray  # shape (3,): semi-axes along these rows, mm
+    size: np.ndarray  # shape (3,): semi-axes along the rows of `axes`, mm
 
     def surface(self, theta, phi, rho=1.0) -> np.ndarray:
         """Points at surface coordinates (degrees, degrees, 1), shape (..., 3), mm."""

@@ -21,9 +21,7 @@ _VERTEBRA = np.array([(-1, -1), (0, -0.86), (1, -1), (0.88, -0.2), (0.9, 0.3),
 
 @dataclass(frozen=True)
 class Thorax:
-    """Attenuation of the chest without the coronary arteries, float32, `MARGIN` wider than the image on each
-    side.
-    """
+    """Attenuation of the chest without the coronary arteries, float32, `MARGIN` beyond each edge."""
 
     still: np.ndarray  # chest wall, spine and ribs
     breathing: np.ndarray  # lungs and diaphragm

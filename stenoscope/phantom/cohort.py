@@ -68,8 +68,8 @@ def plan_cohort(patients: int, seed: int) -> list[ClipPlan]:
 def write_cohort(settings: PhantomSettings, on_clip: Callable[[], None] = lambda: None) -> dict:
     """Simulate a cohort and write it; `on_clip` is called after each clip.
 
-    Counts: patients, clips, abnormal, normal, frames. A DatasetError if the output folder holds a cohort of
-    other settings and `overwrite` is off, or if another process writes to it.
+    Returns the counts: patients, clips, abnormal, normal, frames. A DatasetError if the output folder holds a
+    cohort of other settings and `overwrite` is off, or if another process writes to it.
     """
     folder = Path(settings.output)
     locks.hold(folder)

@@ -42,7 +42,7 @@ class Step:
     # reads YAML, ``--print_config`` writes it, unknown keys are refused. A preset's values are defaults that
     # the file and the flags override.
     settings: type
-    # does it, from what is `Given`; returns the exit status, None for 0
+    # Does it, from what is `Given`; returns the exit status, None for 0
     run: Callable[[Given], int | None] = lambda given: None
     about: str = ""  # the first lines of ``--help``
     examples: tuple[str, ...] = ()  # arguments to show there

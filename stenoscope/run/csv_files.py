@@ -41,8 +41,8 @@ def to_csv(
 ) -> str:
     r"""Text of a CSV file, with a header and ``\n`` line ends; None and NaN are empty cells.
 
-    `columns` are those of a sequence of mappings that may be empty, by default the first.s keys; `options`
-    are for `DataFrame.to_csv`. The index of a table is not written.
+    `columns` are those of a sequence of mappings that may be empty, by default the first one's; `options` are
+    for `DataFrame.to_csv`. The index of a table is not written.
     """
     if not isinstance(table, pd.DataFrame):
         rows = [dict(row) for row in table]

@@ -21,11 +21,11 @@ def accelerated() -> bool:
 def sharing(devices: int, batch_size: int) -> Callable[[], AbstractContextManager]:
     """How `devices` devices share each batch: TensorFlow's MirroredStrategy or Keras' DataParallel with JAX.
 
-    Makes a context in which models are built, trained and reset. Devices are accelerators, or CPU devices
-    where there is none; 1 shares nothing. Each holds all weights and takes an equal part of every batch; the
-    gradient is that of the whole batch, so one device and several differ by rounding only (batch norm that is
-    trained sees its own device's part). A SettingsError if there are fewer devices, the batch can't be shared
-    equally, or the library can't share it.
+    Returns what makes a context in which models are built, trained and reset. Devices are accelerators, or
+    CPU devices where there is none; 1 shares nothing. Each holds all weights and takes an equal part of every
+    batch; the gradient is that of the whole batch, so one device and several differ by rounding only (batch
+    norm that is trained sees its own device's part). A SettingsError if there are fewer devices, the batch
+    can't be shared equally, or the library can't share it.
     """
     if devices == 1:
         return contextlib.nullcontext
