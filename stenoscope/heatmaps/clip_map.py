@@ -17,17 +17,17 @@ _RADIUS = 5
 _GAIN = 4  # vessels stand out by 20 to 60 grey levels
 
 
-def clip_map(maps: np.ndarray, frames: np.ndarray, target: int | None = None) -> np.ndarray:
-    """Mean of the maps of a clip's key frames, each warped onto `target`, by default the middle one.
+def clip_map(maps: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Mean of the maps of a clip's key frames, each warped onto the middle one.
 
     Maps, float32 (k, rows, cols), are stretched over the whole frame, at any resolution; `frames` are the key
-    frames, uint8 (k, rows, cols), vessels dark. Float32 (256, 256), stretched over the frame `target`, in the
+    frames, uint8 (k, rows, cols), vessels dark. Float32 (256, 256), stretched over the middle frame, in the
     units of the maps.
     """
     shape = (SIZE, SIZE)
     place = np.stack(np.meshgrid(*map(np.arange, shape)), axis=-1).astype(np.float32)
     total = np.zeros(shape, np.float32)
-    for values, shift in zip(maps, displacements(frames, target), strict=True):
+    for values, shift in zip(maps, displacements(frames), strict=True):
         large = cv2.resize(np.float32(values), shape, interpolation=cv2.INTER_LINEAR)
         total += cv2.remap(large, place + shift, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return total / len(maps)
@@ -44,15 +44,15 @@ def middle(num_keyframes: int) -> int:
     return num_keyframes // 2
 
 
-def displacements(frames: np.ndarray, target: int | None = None) -> np.ndarray:
-    """Where each place of the frame `target`, by default the middle one, lies in the others.
+def displacements(frames: np.ndarray) -> np.ndarray:
+    """Where each place of the middle frame lies in the others.
 
     Frames are uint8 (k, rows, cols). Dense inverse search (Kroeger T, Timofte R, Dai D, Van Gool L. Fast
     Optical Flow using Dense Inverse Search. ECCV 2016) on the black top-hat of the frames at 256 x 256: what
     is tracked are the vessels and not the diaphragm or the table. Float32 (k, 256, 256, 2): x and y to add to
-    a place of `target`, pixels of a frame of 256 x 256; zero for itself.
+    a place of the middle frame, pixels of a frame of 256 x 256; zero for itself.
     """
-    target = middle(len(frames)) if target is None else target
+    target = middle(len(frames))
     follow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     vessels = [_vessels(frame) for frame in frames]
     found = np.zeros((len(frames), SIZE, SIZE, 2), np.float32)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from stenoscope.phantom.lesions import MIN_DIAMETER_PX
 from stenoscope.phantom.streams import stream
 from stenoscope.roles import names
 from stenoscope.run import csv_files, locks, provenance
+from stenoscope.run.claims import remove
 from stenoscope.run.commands import command, typed
 from stenoscope.run.executors import executor, map_ordered
 from stenoscope.settings import PhantomSettings
@@ -142,7 +142,4 @@ def _make_way(folder: Path, settings: PhantomSettings) -> None:
             "choose another --output.",
         )
     for path in present:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        remove(path)

@@ -85,7 +85,7 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
     if finished or note.exists():
         record = folder / (provenance.MANIFEST if finished else provenance.UNFINISHED)
         changed = _difference(record, kind, settings, inputs)
-        being_cleared = not finished and _is_being_cleared(note)
+        being_cleared = not finished and _record(note).get(_CLEARING, False)
         if changed and not overwrite and not being_cleared:
             state = "was made" if finished else "holds an unfinished run"
             raise DatasetError(
@@ -106,10 +106,7 @@ def _claim(folder: Path, kind: str, settings, inputs: dict, overwrite: bool, spa
         for path in folder.iterdir():
             if path.name in (locks.LOCK, provenance.UNFINISHED, *spare):
                 continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            remove(path)
         for part in inside:
             locks.release(part)
     tidy(folder)
@@ -130,18 +127,12 @@ def renew(folder: str | os.PathLike, kind: str, names: Iterable[str]) -> None:
             path for name in (provenance.MANIFEST, provenance.UNFINISHED) if (path := folder / name).exists()
         ]
         for record in records:
-            try:
-                schema = json.loads(record.read_text(encoding="utf-8"))["schema"]
-            except (ValueError, KeyError, TypeError):
-                schema = "a damaged manifest"
+            schema = _record(record).get("schema", "a damaged manifest")
             if schema != f"stenoscope/{kind}":
                 raise _of_another_kind(record, schema, kind)
         provenance.write_json(folder / provenance.UNFINISHED, {"schema": f"stenoscope/{kind}"})
         for path in (folder / name for name in names if records):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
     except BaseException:
         locks.release(folder)
         raise
@@ -151,6 +142,14 @@ def _of_another_kind(record: Path, schema: str, kind: str) -> DatasetError:
     return DatasetError(
         f"{record} belongs to {schema!r}.", f"a folder for {kind}", "name another output folder."
     )
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that it holds; nothing happens if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def tidy(folder: str | os.PathLike) -> None:
@@ -183,25 +182,19 @@ def _runs_inside(folder: Path, spare: Collection[str]) -> dict[Path, str]:
         if part.name in spare or part.is_symlink() or not part.is_dir():
             continue
         records = [part / name for name in (provenance.MANIFEST, provenance.UNFINISHED, locks.LOCK)]
-        kinds = [_kind_of(record) for record in records if record.exists()]
+        kinds = [str(_record(path).get("schema", "")).partition("/")[2] for path in records if path.exists()]
         if kinds:
             found[part] = next(filter(None, kinds), "a run")
     return found
 
 
-def _kind_of(record: Path) -> str:
-    """What a manifest or note says that its folder holds; empty if it can't be read."""
+def _record(path: Path) -> dict:
+    """Content of a manifest, note or lock; empty if it can't be read."""
     try:
-        return json.loads(record.read_text(encoding="utf-8"))["schema"].partition("/")[2]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""
-
-
-def _is_being_cleared(note: Path) -> bool:
-    try:
-        return json.loads(note.read_text(encoding="utf-8")).get(_CLEARING, False)
-    except (OSError, ValueError, AttributeError):
-        return False
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _difference(path: Path, kind: str, settings, inputs: dict) -> list[str]:
