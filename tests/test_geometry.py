@@ -37,6 +37,7 @@ def test_cells_keep_their_place_and_their_scale():
     placed = Window(10, 20, 20, 20).place(cells)[10:30, 20:40]
     # a cell is 5 px wide: the centre of cell (1, 2) is pixel (7, 12)
     assert placed[7, 12] == placed.max() == 6 and placed[7, 17] == 0
+    assert placed[7, 14] == pytest.approx(6 * 3 / 5), "linear between the centres"
     turned = Window(10, 20, 20, 20).place(cells[::-1, ::-1])[10:30, 20:40]
     np.testing.assert_allclose(turned[::-1, ::-1], placed, atol=1e-6)
 
