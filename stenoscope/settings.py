@@ -55,7 +55,7 @@ class KeyframeSettings:
     patient_column: str = result("patient_id")
     """Its column with the patients; without one, those of the DICOM headers are taken, as pseudonyms."""
     label_columns: str = result("label")
-    """Its columns to train on, separated by commas (LAD,LCX,RCA); every other column is ignored, and said."""
+    """Its columns to train on, separated by commas (LAD,LCX,RCA); other columns are ignored and named."""
     classes: str = result("")
     """Words of the labels, that for 0 (normal) first: normal,abnormal; empty = the numbers 0 and 1."""
     same_patients: str = place("")

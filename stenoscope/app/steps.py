@@ -77,7 +77,7 @@ _STEPS = (
     Step(
         KeyframeSettings,
         _keyframes,
-        "Step 1: read the clips, choose five key frames of each, write data/keyframes/.",
+        "Step 1: read the clips, choose the key frames of each, write data/keyframes/.",
         ("--check FOLDER", "FOLDER --labels FOLDER/labels.csv --output data/mine/keyframes"),
         ("input", "Folder of clips, or one clip; the same as --input."),
         {
