@@ -26,11 +26,6 @@ def is_angiodata(root: Path) -> bool:
 def read_angiodata(root: Path) -> DataSet:
     """The runs, grouped by their patient's folder; what lies elsewhere has no known patient."""
     found = find_clips(root)
-    matches = [_RUN.match(source.clip_id) for source in found.sources]
-    return DataSet.of(
-        [
-            Entry(source, match["patient"] if match else "")
-            for source, match in zip(found.sources, matches, strict=True)
-        ],
-        found.rows,
-    )
+    matches = ((source, _RUN.match(source.clip_id)) for source in found.sources)
+    entries = [Entry(source, match["patient"] if match else "") for source, match in matches]
+    return DataSet.of(entries, found.rows)

@@ -201,15 +201,9 @@ def cvat_marks(path: Path, names: ClipNames) -> Iterator[Mark]:
                     yield Mark(clip_id or image.get("name", ""), frame, kind, in_frame(box, size))
         for number, track in enumerate(root.iter("track")):
             task = tasks.get(track.get("task_id", "")) if track.get("task_id") else next(iter(tasks.values()))
-            size = (
-                int(task.findtext("original_size/height", "")),
-                int(task.findtext("original_size/width", "")),
-            )
-            called = [
-                text
-                for key in ("source", "name")
-                if (text := task.findtext(key) or root.findtext(f"meta/{key}"))
-            ]
+            size = tuple(int(task.findtext(f"original_size/{side}", "")) for side in ("height", "width"))
+            names_of = (task.findtext(key) or root.findtext(f"meta/{key}") for key in ("source", "name"))
+            called = [name for name in names_of if name]
             clip_id = next((found for name in called if (found := names.find(name)[0])), (called or [""])[0])
             step = re.search(r"step=(\d+)", task.findtext("frame_filter", "") or "")
             first, every = int(task.findtext("start_frame") or 0), int(step[1]) if step else 1

@@ -140,28 +140,19 @@ def content_problems(rows: Sequence[CheckRow], num_keyframes: int) -> list[Probl
             twins[row.clip_id].append(row.path)
     hidden = [row.path for row in rows if f" {UNREADABLE}: " in row.reason or UNLISTED in row.reason]
     telling = [row.path for row in rows if _UID.search(row.path) or _DATE.search(row.path)]
-    return [
-        *problems,
-        *if_any(
-            "warning",
-            [f"{name}: {' and '.join(sorted(paths))}" for name, paths in sorted(twins.items())],
-            f"{count_of(len(twins), 'id')} of several files, none of which is read.",
-            "remove all but one if they hold the same run, else rename them.",
-        ),
-        *if_any(
-            "warning",
-            sorted(hidden),
-            f"{count_of(len(hidden), 'file or folder', 'files or folders')} can't be read: clips may be missing.",
-            FIX,
-        ),
-        *if_any(
-            "warning",
-            sorted(telling),
-            f"{count_of(len(telling), 'file name')} with what looks like a UID or a date; file names appear in "
-            "every output.",
-            "rename these files before results are passed on.",
-        ),
-    ]
+    others = [
+        ([f"{name}: {' and '.join(sorted(paths))}" for name, paths in sorted(twins.items())],
+         f"{count_of(len(twins), 'id')} of several files, none of which is read.",
+         "remove all but one if they hold the same run, else rename them."),
+        (sorted(hidden),
+         f"{count_of(len(hidden), 'file or folder', 'files or folders')} can't be read: clips may be missing.",
+         FIX),
+        (sorted(telling),
+         f"{count_of(len(telling), 'file name')} with what looks like a UID or a date; file names appear in "
+         "every output.",
+         "rename these files before results are passed on."),
+    ]  # fmt: skip
+    return [*problems, *(problem for other in others for problem in if_any("warning", *other))]
 
 
 def shortcut_problems(rows: Sequence[CheckRow]) -> list[Problem]:

@@ -34,20 +34,12 @@ _BOMS = {  # the longest first: that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 _DAMAGES = {
-    re.compile("(?s).*[\ud800-\udfff]"): "is not UTF-8 text: save the table as 'CSV UTF-8' or .xlsx",
-    re.compile(
-        "=$"
-    ): "is a formula without its value: open the table in a spreadsheet and save it; a name that "
+    "(?s).*[\ud800-\udfff]": "is not UTF-8 text: save the table as 'CSV UTF-8' or .xlsx",
+    "=$": "is a formula without its value: open the table in a spreadsheet and save it; a name that "
     "begins with = is written with an apostrophe before it",
-    re.compile(
-        r"#(REF|VALUE|DIV/0|NUM|NULL|BEZUG|WERT|ZAHL|VALEUR|NOMBRE)!|#NAME\?|#N/?[AV]\b"
-    ): "is an error of a formula",
-    re.compile(
-        r"\d([.,]\d+)?E\+\d+$", re.IGNORECASE
-    ): "is a number that a program has shortened: make the column text",
-    re.compile(
-        r"(\d{4}-\d\d-\d\d)?T\d+:\d\d"
-    ): "is a date: a spreadsheet made it of an id; make the column text",
+    r"#(REF|VALUE|DIV/0|NUM|NULL|BEZUG|WERT|ZAHL|VALEUR|NOMBRE)!|#NAME\?|#N/?[AV]\b": "is an error of a formula",
+    r"(?i)\d([.,]\d+)?E\+\d+$": "is a number that a program has shortened: make the column text",
+    r"(\d{4}-\d\d-\d\d)?T\d+:\d\d": "is a date: a spreadsheet made it of an id; make the column text",
 }
 
 Record = tuple[int, list[str]]
@@ -134,7 +126,7 @@ def column_key(name: str) -> str:
 
 def damage(cell: str) -> str:
     """What a program has made of a value, such as a number in place of an id; empty if nothing shows."""
-    return next((what for pattern, what in _DAMAGES.items() if pattern.match(cell)), "")
+    return next((what for pattern, what in _DAMAGES.items() if re.match(pattern, cell)), "")
 
 
 def _text(path: Path, data: bytes) -> str:

@@ -56,13 +56,8 @@ def read_container(path: str | os.PathLike) -> Container | None:
             return Container(_STREAMS[start[:4]])
         if start[:4] == b"\0\0\0\1" or start[:3] == b"\0\0\1":
             unit = start[start.index(1) + 1]
-            return (
-                Container("h264")
-                if unit & 31 in (7, 9)
-                else Container("hevc")
-                if unit >> 1 in (32, 35)
-                else None
-            )
+            kind = "h264" if unit & 31 in (7, 9) else "hevc" if unit >> 1 in (32, 35) else ""
+            return Container(kind) if kind else None
         if start[:1] == b"G" and end > 376:
             stream.seek(188)
             return Container("mpegts") if stream.read(1) == b"G" else None

@@ -75,10 +75,6 @@ Pseudonym = Callable[[str], str]
 """Turns a header's PatientID into what may be kept of it."""
 
 
-def _names_nobody(pseudonym: Pseudonym) -> None:
-    return None
-
-
 @dataclass(frozen=True)
 class Opened:
     """A source whose header was read: what it says, and how to read the rest without reading that again."""
@@ -87,4 +83,4 @@ class Opened:
     # `read(clip_id, pseudonym)`; raises DicomError if the source can't be used
     read: Callable[[str, Pseudonym], Clip]
     # the source's own patient id as a pseudonym, None if it names none
-    patient: Callable[[Pseudonym], str | None] = _names_nobody
+    patient: Callable[[Pseudonym], str | None] = lambda pseudonym: None

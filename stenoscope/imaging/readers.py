@@ -10,18 +10,6 @@ from stenoscope.imaging.dicom_file import has_magic
 from stenoscope.imaging.facts import Opened
 
 
-def _itself(path: Path) -> list[Path]:
-    return [path]
-
-
-def _always(path: Path) -> bool:
-    return True
-
-
-def _never(path: Path) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Reader:
     """How one kind of source is recognised and read."""
@@ -31,10 +19,11 @@ class Reader:
     open: Callable[[Path], AbstractContextManager[Opened]]
     is_folder: bool = False  # a clip is a folder of such files, instead of one file
     # whether a file that has none of the known suffixes is of this kind
-    detect: Callable[[Path], bool] = _never
-    takes: Callable[[Path], bool] = _always  # whether a file with one of the suffixes is of this kind
+    detect: Callable[[Path], bool] = lambda path: False
+    # whether a file with one of the suffixes is of this kind
+    takes: Callable[[Path], bool] = lambda path: True
     # files that a path stands for: itself, but for clips of which it names one frame only
-    files: Callable[[Path], list[Path]] = _itself
+    files: Callable[[Path], list[Path]] = lambda path: [path]
     names_patients: bool = False  # such a source may name its patient
 
 

@@ -65,29 +65,26 @@ class _Log:
     def follow(self, stream: BinaryIO) -> None:
         """Take in lines until the stream ends."""
         try:
-            self._follow(stream)
+            while line := stream.readline(1 << 14):
+                if match := _FRAME.search(line):
+                    self.times.append(match[1])
+                elif match := _TIME_BASE.search(line):
+                    self.time_base = Fraction(int(match[1]), int(match[2]) or 1)
+                elif line.startswith(b"[info] Stream mapping"):
+                    self.described.set()  # the streams that follow are those of the output
+                elif not self.described.is_set() and (match := _STREAM.match(line)):
+                    self.codecs.append(match[1])
+                    if not self.rate and (match := _RATE.search(line)):
+                        self.rate = float(match[1])
+                elif not self.described.is_set() and (match := _DURATION.match(line)):
+                    self.seconds = 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
+                elif match := _PACKETS.search(line):
+                    self.packets = int(match[1])
+                    self.faults += int(match[2])
+                elif _FAULT.search(line):
+                    self.faults += 1
         finally:
             self.described.set()
-
-    def _follow(self, stream: BinaryIO) -> None:
-        while line := stream.readline(1 << 14):
-            if match := _FRAME.search(line):
-                self.times.append(match[1])
-            elif match := _TIME_BASE.search(line):
-                self.time_base = Fraction(int(match[1]), int(match[2]) or 1)
-            elif line.startswith(b"[info] Stream mapping"):
-                self.described.set()  # the streams that follow are those of the output
-            elif not self.described.is_set() and (match := _STREAM.match(line)):
-                self.codecs.append(match[1])
-                if not self.rate and (match := _RATE.search(line)):
-                    self.rate = float(match[1])
-            elif not self.described.is_set() and (match := _DURATION.match(line)):
-                self.seconds = 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
-            elif match := _PACKETS.search(line):
-                self.packets = int(match[1])
-                self.faults += int(match[2])
-            elif _FAULT.search(line):
-                self.faults += 1
 
 
 @contextlib.contextmanager
