@@ -67,7 +67,7 @@ def make_folds(settings: FoldSettings) -> None:
             with progress("augmented training frames", len(folds) * 25) as step:
                 for fold in folds:
                     files.write_materialized(output, clips, fold, on_variant=step)
-        names = sorted(path.name for path in output.glob("fold*") if path.is_file())
+        names = [path.name for path in output.glob("fold*") if path.is_file()]
         provenance.write_manifest(
             output,
             "folds",
@@ -78,7 +78,7 @@ def make_folds(settings: FoldSettings) -> None:
             seed=settings.seed,
             simulated=provenance.heading(source)["simulated"],
             clips_folder=Path(os.path.relpath(source, output)).as_posix(),
-            outputs={name: provenance.sha256_file(output / name) for name in names},
+            outputs=provenance.hash_files(output, names),
         )
     rows = [("folds", f"{output}: {len(counts['folds'])} x train, valid (test part), mean; folds.csv")]
     rows += [

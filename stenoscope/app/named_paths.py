@@ -18,11 +18,8 @@ Found = TypeVar("Found", Source, IntakeRow)
 def common_names(paths: Sequence[str | os.PathLike]) -> list[str]:
     """What to put before the ids of each path: its folder below the one that all paths have in common.
 
-    Returns
-    -------
-    list of str
-        With ``/``; empty for a folder that holds all the others, and for the only path. Paths that have
-        nothing but the root in common are named by their last parts, as many as tell them apart.
+    With ``/``; empty for a folder that holds all the others, and for the only path. Paths that have nothing
+    but the root in common are named by their last parts, as many as tell them apart.
 
     Examples
     --------

@@ -107,9 +107,6 @@ def compare(
     compared = compare_arms(predictions, name, seed=settings.seed, **how)
     write_table(folder / f"{name}.csv", comparison_table(compared["arms"]))
     provenance.write_json(folder / f"{name}.json", {"schema": f"stenoscope/{name}", "version": 1, **compared})
-    outputs = {
-        f"{name}.{kind}": provenance.sha256_file(folder / f"{name}.{kind}") for kind in ("csv", "json")
-    }
     provenance.write_manifest(
         folder,
         name,
@@ -119,5 +116,5 @@ def compare(
         typed(),
         **provenance.heading(settings.input),
         seed=settings.seed,
-        outputs=outputs,
+        outputs=provenance.hash_files(folder, [f"{name}.csv", f"{name}.json"]),
     )

@@ -50,7 +50,7 @@ class FoldPart:
 class FoldData(Fold):
     """One fold, as read from its three files: `Fold`, and what it was made from.
 
-    With `frame_wise`, for the leakage audit only, `train` and `valid` are rows of the array of key frames
+    With `frame_wise`, for the leakage audit only, `train` and `valid` are numbers among all key frames
     instead of clip indices.
     """
 

@@ -23,26 +23,17 @@ _KINDS = {
 
 def is_dir(path: Path) -> bool:
     """Whether a path is a folder, as far as this user can tell."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def is_file(path: Path) -> bool:
     """Whether a path is a regular file, as far as this user can tell."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_link(path: Path) -> bool:
     """Whether a path is a link, as far as this user can tell."""
-    try:
-        return path.is_symlink()
-    except OSError:
-        return False
+    return os.path.islink(path)  # noqa: PTH114
 
 
 def is_there(path: Path) -> bool:
