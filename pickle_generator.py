@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Step 1: read the clips, choose key frames of each, write data/keyframes/.
+"""Step 1: read the clips, choose the key frames of each, write data/keyframes/.
 
 The step is `stenoscope/app/keyframes.py` (`--check`: `check.py`), its settings `KeyframeSettings` in
 `stenoscope/settings.py`.
