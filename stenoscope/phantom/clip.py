@@ -40,22 +40,12 @@ def simulate_clip(
     noise: bool = True,
     **options,
 ) -> Clip:
-    """Simulate one clip.
+    """Simulate one clip of an artery, "RCA" or "LCA", with lesions if `label` is 1.
 
     Everything but the lesion comes from random streams that do not know the label: with the same numbers, the
-    clips of label 0 and 1 differ by the lesion alone.
-
-    Parameters
-    ----------
-    seed, patient, clip : int
-        Address of the random streams.
-    artery : {"RCA", "LCA"}
-    label : int
-        1 applies the lesions.
-    noise : bool
-        Whether to add quantum noise.
-    options : size, num_frames, min_diameter_px
-        As in `draw_scene`.
+    clips of label 0 and 1 differ by the lesion alone. `seed`, `patient` and `clip` are the address of the
+    streams; `noise` adds quantum noise; `options` are `size`, `num_frames` and `min_diameter_px` of
+    `draw_scene`.
     """
     scene = draw_scene(seed, patient, clip, artery, **options)
     applied = scene.lesions if label else []

@@ -57,26 +57,12 @@ def narrowing(position: np.ndarray, severity: float, length: float, steepness: f
 def eligible_sites(
     tree: Tree, positions: np.ndarray, diameter_px, filled, planar, limits: Limits
 ) -> np.ndarray:
-    """Which samples may carry a lesion that can be seen at the apex.
+    """Which samples may carry a lesion that can be seen at the apex, bool (n,).
 
-    Parameters
-    ----------
-    tree : Tree
-        With its natural radius.
-    positions : ndarray, shape (n, 2)
-        Columns and rows at the apex.
-    diameter_px : ndarray, shape (n,)
-        Diameters in pixels of the image.
-    filled : ndarray, bool, shape (n,)
-        Whether the sample is well opacified at the apex.
-    planar : ndarray, shape (n,)
-        Length in the image of a unit of centreline: 1 across the beam, 0 along it.
-    limits : Limits
-
-    Returns
-    -------
-    ndarray, bool, shape (n,)
-        At least one: as long as no sample is left the rules are dropped one by one, the last ones first.
+    The tree has its natural radius. At the apex, `positions`, (n, 2), are columns and rows, `diameter_px`,
+    (n,), pixels of the image; `filled`, bool (n,), says whether a sample is well opacified, `planar`, (n,),
+    is the length in the image of a unit of centreline: 1 across the beam, 0 along it. At least one is chosen:
+    as long as no sample is left the rules are dropped one by one, the last ones first.
     """
     field, zoom = limits.field, limits.zoom
     low, high = np.array(field[:2]) + zoom * MARGIN_PX, np.array(field[2:]) - zoom * MARGIN_PX
@@ -106,17 +92,9 @@ def draw_lesions(
 ) -> list[Lesion]:
     """Draw the lesions a clip would have if its label were "abnormal".
 
-    Three in four are focal (50 to 90 per cent, 5 to 15 px long), the others diffuse; one clip in five has
-    two lesions.
-
-    Parameters
-    ----------
-    rng : Generator
-    tree : Tree
-    sites : ndarray, bool, shape (n,)
-        From `eligible_sites`, at least one.
-    positions, diameter_px, zoom
-        At the apex frame, as in `eligible_sites`.
+    Three in four are focal (50 to 90 per cent, 5 to 15 px long), the others diffuse; one clip in five has two
+    lesions. `sites`, bool (n,), are those of `eligible_sites`, at least one; `positions`, `diameter_px` and
+    `zoom` are at the apex frame, as there.
     """
     lesions: list[Lesion] = []
     free = sites.astype(float)

@@ -44,27 +44,15 @@ SPACING_PX = 0.5
 
 
 def tube_thickness(view: View, points, direction, step, radius, weight) -> np.ndarray:
-    """Millimetres of tube along the ray of each pixel.
+    """Millimetres of tube along the ray of each pixel, float32 (size, size).
 
     The tubes are filled with points, each a share of the volume of its slice of the tube, and the points are
     projected one by one. What a ray meets, foreshortened, overlapping or crossing, is so summed as in the
     patient: a pixel's value is the volume in front of it divided by its area.
 
-    Parameters
-    ----------
-    view : View
-    points, direction : ndarray, shape (n, 3)
-        Centreline, mm, with steps below `SPACING_PX`, and unit tangents.
-    step : ndarray, shape (n,)
-        Length of centreline each sample stands for, mm.
-    radius : ndarray, shape (n,)
-        mm.
-    weight : ndarray, shape (n,)
-        Factor of each sample, for example its contrast concentration.
-
-    Returns
-    -------
-    ndarray, float32, shape (size, size), mm
+    `points`, (n, 3), are the centreline in mm, with steps below `SPACING_PX`, and `direction` its unit
+    tangents. By sample, (n,): `step`, the length of centreline it stands for, and `radius`, both in mm, and
+    `weight`, a factor, for example its contrast concentration.
     """
     centre, scale = view.project(points)
     local = direction @ view.axes.T

@@ -67,19 +67,12 @@ def draw_scene(
     num_frames: int | None = None,
     min_diameter_px: float = lesions.MIN_DIAMETER_PX,
 ) -> Scene:
-    """Draw a clip's scene from its random streams.
+    """Draw the scene of a clip of an artery, "RCA" or "LCA", from its random streams.
 
-    Parameters
-    ----------
-    seed, patient, clip : int
-        Address of the streams.
-    artery : {"RCA", "LCA"}
-    size : int
-        Rows and columns; the field of view in mm does not change with it.
-    num_frames : int or None
-        None draws 25 to 50; a number spreads the same seconds over that many frames.
-    min_diameter_px : float
-        Narrowest vessel that gets a lesion, pixels of a 512 x 512 image.
+    `seed`, `patient` and `clip` are the address of the streams. The field of view in mm does not change with
+    `size`, rows and columns. Without `num_frames`, 25 to 50 are drawn; a number spreads the same seconds over
+    that many frames. `min_diameter_px` is the narrowest vessel that gets a lesion, pixels of a 512 x 512
+    image.
     """
 
     def rng(name):

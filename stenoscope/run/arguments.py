@@ -59,20 +59,9 @@ def start(
 ) -> int:
     """Parse the arguments of this process, or `argv`, and run the step that they ask for.
 
-    Parameters
-    ----------
-    step : Step or None
-        What the program does without a subcommand; None if one must be named.
-    others : mapping of str to Step
-        Its subcommands.
-    program : str
-        What was typed before the arguments, for the user.
-    argv : sequence of str, optional
-
-    Returns
-    -------
-    int
-        The exit status, as of `cli.run`; 2 after one sentence if the arguments can't be understood.
+    `step` is what the program does without a subcommand, None if one must be named; `others` are its
+    subcommands; `program` is what was typed before the arguments, for the user. The exit status is that of
+    `cli.run`; 2 after one sentence if the arguments can't be understood.
     """
 
     def stage() -> int | None:

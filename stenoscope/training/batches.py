@@ -52,28 +52,13 @@ def epoch_plan(
     normal: Collection[int] = (),
     frame_wise: bool = False,
 ) -> list[Sample]:
-    """Draw one epoch's samples, shuffled.
+    """Draw one epoch's samples, shuffled: num_clips * frames_per_epoch * variants_per_epoch, and the twins.
 
-    Parameters
-    ----------
-    train : ndarray, int64, shape (n,)
-        Clip indices of the training part; with `frame_wise`, numbers among all key frames.
-    num_keyframes : int
-        Of each clip.
-    settings : TrainingSettings
-    fold, epoch : int
-        Fold, from 1, and epoch, from 0: part of the seed.
-    normal : collection of int
-        Clips that are labelled normal: with `narrowings`, each of their samples gets a twin that differs
-        from it by a synthetic narrowing alone and follows it directly.
-    frame_wise : bool
-        Whether `train` holds frames, of which an epoch visits at most `frames_per_epoch` of a clip.
-
-    Returns
-    -------
-    list of Sample
-        num_clips * frames_per_epoch * variants_per_epoch, and the twins. Without `augmentation` the only
-        variant is the centre crop, unchanged.
+    `train`, int64 (n,), are clip indices of the training part; with `frame_wise`, numbers among all key
+    frames, of which an epoch visits at most `frames_per_epoch` of a clip. The fold, from 1, and the epoch,
+    from 0, are part of the seed. `normal` are clips that are labelled normal: with `narrowings`, each of
+    their samples gets a twin that differs from it by a synthetic narrowing alone and follows it directly.
+    Without `augmentation` the only variant is the centre crop, unchanged.
     """
     rng = np.random.default_rng([settings.seed, fold, epoch])
     flip, reach = settings.augmentation * settings.flip, settings.augmentation * settings.shift
@@ -164,29 +149,14 @@ def render(frames: np.ndarray, plan: list[Sample], size: int, mean_image: np.nda
 
 
 def targets(plan: list[Sample], labels: np.ndarray, places: np.ndarray, size: int, grid: tuple[int, int]):
-    """What is known of each sample, and of each cell of its class map.
+    """What is known of each sample, and of each cell of its class map: 0, 1 or NaN (unknown).
 
     A normal frame is normal everywhere. A narrowed twin is abnormal at its narrowing, normal two and a half
     cells or more away, and unknown in between. Of an abnormal clip's frame only the label is known.
 
-    Parameters
-    ----------
-    plan : list of Sample
-    labels : ndarray, float32, shape (num_clips, num_labels)
-        0, 1 or NaN, of all clips. Narrowings concern the first column.
-    places : ndarray, float32, shape (len(plan), 2)
-        From `render`.
-    size : int
-        Rows and columns of the network's input.
-    grid : tuple of int
-        Rows and columns of the class map.
-
-    Returns
-    -------
-    image_targets : ndarray, float32, shape (len(plan), num_labels)
-        0, 1 or NaN (unknown).
-    cell_targets : ndarray, float32, shape (len(plan), *grid, num_labels)
-        0, 1 or NaN (unknown).
+    `labels`, float32 (num_clips, num_labels), are those of all clips; narrowings concern the first column.
+    `places`, float32 (len(plan), 2), are from `render`; `size` is that of the network's input, `grid` rows
+    and columns of the class map. Returns float32 (len(plan), num_labels) and (len(plan), *grid, num_labels).
     """
     image_targets = np.array([labels[sample.clip] for sample in plan], np.float32)
     twins = np.array([sample.narrowing > 0 for sample in plan])

@@ -177,21 +177,11 @@ class Trainer:
         on_epoch: Callable[[dict], None] = lambda row: None,
         checkpoint: Path | None = None,
     ) -> list[dict]:
-        """Train on the training part of a fold.
+        """Train on the training part of a fold; one row per epoch.
 
-        Parameters
-        ----------
-        part : TrainingPart
-        on_epoch : callable
-            Called with each epoch's row, also with those that a checkpoint holds.
-        checkpoint : Path, optional
-            File that is written after each epoch and, if it exists, resumed from.
-
-        Returns
-        -------
-        list of dict
-            One row per epoch: epoch, loss, accuracy (both on the augmented training images),
-            learning_rate, seconds.
+        A row has epoch, loss, accuracy (both on the augmented training images), learning_rate and seconds.
+        `on_epoch` is called with each, also with those that a checkpoint holds. The file `checkpoint` is
+        written after each epoch and, if it exists, resumed from.
         """
         settings, frames, count = self.settings, part.frames, part.frames.shape[1]
 
