@@ -33,7 +33,7 @@ def test_every_setting_has_a_default_and_a_reason(settings_class):
         {"epochs": 0},
         {"batch_size": 0},
         {"variants_per_epoch": 26},
-        {"frames_per_epoch": 6},
+        {"frames_per_epoch": 100},
         {"frozen_layers": 1.5},
         {"shift": -1},
         {"learning_rate": 0.0},
