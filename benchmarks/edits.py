@@ -353,16 +353,16 @@ EDITS = (
     Edit("stenoscope/run/claims.py",
          "if changed and not overwrite and not being_cleared:",
          "if False:",
-         "tests/run/test_provenance.py::test_another_run_is_refused_or_replaced"),
+         "tests/run/test_claims.py::test_another_run_is_refused_or_replaced"),
     Edit("stenoscope/run/claims.py",
          "{**content, _CLEARING: True}",
          "content",
-         "tests/run/test_provenance.py::"
+         "tests/run/test_claims.py::"
          "test_a_kill_while_the_old_run_is_removed_leaves_nothing_of_it_to_resume"),
     Edit("stenoscope/run/claims.py",
          "    tidy(folder)\n",
          "",
-         "tests/run/test_provenance.py::test_resuming_removes_what_a_killed_run_was_writing"),
+         "tests/run/test_claims.py::test_resuming_removes_what_a_killed_run_was_writing"),
     # settings and arguments
     Edit("stenoscope/run/arguments.py",
          "**(changed[0] if changed else {})",
@@ -384,7 +384,7 @@ EDITS = (
     Edit("stenoscope/run/provenance.py",
          "if found != outputs[name]:",
          "if False:",
-         "tests/run/test_provenance.py::test_a_damaged_file_of_a_finished_folder_is_named_or_made_again"),
+         "tests/run/test_claims.py::test_a_damaged_file_of_a_finished_folder_is_named_or_made_again"),
     Edit("stenoscope/run/provenance.py",
          "os.fsync(stream.fileno())",
          "pass",

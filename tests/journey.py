@@ -1,8 +1,11 @@
 """The scripts as a user runs them: by the command line, in a folder of one's own."""
 
+import contextlib
 import fcntl
+import io
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -10,6 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
+
+from stenoscope.run import interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
 PHANTOM = ("-m", "stenoscope.phantom")
@@ -55,6 +61,25 @@ class Workspace:
         assert process.returncode == expect, f"{command} ended with {process.returncode}:\n{out}\n{err}"
         self.said[" ".join(command)] = out
         return out + err
+
+    def call(self, *command: str, expect: int = 0) -> str:
+        """Run a script within this process, which costs no imports; returns what it printed."""
+        said = io.StringIO()
+        with (
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(said),
+            mock.patch.object(sys, "argv", list(command)),
+            mock.patch.dict(os.environ, COLUMNS="200"),
+            mock.patch.object(interrupts, "install", lambda: None),
+        ):
+            try:
+                runpy.run_path(str(ROOT / command[0]), run_name="__main__")
+                status = 0
+            except SystemExit as ended:
+                status = ended.code or 0
+        assert status == expect, f"{command} ended with {status}:\n{said.getvalue()}"
+        return said.getvalue()
 
     def build(
         self, name: str, *commands: tuple[str, ...], after_copy: Sequence[tuple[str, ...]] = ()

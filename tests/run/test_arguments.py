@@ -75,8 +75,7 @@ def test_what_print_config_prints_is_what_config_takes(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "argv",
-    [["--epoch", "3"], ["--epochs", "three"], ["--preset", "gpu"], ["--optimizer", "lion"], ["extra"]],
+    "argv", [["--epoch", "3"], ["--epochs", "three"], ["--preset", "gpu"], ["--optimizer", "lion"], ["extra"]]
 )
 def test_faulty_arguments_end_with_status_2(argv, capsys):
     with pytest.raises(SystemExit) as ended:
