@@ -82,17 +82,13 @@ class Window(NamedTuple):
         return frames[..., self.row : self.row + self.rows, self.col : self.col + self.cols]
 
     def place(self, cells: np.ndarray) -> np.ndarray:
-        """A map that is stretched over the window, in the frame, float32 (512, 512).
+        """A float map (rows, cols) that is stretched over the window, in the frame, float32 (512, 512).
 
         Values are interpolated linearly between the centres of the cells. The map's edge is repeated beyond
         them, and where the frame extends beyond the window. (By the layers alone, the receptive fields of a
         network with TensorFlow's padding are centred up to 7.5 px further right and down than its cells.
-        Trained networks make up for it: on simulated lesions, class maps placed by the receptive fields lay
-        4 px off, stretched ones less than 3.)
-
-        Parameters
-        ----------
-        cells : ndarray, float, shape (rows, cols)
+        Trained networks make up for it: on simulated lesions, class maps placed by the receptive fields lay 4
+        px off, stretched ones less than 3.)
         """
         inside = cv2.resize(np.float32(cells), (self.cols, self.rows), interpolation=cv2.INTER_LINEAR)
         bottom, right = FRAME_SIZE - self.rows - self.row, FRAME_SIZE - self.cols - self.col

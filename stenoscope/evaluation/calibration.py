@@ -26,37 +26,18 @@ _SMALLEST = 5e-7  # probabilities are stored with six decimals: a stored 0 or 1 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the inner split of one fold taught; thresholds are calibrated probabilities, 0 to 1.
+    """What the inner split of one fold taught; thresholds are calibrated probabilities, 0 to 1."""
 
-    Attributes
-    ----------
-    temperature : float
-        See `fit_temperature`.
-    youden : float
-        Threshold of the largest sensitivity + specificity - 1.
-    sensitive : float
-        Largest threshold whose sensitivity reaches the target.
-    specific : float
-        Smallest threshold whose specificity reaches the same target.
-    low, high : float
-        A clip below `low` is normal, from `high` on abnormal, between them uncertain.
-    """
-
-    temperature: float
-    youden: float
-    sensitive: float
-    specific: float
-    low: float
-    high: float
+    temperature: float  # see `fit_temperature`
+    youden: float  # threshold of the largest sensitivity + specificity - 1
+    sensitive: float  # largest threshold whose sensitivity reaches the target
+    specific: float  # smallest threshold whose specificity reaches the same target
+    low: float  # a clip below it is normal
+    high: float  # a clip from it on is abnormal, between the two uncertain
 
 
 def clip_evidence(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per clip, as `clip_vote.vote` gives it, with the mean of its frames' logits as ``logit``.
-
-    Parameters
-    ----------
-    predictions : DataFrame with the columns `clip_vote.COLUMNS`
-    """
+    """One row per clip, as `clip_vote.vote` gives it, with its frames' mean logit as ``logit``."""
     logits = bounded_logit(predictions["probability"]).groupby(predictions["clip_id"]).mean()
     return vote(predictions).assign(logit=lambda clips: clips["clip_id"].map(logits))
 
@@ -99,27 +80,13 @@ def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def calibrate(logits: np.ndarray, labels: np.ndarray, target: float) -> Calibration:
-    """Fit the temperature and choose the thresholds on inner clips.
+    """Fit the temperature and choose the thresholds on inner clips: logits and labels (0 or 1), shape (n,).
 
-    Parameters
-    ----------
-    logits : ndarray, float, shape (n,)
-    labels : ndarray, int, shape (n,)
-        0 or 1; both occur.
-    target : float
-        Sensitivity that the second threshold must reach on these clips, and specificity of the third.
-
-    Returns
-    -------
-    Calibration
-        Candidates for a threshold lie half-way between neighbouring probabilities; equally good ones are
-        decided for the more sensitive. Where the evidence is so good that one threshold reaches the target
-        for both, there is no uncertain range: Youden's threshold is used, moved into the range that does.
-
-    Raises
-    ------
-    DatasetError
-        If a class does not occur.
+    `target` is the sensitivity that the second threshold must reach on these clips, and the specificity of
+    the third. Candidates for a threshold lie half-way between neighbouring probabilities; equally good ones
+    are decided for the more sensitive. Where the evidence is so good that one threshold reaches the target
+    for both, there is no uncertain range: Youden's threshold is used, moved into the range that does. Raises
+    DatasetError if a class does not occur.
     """
     labels = np.asarray(labels)
     temperature = fit_temperature(logits, labels)

@@ -26,19 +26,11 @@ _MAX_ELEMENTS = 4_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval.
-
-    Attributes
-    ----------
-    low, high : float or None
-        None if no resample gave a value.
-    skipped : int
-        Resamples without a value, because a class or a call did not occur in them.
-    """
+    """A 95 % interval; its ends are None if no resample gave a value."""
 
     low: float | None
     high: float | None
-    skipped: int
+    skipped: int  # resamples without a value, because a class or a call did not occur in them
 
     @property
     def bounds(self) -> list[float] | None:

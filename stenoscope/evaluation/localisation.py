@@ -176,21 +176,11 @@ def summarise_localisation(table: pd.DataFrame, resamples: int = RESAMPLES, seed
 
 
 def similarity(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Rank correlation (Spearman) of each map with its other, signed values, cell by cell [1]_.
+    """Rank correlation (Spearman) of each map with its other, signed values, cell by cell.
 
-    Parameters
-    ----------
-    maps, others : ndarray, float, shape (n, rows, cols)
-
-    Returns
-    -------
-    ndarray, float64, shape (n,)
-        -1 to 1; 0 where a map is constant. 1 means that the map does not depend on what was randomised.
-
-    References
-    ----------
-    .. [1] Adebayo J, Gilmer J, Muelly M, Goodfellow I, Hardt M, Kim B. Sanity Checks for Saliency Maps.
-       NeurIPS 2018, section 3.
+    Takes two floats (n, rows, cols), returns float64 (n,), -1 to 1; 0 where a map is constant. 1 means that
+    the map does not depend on what was randomised (Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS
+    2018, section 3).
     """
     found = np.zeros(len(maps))
     for number, (one, other) in enumerate(zip(maps, others, strict=True)):

@@ -26,22 +26,13 @@ _LEVELS = ("clip", "patient", "frame")
 
 @dataclass(frozen=True)
 class Sample:
-    """Some frames, clips or patients: as they are, or in many resamples of their patients.
+    """Some frames, clips or patients: as they are, or in many resamples of their patients."""
 
-    Attributes
-    ----------
-    labels, probabilities, decisions : ndarray, float64, shape (n,)
-        As of `score`.
-    owner : ndarray of int, shape (n,), or None
-        Which patient each row is of.
-    draws : ndarray, float64, shape (resamples, num_patients), or None
-        How often each patient was drawn; None takes all rows once.
-    """
-
-    labels: np.ndarray
+    labels: np.ndarray  # float64 (n,), as of `score`, like the next two
     probabilities: np.ndarray
     decisions: np.ndarray
-    owner: np.ndarray | None = None
+    owner: np.ndarray | None = None  # int (n,): which patient each row is of
+    # float64 (resamples, num_patients): how often each patient was drawn; None takes all rows once
     draws: np.ndarray | None = None
 
     def total(self, values: np.ndarray) -> np.ndarray:
@@ -104,35 +95,18 @@ def _calibration_error(of: Sample) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of binary predictions.
+    """A figure of binary predictions."""
 
-    Attributes
-    ----------
-    name : str
-        As printed.
-    of : callable
-        Takes a `Sample`, returns the value of each resample; what it returns where the figure is undefined
-        does not matter.
-    needs : {'decisions', 'probabilities'}
-        What it is computed from, beside the labels. A figure of decisions is given for both ways to call a
-        patient.
-    classes : tuple of int
-        Labels that must occur for it to be defined.
-    call : int or None
-        Decision that must occur.
-    levels : tuple of str
-        What it is computed of: 'frame', 'clip', 'patient'.
-    shown : mapping of str to collection of str
-        By level, where it is shown beside the report's full table: 'terminal'; 'tile' at the head of the
-        report, with a warning if the interval is wide; compared between the arms of a 'study' or an 'audit'.
-    """
-
-    name: str
+    name: str  # as printed
+    # value of each resample; what it returns where undefined does not matter
     of: Callable[[Sample], np.ndarray]
+    # what it is computed from, beside the labels; a figure of decisions is given for both ways to call a patient
     needs: Literal["decisions", "probabilities"] = "decisions"
-    classes: tuple[int, ...] = ()
-    call: int | None = None
+    classes: tuple[int, ...] = ()  # labels that must occur for it to be defined
+    call: int | None = None  # decision that must occur
     levels: tuple[str, ...] = ("frame", "clip", "patient")
+    # by level, where it is shown beside the report's full table: 'terminal'; 'tile' at the head of the
+    # report, with a warning if the interval is wide; compared between the arms of a 'study' or an 'audit'
     shown: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 

@@ -17,10 +17,7 @@ from stenoscope.settings import TrainingSettings
 class Cnn(Learner):
     """A pretrained network with attention, fine-tuned by `training.fold.Trainer`.
 
-    Attributes
-    ----------
-    model : keras.Model or None
-        See `models.classifier.build_classifier`; None before it was fitted or loaded.
+    Its `model` is of `models.classifier.build_classifier`; None before it was fitted or loaded.
     """
 
     suffix = ".keras"

@@ -66,23 +66,13 @@ class _Mean(keras.layers.Layer):
 
 
 def ensemble_network(models: Sequence[keras.Model], size: int, mirrored: bool) -> keras.Model:
-    """Join classifiers into one network that takes frames as they are stored.
+    """Join classifiers of one input and map size into one network that takes frames as they are stored.
 
-    Parameters
-    ----------
-    models : sequence of Model
-        Made by `build_classifier`, all of one size of input and class map.
-    size : int
-        Rows and columns of their input.
-    mirrored : bool
-        Average each probability over the four views of `mirrors.VIEWS`. The map is that of the plain view.
-
-    Returns
-    -------
-    Model
-        From ``frames``, uint8 (n, 512, 512), vessels dark, to a dict of `OUTPUTS`: ``probability`` (n,), the
-        mean of the models; ``fold_probability`` (n, num_models); ``heatmap`` (n, 512, 512), evidence for the
-        first label in logits, mean of the models.
+    `size` is their input's rows and columns; `mirrored` averages each probability over the four views of
+    `mirrors.VIEWS`, while the map is that of the plain view. The network maps ``frames``, uint8 (n, 512,
+    512), vessels dark, to a dict of `OUTPUTS`: ``probability`` (n,), the mean of the models;
+    ``fold_probability`` (n, num_models); ``heatmap`` (n, 512, 512), evidence for the first label in logits,
+    mean of the models.
     """
     frames = keras.Input((FRAME_SIZE, FRAME_SIZE), dtype="uint8", name="frames")
     images = _Linear(area_weights(size)[1])(frames)  # of the centre crop, the second of three

@@ -17,18 +17,8 @@ class Learner:
     """Learns from the key frames of a training part, and tells the probability of each label for others.
 
     A learner must have `fit`, `predict`, `save` and `load`. One that can show where its evidence lies also
-    has `methods` and `explain`; everything else has a default.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-    num_labels : int
-        Label columns.
-
-    Raises
-    ------
-    SettingsError
-        For settings that it can't follow: before any training.
+    has `methods` and `explain`; everything else has a default. Made from the settings and the number of label
+    columns; raises SettingsError for settings that it can't follow, before any training.
     """
 
     suffix: ClassVar[str]
@@ -48,13 +38,7 @@ class Learner:
 
     @classmethod
     def prepare(cls, settings: TrainingSettings, threads: int) -> str:
-        """Load and seed the library that it computes with; called before anything is made.
-
-        Returns
-        -------
-        str
-            Where it will compute, for the user.
-        """
+        """Load and seed the library that it computes with, before all else; returns where, for the user."""
         return "CPU"
 
     @classmethod
@@ -155,10 +139,7 @@ class Learner:
     def as_network(cls, learners: Sequence[Self]) -> Any:
         """Several learners as one Keras model, from stored frames to the outputs that `export` writes.
 
-        Raises
-        ------
-        SettingsError
-            If it is no network.
+        Raises SettingsError if it is no network.
         """
         raise learners[0].cannot("be written as ONNX")
 

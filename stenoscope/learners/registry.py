@@ -9,13 +9,7 @@ LEARNERS: dict[str, type[Learner]] = {"cnn": Cnn}
 
 
 def get_learner(name: str) -> type[Learner]:
-    """The learner of this name.
-
-    Raises
-    ------
-    SettingsError
-        If there is none.
-    """
+    """The learner of this name; SettingsError if there is none."""
     if name not in LEARNERS:
         raise unknown_name("learner", name, LEARNERS)
     return LEARNERS[name]

@@ -15,19 +15,11 @@ from stenoscope.models.efficientnet_lite import efficientnet_lite0
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a backbone expects: ``(x - centre) * scale`` for each channel.
-
-    Attributes
-    ----------
-    centre, scale : tuple of 3 floats
-        In grey levels, in the order of the channels that the network sees.
-    order : str
-        ``rgb`` or ``bgr``: which colour the network's first channel is. It matters only for colour images.
-    """
+    """What a backbone expects: ``(x - centre) * scale`` in grey levels, for each channel that it sees."""
 
     centre: tuple[float, float, float]
     scale: tuple[float, float, float]
-    order: str = "rgb"
+    order: str = "rgb"  # ``rgb`` or ``bgr``: colour of the first channel; matters only for colour images
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Preprocess RGB images, shape (..., 3), grey levels 0..255; the input is left as it was."""
@@ -37,32 +29,18 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Backbone:
-    """One entry of the registry.
-
-    Attributes
-    ----------
-    name : str
-    build : callable
-        From a tensor (batch, rows, cols, 3) to the model, from the tensor's source inputs to the last
-        features, without classification head, with random weights.
-    preprocessing : Preprocessing
-    cut : str
-        Layer that ``cut="auto"`` stands for: ``top``, or the name of the last layer to use.
-    heatmap_layer : str
-        Layer that ``heatmap_layer="auto"`` stands for.
-    weights_file : str
-        Name of the published file of ImageNet weights without the head.
-    download : callable or None
-        Makes the model without head with ImageNet weights, downloading them if Keras has not kept them;
-        None where the weights come with the installation.
-    """
+    """One entry of the registry."""
 
     name: str
+    # from a tensor (batch, rows, cols, 3) to the model, from the tensor's source inputs to the last features,
+    # without classification head, with random weights
     build: Callable[[keras.KerasTensor], keras.Model]
     preprocessing: Preprocessing
-    cut: str
-    heatmap_layer: str
-    weights_file: str
+    cut: str  # layer that ``cut="auto"`` stands for: ``top``, or the name of the last layer to use
+    heatmap_layer: str  # layer that ``heatmap_layer="auto"`` stands for
+    weights_file: str  # name of the published file of ImageNet weights without the head
+    # makes the model without head with ImageNet weights, downloading them if Keras has not kept them; None
+    # where the weights come with the installation
     download: Callable[[], keras.Model] | None = None
 
 
@@ -156,13 +134,7 @@ def name_layers(network: keras.Model) -> None:
 
 
 def cut_layer(backbone: Backbone, network: keras.Model, cut: str) -> keras.layers.Layer:
-    """The last layer of the backbone to use, for ``cut`` = ``auto``, ``top`` or a layer's name.
-
-    Raises
-    ------
-    SettingsError
-        If the backbone has no such layer.
-    """
+    """The last layer to use, for ``cut`` = ``auto``, ``top`` or a layer's name; SettingsError without it."""
     name = backbone.cut if cut == "auto" else cut
     if name == "top":
         return network.layers[-1]

@@ -222,12 +222,8 @@ def split_at(model: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
 def heatmap_layer(model: keras.Model, settings: TrainingSettings) -> str:
     """The layer of the gradient-based maps that the settings name, checked.
 
-    ``auto`` is the backbone's own choice; where the backbone was cut before it, `last_whole_layer`.
-
-    Raises
-    ------
-    SettingsError
-        If the model has no such layer, or it can't be explained at.
+    ``auto`` is the backbone's own choice; where the backbone was cut before it, `last_whole_layer`. Raises
+    SettingsError if the model has no such layer, or it can't be explained at.
     """
     if settings.heatmap_layer == "auto":
         name = get_backbone(settings.backbone).heatmap_layer
@@ -257,13 +253,7 @@ def _holds_all(model: keras.Model, layer: str) -> bool:
 
 
 def load_classifier(path: str | os.PathLike) -> keras.Model:
-    """Load a classifier from a ``.keras`` file for prediction and explanation.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing or is no classifier.
-    """
+    """A classifier for prediction and explanation; WeightsError if the file is missing or holds none."""
     try:
         return read_model(path)
     except (OSError, ValueError, TypeError, KeyError) as problem:

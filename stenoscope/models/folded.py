@@ -10,14 +10,7 @@ from keras import ops
 
 
 class FoldedConvolution(keras.layers.Layer):
-    """A convolution and the frozen batch norm after it as one; both keep their own weights.
-
-    Parameters
-    ----------
-    convolution : Conv2D or DepthwiseConv2D
-    batch_norm : BatchNormalization
-        Not trainable.
-    """
+    """A convolution and the frozen batch norm after it as one; both keep their own weights."""
 
     def __init__(self, convolution: keras.layers.Layer, batch_norm: keras.layers.BatchNormalization):
         super().__init__(name=f"{convolution.name}_folded", dtype=convolution.dtype_policy)

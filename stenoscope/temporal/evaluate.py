@@ -19,50 +19,25 @@ _COLOURS = ("#4a90d9", "#e07b39")
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found in one clip.
-
-    Attributes
-    ----------
-    detections : Detections
-    actions : ndarray, float64, shape (2, 2)
-        The best ones, NaN where there is none.
-    scores : ndarray, float32, shape (num_frames, 2)
-        Of each action in each frame.
-    """
+    """What was found in one clip."""
 
     detections: Detections
-    actions: np.ndarray
-    scores: np.ndarray
+    actions: np.ndarray  # float64 (2, 2): the best ones, NaN where there is none
+    scores: np.ndarray  # float32 (num_frames, 2), of each action in each frame
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of many clips.
+    """Scores of many clips."""
 
-    Attributes
-    ----------
-    mean_average_precision : ndarray, float64, shape (5,)
-        At tIoU 0.3 to 0.7.
-    precision, recall, f : float
-        Of frames, mean over clips.
-    deviation : float
-        Mean of the errors of start, apex and end, frames.
-    deviation_interval : Interval
-        From a bootstrap over patients; over clips where patients are unknown.
-    errors : ndarray, float64, shape (3,)
-        Mean error of start, apex and end where truth and answer have them.
-    missed : tuple of int
-        Starts, apices and ends that the truth has in the clip and the answer has not.
-    """
-
-    mean_average_precision: np.ndarray
-    precision: float
+    mean_average_precision: np.ndarray  # float64 (5,), at tIoU 0.3 to 0.7
+    precision: float  # of frames, mean over clips, like the next two
     recall: float
     f: float
-    deviation: float
-    deviation_interval: Interval
-    errors: np.ndarray
-    missed: tuple[int, ...]
+    deviation: float  # mean of the errors of start, apex and end, frames
+    deviation_interval: Interval  # bootstrap over patients; over clips where patients are unknown
+    errors: np.ndarray  # float64 (3,): mean error of start, apex and end where truth and answer have them
+    missed: tuple[int, ...]  # starts, apices and ends that the truth has in the clip and the answer has not
 
 
 def answer(network: keras.Model, example: Example) -> Answer:

@@ -26,27 +26,18 @@ _BACKGROUND_FRAMES = 32  # the quantile over time is taken over at most so many 
 
 @dataclass(frozen=True)
 class Maps:
-    """Features of a clip, each frame by itself.
+    """Features of a clip, each frame by itself."""
 
-    Attributes
-    ----------
-    values : ndarray, uint8, shape (num_frames, 64, 64, 2)
-        Largest and mean vesselness of each cell, in steps of 1/8 and 1/16 grey level.
-    masked : ndarray, bool, shape (rows, cols)
-        True where nothing was measured: outside the collimator, on burned-in text.
-    """
-
+    # uint8 (num_frames, 64, 64, 2): largest and mean vesselness of each cell, in steps of 1/8 and 1/16 grey
+    # level
     values: np.ndarray
-    masked: np.ndarray
+    masked: np.ndarray  # bool (rows, cols): nothing was measured (outside the collimator, burned-in text)
 
 
 def extract(frames: np.ndarray) -> Maps:
-    """Features of a clip.
+    """Features of a clip, uint8 (num_frames, rows, cols), vessels dark.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, rows, cols)
-        Vessels dark. The filter works on 256 x 256, half the resolution of the project's frames.
+    The filter works on 256 x 256, half the resolution of the project's frames.
     """
     masked = ~field_of_view(frames) | burned_in(frames)
     half = 4 * SIZE

@@ -59,10 +59,8 @@ def save(network: keras.Model, parts: Parts, path: str | Path) -> None:
 def load(path: str | Path = WEIGHTS) -> keras.Model:
     """The network with the weights of a file that `save` wrote.
 
-    Raises
-    ------
-    WeightsError
-        If there is no such file, or it holds something else, or weights for features other than vesselness.
+    Raises WeightsError if it is missing or holds something else, or weights for features other than
+    vesselness.
     """
     parts = read_parts(path)
     with _stored(path) as stored:

@@ -34,28 +34,16 @@ _EXPECTED = 'an object "database" of clips with fps, subset and annotations (see
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """What a label file says of a clip.
+    """What a label file says of a clip."""
 
-    Attributes
-    ----------
-    subset : str
-        One of `SUBSETS`.
-    fps : float
-        Frames per second.
-    actions : ndarray, float32, shape (2, 2)
-        In frames.
-    """
-
-    subset: str
-    fps: float
-    actions: np.ndarray
+    subset: str  # one of `SUBSETS`
+    fps: float  # frames per second
+    actions: np.ndarray  # float32 (2, 2), in frames
 
 
 def actions_of(start: int | None, apex: int, end: int | None, num_frames: int) -> np.ndarray:
     """Actions of a clip with these key frames; a start or an end of None lies outside the clip.
 
-    Examples
-    --------
     >>> actions_of(5, 12, None, 20).tolist(), actions_of(None, 0, 7, 20).tolist()
     ([[5.0, 12.0], [12.0, 19.0]], [[nan, nan], [0.0, 7.0]])
     """
@@ -87,10 +75,8 @@ def keyframes_of(actions: np.ndarray) -> np.ndarray:
 def read_labels(path: str | Path) -> dict[str, LabelledClip]:
     """Read a label file; clips in its order.
 
-    Raises
-    ------
-    DatasetError
-        If the file is no JSON of this form, a label is unknown, or a segment is not two seconds in order.
+    Raises DatasetError if it is no JSON of this form, a label is unknown, or a segment is not two seconds in
+    order.
     """
     path = Path(path)
     try:

@@ -9,12 +9,9 @@ _TEMPERATURE = 0.2
 def action_loss(target, answer):
     """Focal loss of the actions; distance-IoU loss and relative error of the boundaries; per clip.
 
-    Parameters
-    ----------
-    target : tensor, (batch, points, 5)
-        The two actions (0 or 1), whether the point is no padding, frames back to the first and on to the last
-        frame (0 at points outside actions).
-    answer : tensor, (batch, points, 4)
+    The target (batch, points, 5) holds the two actions (0 or 1), whether the point is no padding, and frames
+    back to the first and on to the last frame (0 at points outside actions). The answer is (batch, points,
+    4).
     """
     truth, seen, bounds = target[..., :2], target[..., 2], target[..., 3:]
     logits, offsets = answer[..., :2], answer[..., 2:]
@@ -48,12 +45,8 @@ def relative_error(bounds, offsets):
 def image_contrast(labels, frames):
     """Supervised contrast (Khosla et al., NeurIPS 2020) of foreground and background frames within a clip.
 
-    Parameters
-    ----------
-    labels : tensor, (batch, frames, 1)
-        1 foreground, 0 background, -1 padding.
-    frames : tensor, (batch, frames, c)
-        Unit vectors.
+    Labels (batch, frames, 1): 1 foreground, 0 background, -1 padding. Frames (batch, frames, c): unit
+    vectors.
     """
     labels = labels[..., 0]
     known = ops.cast(labels >= 0, frames.dtype)

@@ -53,8 +53,6 @@ def average_precision(
 def interpolated(precision: np.ndarray, recall: np.ndarray) -> float:
     """Area below the precision's upper envelope, ActivityNet's `interpolated_prec_rec`.
 
-    Examples
-    --------
     >>> interpolated(np.array([1.0, 0.5, 2 / 3]), np.array([0.5, 0.5, 1.0]))  # 0.5 * 1 + 0.5 * 2 / 3
     0.8333333333333333
     """
@@ -68,11 +66,7 @@ def interpolated(precision: np.ndarray, recall: np.ndarray) -> float:
 def mean_average_precision(truth: Sequence[np.ndarray], found: Sequence[Detections]) -> np.ndarray:
     """Mean over the two actions of the average precision at each of `THRESHOLDS`, float64 (5,).
 
-    Parameters
-    ----------
-    truth : sequence of ndarray (2, 2)
-        Actions of each clip.
-    found : sequence of Detections
+    `truth` holds the actions (2, 2) of each clip.
     """
     table = [
         [
@@ -91,10 +85,7 @@ def mean_average_precision(truth: Sequence[np.ndarray], found: Sequence[Detectio
 def frame_scores(truth: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
     """Precision, recall and F of one clip's frames, each the mean over its classes.
 
-    Parameters
-    ----------
-    truth, found : ndarray, int, shape (num_frames,)
-        0 outside, 1 and 2 the actions (`batches.frame_labels`).
+    Takes two ints (num_frames,): 0 outside, 1 and 2 the actions (`batches.frame_labels`).
     """
     rows = []
     for kind in np.union1d(truth, found):

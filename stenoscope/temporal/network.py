@@ -24,18 +24,10 @@ _PRIOR = 0.05  # score at every point before training: few points lie in an acti
 
 @dataclass(frozen=True)
 class Parts:
-    """What the network consists of; all off is the Transformer alone.
+    """What the network consists of; all off is the Transformer alone."""
 
-    Attributes
-    ----------
-    conv_lstm : bool
-        The long-term part.
-    contrast : bool
-        The outputs of the contrastive loss, which inference does not need.
-    """
-
-    conv_lstm: bool = True
-    contrast: bool = True
+    conv_lstm: bool = True  # the long-term part
+    contrast: bool = True  # the outputs of the contrastive loss, which inference does not need
 
 
 def build(parts: Parts) -> tuple[keras.Model, keras.Model]:

@@ -27,19 +27,9 @@ def fit(
 ) -> keras.Model:
     """Train a network and return it, ready for use.
 
-    Parameters
-    ----------
-    examples : sequence of Example
-    parts : Parts
-    epochs : int
-    learning_rate : float
-        At its highest; it rises over the first steps and falls as a cosine.
-    seed : int
-        Of the weights, the order and the changes of the clips.
-    start : list of ndarray, optional
-        Weights to begin with: fine-tuning.
-    on_epoch : callable
-        Called after each epoch with its number, from 0, and the mean losses.
+    `learning_rate` is the highest: it rises over the first steps and falls as a cosine. `seed` is of the
+    weights, the order and the changes of the clips; `start` holds weights to begin with: fine-tuning.
+    `on_epoch` is called after each epoch with its number, from 0, and the mean losses.
     """
     keras.utils.set_random_seed(seed)
     training, network = build(parts)
