@@ -8,27 +8,11 @@ from stenoscope.records import FRAME_SIZE
 
 
 def apply_variant(frames: np.ndarray, variant: Variant) -> np.ndarray:
-    """Crop frames and shift their grey levels; all frames share the variant.
+    """Crop frames, uint8 (..., 512, 512), and shift their grey levels; all frames share the variant.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (..., 512, 512)
-        One frame, the key frames of a clip, or many.
-    variant : Variant
-        One of `grid.VARIANTS`.
+    Returns a new array, uint8 (..., 500, 500); grey levels saturate at 0 and 255 (they never wrap around).
+    Raises DatasetError if the frames have another shape or type.
 
-    Returns
-    -------
-    ndarray, uint8, shape (..., 500, 500)
-        A new array; grey levels saturate at 0 and 255 (they never wrap around).
-
-    Raises
-    ------
-    DatasetError
-        If the frames have another shape or type.
-
-    Examples
-    --------
     >>> apply_variant(np.full((512, 512), 250, np.uint8), Variant(0, 12, 10)).max()
     np.uint8(255)
     """

@@ -41,21 +41,12 @@ _SHOULDER = 0.9  # lengths from the middle within which a narrowing is felt
 
 @dataclass(frozen=True)
 class Site:
-    """A place on a vessel.
-
-    Attributes
-    ----------
-    row, col : int
-    angle : float
-        Direction of the vessel, radians from the column axis.
-    radius : float
-        Half the width of the vessel with its blurred wall, pixels.
-    """
+    """A place on a vessel."""
 
     row: int
     col: int
-    angle: float
-    radius: float
+    angle: float  # direction of the vessel, radians from the column axis
+    radius: float  # half the width of the vessel with its blurred wall, pixels
 
 
 def vessel_component(frame: np.ndarray) -> np.ndarray:

@@ -52,22 +52,13 @@ def draw_sheet(frame: np.ndarray, title: str = "") -> np.ndarray:
 
 @dataclass(frozen=True)
 class Example:
-    """One image of the training, and its twin.
-
-    Attributes
-    ----------
-    image : ndarray, uint8, shape (rows, cols)
-    captions : tuple of str
-        What was done to the frame, a line each.
-    twin : ndarray, uint8, shape (rows, cols), or None
-        The same image with a synthetic narrowing; None where there is no twin.
-    place : tuple of float or None
-        Row and column of the narrowing in the twin; None where no vessel was found.
-    """
+    """One image of the training, and its twin: both uint8 (rows, cols)."""
 
     image: np.ndarray = field(repr=False)
-    captions: tuple[str, ...]
+    captions: tuple[str, ...]  # what was done to the frame, a line each
+    # with a synthetic narrowing; None where there is no twin
     twin: np.ndarray | None = field(default=None, repr=False)
+    # row and column of the narrowing in the twin; None where no vessel was found
     place: tuple[float, float] | None = None
 
 

@@ -100,7 +100,7 @@ class Figure:
     name: str  # as printed
     # value of each resample; what it returns where undefined does not matter
     of: Callable[[Sample], np.ndarray]
-    # what it is computed from, beside the labels; a figure of decisions is given for both ways to call a patient
+    # computed from this and the labels; a figure of decisions is given for both ways to call a patient
     needs: Literal["decisions", "probabilities"] = "decisions"
     classes: tuple[int, ...] = ()  # labels that must occur for it to be defined
     call: int | None = None  # decision that must occur

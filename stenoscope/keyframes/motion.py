@@ -12,12 +12,9 @@ _MIN_POINTS = 8
 class MotionTracker:
     """Follows the patient through a clip, one frame at a time.
 
-    A grid of points is tracked from frame to frame (pyramidal Lucas-Kanade [1]_) and the median of their
-    displacements is taken: the beating heart moves a minority of them, a table pan or a breath moves all.
-
-    References
-    ----------
-    .. [1] J.-Y. Bouguet, "Pyramidal implementation of the Lucas Kanade feature tracker", Intel, 2000.
+    A grid of points is tracked from frame to frame (pyramidal Lucas-Kanade; J.-Y. Bouguet, "Pyramidal
+    implementation of the Lucas Kanade feature tracker", Intel, 2000) and the median of their displacements is
+    taken: the beating heart moves a minority of them, a table pan or a breath moves all.
     """
 
     def __init__(self):
@@ -28,12 +25,7 @@ class MotionTracker:
         self.path: list[np.ndarray] = []
 
     def add(self, frame: np.ndarray) -> None:
-        """Track one more frame.
-
-        Parameters
-        ----------
-        frame : ndarray, uint8 or float32 in 0..255, shape (rows, cols)
-        """
+        """Track one more frame (rows, cols): uint8, or float32 in 0..255."""
         small = cv2.resize(frame, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
         small = small if small.dtype == np.uint8 else cv2.convertScaleAbs(small)
         if self._last is not None:
@@ -48,11 +40,5 @@ class MotionTracker:
         self.path.append(self._position)
 
     def positions(self) -> np.ndarray:
-        """Position of the patient in each frame, relative to the first one.
-
-        Returns
-        -------
-        ndarray, float64, shape (num_frames, 2)
-            x and y in pixels of the frames.
-        """
+        """The patient's position in each frame, relative to the first: float64 (num_frames, 2), x, y, px."""
         return np.array(self.path).reshape(-1, 2)

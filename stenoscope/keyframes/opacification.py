@@ -70,15 +70,11 @@ def contrast_strength(filling: Filling, smoothed: np.ndarray) -> float:
 
 
 def judge(filling: Filling, smoothed: np.ndarray) -> tuple[bool, float]:
-    """Whether contrast passed at all, and how clearly the apex stands out.
+    """Whether contrast passed at all, and how clearly the apex stands out: a confidence of 0 to 1.
 
-    Returns
-    -------
-    contrast : bool
-        True also for clips of fewer than `FEWEST_JUDGED` frames, which can't be judged.
-    confidence : float
-        0 to 1: grows with the strength of the contrast and with the rise of the curve over its jitter; 0
-        without contrast and for clips that can't be judged.
+    The first is True also for clips of fewer than `FEWEST_JUDGED` frames, which can't be judged. The
+    confidence grows with the strength of the contrast and with the rise of the curve over its jitter; it is 0
+    without contrast and for clips that can't be judged.
     """
     if len(smoothed) < FEWEST_JUDGED:
         return True, 0.0

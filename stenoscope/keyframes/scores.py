@@ -24,21 +24,11 @@ from stenoscope.vesselness.overlays import burned_in, field_of_view
 # Lengths are in pixels of the 512 x 512 frame; the work is done at half resolution.
 @dataclass(frozen=True)
 class VesselRule:
-    """What counts as a filled vessel; ``benchmarks/keyframes.py --refit`` chose the defaults.
+    """What counts as a filled vessel; ``benchmarks/keyframes.py --refit`` chose the defaults."""
 
-    Attributes
-    ----------
-    sigma : float
-        Scale of the filter, pixels.
-    length : float
-        Diagonal of the bounding box from which a connected structure counts as a vessel, pixels.
-    area : float
-        Share of all pixels of the clip that the threshold lets through.
-    """
-
-    sigma: float = 2.0
-    length: float = 32.0
-    area: float = 0.08
+    sigma: float = 2.0  # scale of the filter, pixels
+    length: float = 32.0  # diagonal of the box around a connected structure that counts as a vessel, pixels
+    area: float = 0.08  # share of all pixels of the clip that the threshold lets through
 
 
 VESSELS = VesselRule()
@@ -52,24 +42,13 @@ _STILL = 4  # pixels of motion below which following the patient changes nothing
 
 @dataclass(frozen=True)
 class Filling:
-    """What was measured of a clip.
+    """What was measured of a clip; the curves are float64 (num_frames,)."""
 
-    Attributes
-    ----------
-    share : ndarray, float64, shape (num_frames,)
-        Share of the field of view covered by filled vessels, 0 to 1.
-    amount : ndarray, float64, shape (num_frames,)
-        Summed response of the pixels above the threshold, in grey levels, divided by the pixels of the field.
-    threshold : float
-        Response, in grey levels, from which a pixel counts.
-    masked : ndarray, bool, shape (rows, cols)
-        True where nothing was measured: outside the collimator, on burned-in text.
-    """
-
-    share: np.ndarray
+    share: np.ndarray  # share of the field of view covered by filled vessels, 0 to 1
+    # summed response of the pixels above the threshold, in grey levels, divided by the pixels of the field
     amount: np.ndarray
-    threshold: float
-    masked: np.ndarray
+    threshold: float  # response, in grey levels, from which a pixel counts
+    masked: np.ndarray  # bool (rows, cols): nothing was measured (outside the collimator, burned-in text)
 
 
 def measure_filling(frames: np.ndarray, rule: VesselRule = VESSELS) -> Filling:

@@ -10,27 +10,15 @@ from stenoscope.settings import KeyframeSettings
 
 @dataclass(frozen=True)
 class PlateauRule:
-    """How the apex is read from a curve; ``benchmarks/keyframes.py --refit`` chose the defaults.
+    """How the apex is read from a curve; ``benchmarks/keyframes.py --refit`` chose the defaults."""
 
-    Attributes
-    ----------
-    level : float
-        Level of the smoothed curve (0 to 1) above which a frame belongs to the plateau.
-    lateness : float
-        Quantile of the plateau's weight at which the apex is read: late, because distal branches fill last.
-    smoothing : float
-        Standard deviation of the smoothing, in widths of the curve at half height.
-    floor : float
-        The plateau is measured from at most this share of the maximum: some clips are never empty.
-    beyond : float
-        Widths for which a clip that ends opacified is assumed to go on.
-    """
-
-    level: float = 0.9
+    level: float = 0.9  # level of the smoothed curve (0 to 1) above which a frame belongs to the plateau
+    # quantile of the plateau's weight at which the apex is read: late, because distal branches fill last
     lateness: float = 0.6
-    smoothing: float = 0.06
+    smoothing: float = 0.06  # standard deviation of the smoothing, in widths of the curve at half height
+    # the plateau is measured from at most this share of the maximum: some clips are never empty
     floor: float = 0.3
-    beyond: float = 0.0
+    beyond: float = 0.0  # widths for which a clip that ends opacified is assumed to go on
 
 
 PLATEAU = PlateauRule()
@@ -40,22 +28,10 @@ FEWEST_JUDGED = 5
 
 
 def neighbours(apex: int, num_frames: int, count: int = KeyframeSettings.keyframes) -> tuple[int, ...]:
-    """The `count` consecutive frames around `apex`, shifted inward at the clip's ends.
+    """The `count` consecutive frames around `apex`, shifted inward at the clip's ends; ascending.
 
-    Parameters
-    ----------
-    apex : int
-        Index of the central frame, 0 to `num_frames` - 1.
-    num_frames : int
-    count : int
+    No repeats, unless the clip has fewer than `count` frames.
 
-    Returns
-    -------
-    tuple of int
-        Ascending. No repeats, unless the clip has fewer than `count` frames.
-
-    Examples
-    --------
     >>> neighbours(10, 40), neighbours(1, 40), neighbours(39, 40), neighbours(1, 3)
     ((8, 9, 10, 11, 12), (0, 1, 2, 3, 4), (35, 36, 37, 38, 39), (0, 0, 1, 2, 2))
     """
@@ -87,32 +63,18 @@ def spread(curve: np.ndarray, apex: int, count: int = KeyframeSettings.keyframes
 def smooth(curve: np.ndarray, rule: PlateauRule = PLATEAU) -> np.ndarray:
     """Smooth a curve of opacification by a Gaussian in proportion to its width, so that frame rates compare.
 
-    Returns
-    -------
-    ndarray, float64, shape (num_frames,)
+    Returns float64 (num_frames,).
     """
     curve = np.asarray(curve, np.float64)
     return ndimage.gaussian_filter1d(curve, max(0.7, rule.smoothing * _width(curve)), mode="nearest")
 
 
 def plateau_apex(smoothed: np.ndarray, rule: PlateauRule = PLATEAU) -> int:
-    """The apex of a smoothed curve: a late quantile of the plateau that holds its maximum.
+    """The apex of a smoothed curve (at least 0): a late quantile of the plateau that holds its maximum.
 
     Frames weigh by how far they rise above ``rule.level``. A clip that ends on the plateau was cut: the
     plateau is continued for a while, so that the apex of a curve that still rises is the last frame.
 
-    Parameters
-    ----------
-    smoothed : ndarray, shape (num_frames,)
-        At least 0.
-    rule : PlateauRule
-
-    Returns
-    -------
-    int
-
-    Examples
-    --------
     >>> plateau_apex(np.array([0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0]))
     5
     """
@@ -128,8 +90,6 @@ def plateau_apex(smoothed: np.ndarray, rule: PlateauRule = PLATEAU) -> int:
 def run_around(mask: np.ndarray, index: int) -> tuple[int, int]:
     """First and last index of the run of True that holds `index`; `index` itself where the mask is False.
 
-    Examples
-    --------
     >>> run_around(np.array([1, 0, 1, 1, 1, 0]) > 0, 3)
     (2, 4)
     """

@@ -24,30 +24,13 @@ def encode_gif(
     shown: int,
     frame_time_ms: float | None = None,
 ) -> bytes:
-    """Encode a whole clip with the overlay as an endless GIF.
+    """Encode a whole clip, uint8 (num_frames, 512, 512), with the overlay as an endless GIF, 512 pixels wide.
 
-    Parameters
-    ----------
-    frames : ndarray, uint8, shape (num_frames, 512, 512)
-    case : Case
-        Its map is laid over every frame.
-    scale : float
-        End of the colour scale.
-    method : str
-        Heatmap method, for the legend.
-    keyframes : sequence of int
-        Frames to mark, from 0.
-    shown : int
-        The key frame that the map is of: the ring marks its maximum there.
-    frame_time_ms : float, optional
-        Time between frames; 100 ms if unknown. A GIF knows steps of 10 ms, at least 20: a time in between is
-        met on average.
-
-    Returns
-    -------
-    bytes
-        512 pixels wide: above the picture the clip id and the frame's number, below it a time line on which
-        the key frames are ticks, and what the marks mean. One palette serves all frames.
+    The case's map is laid over every frame, `scale` ends its colours, and the legend names `method`. Above
+    the picture stand the clip id and the frame's number, below it a time line on which `keyframes` (from 0)
+    are ticks, and what the marks mean. The map is of the key frame `shown`: the ring marks its maximum there.
+    A GIF knows steps of 10 ms, at least 20: a time between frames that lies in between is met on average; 100
+    ms if unknown. One palette serves all frames.
     """
     ring = ring_of(case)
     legend = _legend(keyframes, shown, method, bool(ring))

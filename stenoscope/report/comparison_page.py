@@ -52,10 +52,7 @@ _LEAKY = ("clip_auc", "frame_auc")  # what the audit's figure shows: by chance b
 def write_study_report(folder: str | PathLike) -> Path:
     """Write `report.html` and `figures/study.*` of a finished study, and return the page's path.
 
-    Parameters
-    ----------
-    folder : path
-        With `study.json`, `manifest.json` and an experiment per arm in `arms/`.
+    Its folder has `study.json`, `manifest.json` and an experiment per arm in `arms/`.
     """
     folder = Path(folder)
     study, settings = read_json(folder / STUDY), read_manifest_if_any(folder).get("settings", {})
@@ -73,10 +70,7 @@ def write_study_report(folder: str | PathLike) -> Path:
 def write_audit_report(folder: str | PathLike) -> Path:
     """Write `report.html` and `figures/audit.*` of a finished leakage audit, and return the page's path.
 
-    Parameters
-    ----------
-    folder : path
-        With `audit.json`, `manifest.json` and a folder per arm.
+    Its folder has `audit.json`, `manifest.json` and a folder per arm.
     """
     folder = Path(folder)
     audit, settings = read_json(folder / AUDIT), read_manifest_if_any(folder).get("settings", {})

@@ -78,13 +78,7 @@ def roc_band(
 
 @plot(7.0, 3.7)
 def confusion_figure(figure: Figure, theme: dict, confusion: Mapping[str, Mapping[str, int]]) -> None:
-    """Confusion matrices of clips and frames, counts and shares of each true class.
-
-    Parameters
-    ----------
-    confusion : mapping
-        ``clip`` and ``frame``, each with true_negative, false_positive, false_negative, true_positive.
-    """
+    """Confusion matrices of clips and frames, as in summary.json: counts and shares of each true class."""
     colours = LinearSegmentedColormap.from_list("share", [theme["paper"], FRAME])
     for axes, level in zip(figure.subplots(1, 2), ("clip", "frame"), strict=True):
         names = ("true_negative", "false_positive", "false_negative", "true_positive")
@@ -178,13 +172,7 @@ def _histogram(axes, clips: pd.DataFrame, column: str, theme: dict) -> None:
 
 @plot(8.4, 3.4)
 def history_figure(figure: Figure, theme: dict, histories: Mapping[int, pd.DataFrame]) -> None:
-    """Training loss and accuracy of every fold, by epoch.
-
-    Parameters
-    ----------
-    histories : mapping of int to DataFrame
-        By fold: epoch (from 0), loss, accuracy.
-    """
+    """Training loss and accuracy of every fold, by epoch (from 0)."""
     left, right = figure.subplots(1, 2)
     for axes, column in ((left, "loss"), (right, "accuracy")):
         for position, (fold, table) in enumerate(histories.items()):
@@ -204,10 +192,7 @@ def history_figure(figure: Figure, theme: dict, histories: Mapping[int, pd.DataF
 def localisation_figure(figure: Figure, theme: dict, localisation: Mapping[str, Mapping]) -> None:
     """Share of abnormal clips whose map's maximum hits the lesion, methods above null baselines.
 
-    Parameters
-    ----------
-    localisation : mapping
-        As from `localisation.summarise_localisation`.
+    From `localisation.summarise_localisation`.
     """
     figure.set_figheight(0.9 + 0.42 * len(localisation))
     axes = figure.subplots()
@@ -235,16 +220,9 @@ def forest_figure(
 ) -> None:
     """Pooled figures of several arms with their intervals, one line each.
 
-    Parameters
-    ----------
-    arms : mapping
-        By arm and figure, as ``arms`` of `evaluation.comparison.compare_arms`.
-    names : mapping of str to str
-        What to call the figures.
-    chance : bool
-        Mark 0.5, where an AUC tells nothing.
-    differences : bool
-        Draw the differences to the first arm beside them.
+    `arms` is as ``arms`` of `evaluation.comparison.compare_arms`, and `names` says what to call the figures.
+    `chance` marks 0.5, where an AUC tells nothing; `differences` draws the differences to the first arm
+    beside them.
     """
     figures_of = list(next(iter(arms.values())))
     height = len(figures_of) + 0.9

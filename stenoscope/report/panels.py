@@ -29,33 +29,17 @@ NO_RING = "no ring: no evidence for abnormal"
 
 @dataclass(frozen=True)
 class Case:
-    """One clip with its prediction.
-
-    Attributes
-    ----------
-    clip_id : str
-    frame : ndarray, uint8, shape (512, 512)
-    heatmap : ndarray, float32, shape (512, 512)
-        Signed evidence for "abnormal".
-    probability : float
-        Of "abnormal", 0 to 1.
-    decision : int
-        What the clip was called: 0 normal, 1 abnormal.
-    label : int or None
-        The truth, None if unknown.
-    boxes : ndarray, float, shape (k, 4)
-        Known lesions in `frame`, ``[x0, y0, x1, y1]`` pixels; empty if none is known.
-    inside : ndarray, bool, shape (512, 512), or None
-        Where the map's maximum is looked for (see `vesselness.overlays.clear_field`); None for everywhere.
-    """
+    """One clip with its prediction; frame, map and field of view are (512, 512)."""
 
     clip_id: str
-    frame: np.ndarray = field(repr=False)
-    heatmap: np.ndarray = field(repr=False)
-    probability: float
-    decision: int
-    label: int | None = None
+    frame: np.ndarray = field(repr=False)  # uint8
+    heatmap: np.ndarray = field(repr=False)  # float32, signed evidence for "abnormal"
+    probability: float  # of "abnormal", 0 to 1
+    decision: int  # what the clip was called: 0 normal, 1 abnormal
+    label: int | None = None  # the truth, None if unknown
+    # known lesions in `frame`, float (k, 4): ``[x0, y0, x1, y1]`` pixels; empty if none is known
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)), repr=False)
+    # bool: where the map's maximum is looked for (see `vesselness.overlays.clear_field`); None for everywhere
     inside: np.ndarray | None = field(default=None, repr=False)
 
 
@@ -110,10 +94,7 @@ def draw_panel(case: Case, scale: float, method: str, size: int = 400) -> np.nda
 def panel_parts(panel: np.ndarray) -> dict[str, np.ndarray]:
     """The pictures of a panel with their captions, without its title: ``key frame``, ``map``, ``overlay``.
 
-    Parameters
-    ----------
-    panel : ndarray, uint8, shape (rows, cols, 3)
-        As from `draw_panel`.
+    From `draw_panel`: uint8 (rows, cols, 3).
     """
     size = len(panel) - _TOP - _BOTTOM
     edges = [0, _GAP + size + _GAP // 2, 2 * size + _BAR + 3 * _GAP // 2, panel.shape[1]]
@@ -129,27 +110,12 @@ def draw_montage(
     limit: int = 120,
     tile: int = 190,
 ) -> np.ndarray:
-    """Draw the overlays of many clips on one sheet.
+    """Draw the overlays of many clips on one sheet, in their order: uint8 RGB (rows, cols, 3).
 
-    Parameters
-    ----------
-    clip_ids : sequence of str
-        In the order to draw.
-    case_of : callable
-        Makes the case of a clip; asked only for those that are drawn.
-    scale, method
-        As in `draw_panel`.
-    limit : int
-        Most tiles on the sheet. Of more clips every n-th of the order is drawn, from its first to its last,
-        so that errors keep about their share; the title says so.
-    tile : int
-        Rows and columns of a tile, pixels.
-
-    Returns
-    -------
-    ndarray, uint8, shape (rows, cols, 3)
-        RGB. Under each tile its clip id and probability, with a green line if the decision was right, a red
-        one if not.
+    Under each tile, `tile` pixels wide, stand its clip id and probability, with a green line if the decision
+    was right, a red one if not. `case_of` is asked only for the clips that are drawn; scale and method are as
+    in `draw_panel`. Of more than `limit` clips every n-th of the order is drawn, from its first to its last,
+    so that errors keep about their share; the title says so.
     """
     total, shown = len(clip_ids), min(len(clip_ids), limit)
     columns = max(1, min(10, int(np.ceil(np.sqrt(shown * 1.3)))))

@@ -30,10 +30,7 @@ REPRODUCIBLE = {
 class Plot(bytes):
     """A figure as PNG, which can also be had as SVG or PDF.
 
-    Parameters
-    ----------
-    save : callable
-        From a kind, 'png' or one of `VECTOR_KINDS`, to the bytes of the file.
+    `save` makes the bytes of a file from its kind: 'png' or one of `VECTOR_KINDS`.
     """
 
     def __new__(cls, save: Callable[[str], bytes]) -> "Plot":

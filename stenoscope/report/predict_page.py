@@ -29,24 +29,12 @@ _SEEN_TEXTS = {SEEN_PATIENT: "its patient", UNSEEN: "no", UNKNOWN: UNKNOWN}
 
 
 def write_predict_report(folder: str | PathLike, experiment: str, method: str | None) -> Path:
-    """Write `report.html` on new clips that the folds' models were applied to.
+    """Write `report.html` on new clips that an experiment's models were applied to, and return its path.
 
-    Parameters
-    ----------
-    folder : path
-        With ``predictions.csv`` (clip_id, frame_index, probability, one column ``fold_K`` per model, and,
-        of later versions, in_training and training_clip),
-        and, where they exist, ``decisions.csv`` (clip_id, calibrated, decision),
-        ``heatmaps/<clip>.<method>.png`` and ``.gif``, ``intake.csv`` and ``manifest.json``.
-    experiment : str
-        Name of the experiment whose models they are.
-    method : str
-        Heatmap method to show; None if there are no heatmaps.
-
-    Returns
-    -------
-    Path
-        Of the page.
+    The folder has ``predictions.csv`` (clip_id, frame_index, probability, one column ``fold_K`` per model,
+    and, of later versions, in_training and training_clip), and, where they exist, ``decisions.csv`` (clip_id,
+    calibrated, decision), ``heatmaps/<clip>.<method>.png`` and ``.gif``, ``intake.csv`` and
+    ``manifest.json``. `method` is the heatmap method to show; None if there are no heatmaps.
     """
     folder = Path(folder)
     predictions = read_predictions(folder)
@@ -107,13 +95,7 @@ def write_predict_report(folder: str | PathLike, experiment: str, method: str | 
 
 
 def training_note(predictions: pd.DataFrame) -> str:
-    """A sentence on the clips of a prediction that are known from the training; empty where none is.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        With clip_id and in_training.
-    """
+    """A sentence on the clips (clip_id, in_training) known from the training; empty where none is."""
     clips = predictions.drop_duplicates("clip_id")
     state, total = clips["in_training"], len(clips)
     if (state == UNKNOWN).all():

@@ -15,10 +15,7 @@ _HASH_LENGTH = 64  # hexadecimal digits of SHA-256; other inputs are named by wh
 def call_of(clip) -> dict:
     """What a clip was called, and whether that is right or contradicts its mean probability.
 
-    Parameters
-    ----------
-    clip : namedtuple
-        A row of `evaluation.clip_vote.vote`, its label below 0 where it is not known.
+    Takes a row of `evaluation.clip_vote.vote`, its label below 0 where it is not known.
     """
     by_mean = int(clip.probability >= THRESHOLD)
     return {

@@ -23,8 +23,6 @@ FEW_PATIENTS, WIDE_INTERVAL = 30, 0.3
 def in_words(number: int) -> str:
     """A small number as it stands in a sentence.
 
-    Examples
-    --------
     >>> in_words(5), in_words(12)
     ('five', '12')
     """
@@ -111,13 +109,7 @@ def signed_text(difference: Mapping | None) -> str:
 
 
 def summary_warnings(summary: Mapping) -> list[str]:
-    """Warnings about few patients and wide intervals; empty where there is nothing to warn of.
-
-    Parameters
-    ----------
-    summary : mapping
-        As from `evaluation.summary.summarise`.
-    """
+    """Warnings of a `summary.json` about few patients and wide intervals; empty where there is none."""
     patients, warnings, names = summary["counts"]["patients"], [], figure_names()
     if patients < FEW_PATIENTS:
         warnings.append(
@@ -138,13 +130,7 @@ def summary_warnings(summary: Mapping) -> list[str]:
 
 
 def summary_table(summary: Mapping) -> Table:
-    """The main metrics of an experiment: mean ± s.d. over folds, pooled, and interval.
-
-    Parameters
-    ----------
-    summary : mapping
-        As from `evaluation.summary.summarise`, or read from summary.json.
-    """
+    """The main metrics of a `summary.json`: mean ± s.d. over folds, pooled, and interval."""
     counts = summary["counts"]
     title = (
         f"{counts['clips']} clips of {counts['patients']} patients: {counts['normal_clips']} normal, "
@@ -167,10 +153,7 @@ def summary_table(summary: Mapping) -> Table:
 def localisation_table(localisation: Mapping[str, Mapping]) -> Table:
     """How often each map points at the lesion, methods first, null baselines below.
 
-    Parameters
-    ----------
-    localisation : mapping
-        As from `evaluation.localisation.summarise_localisation`.
+    From `evaluation.localisation.summarise_localisation`.
     """
     clips = max(row["clips"] for row in localisation.values())
     table = table_of(
@@ -187,11 +170,7 @@ def localisation_table(localisation: Mapping[str, Mapping]) -> Table:
 def comparison_tables(title: str, arms: Mapping, names: Mapping[str, str]) -> list[Table]:
     """Every metric of every arm, and its paired differences to the first; each fits 80 columns.
 
-    Parameters
-    ----------
-    title : str
-    arms, names
-        As in `comparison_rows`.
+    `arms` and `names` are as in `comparison_rows`.
     """
     groups = comparison_rows(arms, names)
     own = {"mean": "mean ± s.d. of folds", "pooled": "pooled", "interval": "95 % interval"}

@@ -29,32 +29,19 @@ _OUT_OF_MEMORY = {"MemoryError", "ResourceExhaustedError", "OutOfMemoryError"}  
 
 @dataclass(frozen=True)
 class Job:
-    """One training.
-
-    Attributes
-    ----------
-    settings : TrainingSettings
-    outer : int
-        Outer fold, from 1.
-    inner : int
-        Inner fold of its training part, from 1; `OUTER` for the outer fold itself.
-    """
+    """One training."""
 
     settings: TrainingSettings
-    outer: int
-    inner: int
+    outer: int  # outer fold, from 1
+    inner: int  # inner fold of its training part, from 1; `OUTER` for the outer fold itself
 
 
 class Fits:
     """Hands jobs to an executor and keeps what comes back.
 
-    Parameters
-    ----------
-    folder : path
-        The study's; holds ``predictions/fold_K/<hash of the settings>/inner_I.csv`` and ``outer.csv``.
-    pool : Executor
-    fit : callable
-        Takes a `Job`, returns its predictions with the columns of predictions.csv. Pickled to the workers.
+    The study's folder holds ``predictions/fold_K/<hash of the settings>/inner_I.csv`` and ``outer.csv``.
+    `fit` takes a `Job` and returns its predictions with the columns of predictions.csv; it is pickled to the
+    workers.
     """
 
     def __init__(self, folder: str | PathLike, pool: Executor, fit: Callable[[Job], pd.DataFrame]):

@@ -21,33 +21,18 @@ IMPORTANCE = "fANOVA (Hutter et al. 2014)"
 
 @dataclass(frozen=True)
 class FoldOutcome:
-    """What the search of one outer fold found.
-
-    Attributes
-    ----------
-    fold : int
-    states : dict of str to int
-        How many trials were complete, pruned, failed.
-    chosen : dict
-        Values of the searched settings.
-    inner, default_inner : float or None
-        Inner score of the chosen and of the default settings (those the search began from).
-    predictions, default_predictions : DataFrame
-        Of the outer fold's test part, with the columns of predictions.csv.
-    importance : dict of str to float, or None
-    tested : int
-        How many settings other than the default this test part has scored; more than one where a search went
-        on after its choice had been tested.
-    """
+    """What the search of one outer fold found."""
 
     fold: int
-    states: dict[str, int]
-    chosen: dict
-    inner: float
-    default_inner: float | None
-    predictions: pd.DataFrame
+    states: dict[str, int]  # how many trials were complete, pruned, failed
+    chosen: dict  # values of the searched settings
+    inner: float  # inner score of the chosen settings
+    default_inner: float | None  # of the default settings: those the search began from
+    predictions: pd.DataFrame  # of the outer fold's test part, as predictions.csv, like the next
     default_predictions: pd.DataFrame
     importance: dict[str, float] | None
+    # how many settings other than the default this test part has scored; more than one where a search went on
+    # after its choice had been tested
     tested: int
 
 

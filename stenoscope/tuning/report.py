@@ -23,10 +23,7 @@ _NOT_SEARCHED = ("fold", "trial", "state", "score", "inner_folds", "seconds", "p
 def write_tuning_report(study: str | PathLike) -> Path:
     """Write `report.html` and `figures/*` of a study, and return the page's path.
 
-    Parameters
-    ----------
-    study : path
-        Its folder, with study.db, trials.csv, summary.json and manifest.json.
+    Its folder has study.db, trials.csv, summary.json and manifest.json.
     """
     folder = Path(study)
     summary, trials = read_json(folder / SUMMARY), read_table(folder / "trials.csv", keep_default_na=False)
@@ -71,10 +68,7 @@ def print_tuning(study: str | PathLike, console: Console | None = None) -> None:
 def nested_figure(figure: Figure, theme: dict, scores: Mapping[str, Mapping]) -> None:
     """Inner beside outer scores of the chosen and the default settings.
 
-    Parameters
-    ----------
-    scores : mapping of str to mapping
-        By line: inner, default_inner, outer, default_outer, as in summary.json.
+    `scores` has by line inner, default_inner, outer, default_outer, as in summary.json.
     """
     figure.set_figheight(1.7 + 0.62 * len(scores))
     axes = figure.subplots()

@@ -28,24 +28,15 @@ def search(
     at_once: int = 1,
     on_trial: Callable[[dict], None] = lambda row: None,
 ) -> None:
-    """Run or continue a study until it has `trials` trials.
+    """Run or continue a study until it has `trials` trials in all; fewer than it has change nothing.
 
     A trial is scored by the clip AUC of its inner folds, pooled over those done so far: each clip is judged
     by a model that never saw its patient. It is given up between inner folds, not between epochs: trials
     differ in epochs and schedule, so their scores after the same epoch would not compare.
 
-    Parameters
-    ----------
-    study : FoldStudy
-    fits : Fits
-        Must not look at the test part of the outer fold for a job with an inner fold.
-    trials : int
-        In all; fewer than the study has change nothing.
-    inner_folds : int
-    at_once : int
-        Trials under way at a time; more than one needs an executor with as many workers.
-    on_trial : callable
-        Called after each trial with its row of trials.csv.
+    `fits` must not look at the test part of the outer fold for a job with an inner fold. More than one trial
+    `at_once` needs an executor with as many workers. `on_trial` is called after each trial with its row of
+    trials.csv.
     """
     under_way: dict[Future, _UnderWay] = {}
 

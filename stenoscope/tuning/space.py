@@ -81,10 +81,8 @@ def built_in_space(base: TrainingSettings) -> Space:
 def read_space(path: str | PathLike) -> Space:
     """Read a search space from a YAML file.
 
-    Raises
-    ------
-    SettingsError
-        If the file can't be read, or names a setting or a value that does not exist or may not be searched.
+    Raises SettingsError if the file can't be read, or names a setting or a value that does not exist or may
+    not be searched.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -103,10 +101,7 @@ def read_space(path: str | PathLike) -> Space:
 def parse_space(entries: Any) -> Space:
     """Turn a mapping of lists (choices) and mappings (ranges) into distributions, checking every value.
 
-    Raises
-    ------
-    SettingsError
-        As `read_space`.
+    Raises SettingsError as `read_space`.
     """
     if not isinstance(entries, Mapping) or not entries:
         raise SettingsError("No settings to search.", "at least one", "add a line like `epochs: [5, 10]`.")
@@ -138,10 +133,7 @@ def space_yaml(space: Space) -> str:
 def check_names(space: Space) -> None:
     """Refuse backbones, attention blocks and poolings that no registry holds, before hours of trials.
 
-    Raises
-    ------
-    SettingsError
-        Naming the known ones.
+    Raises SettingsError, which names the known ones.
     """
     for kind, (module, table) in _REGISTRIES.items():
         if kind not in space:

@@ -37,25 +37,10 @@ class FoldStudy:
     the fold and the number of trials before it, so that a serial study that was killed ends like one that was
     not.
 
-    Parameters
-    ----------
-    folder : path
-        Holds `study.db`.
-    fold : int
-        Outer fold, from 1.
-    space : Space
-    base : TrainingSettings
-        Values of the settings that are not searched; where the space holds its own, they are the first trial.
-    seed : int
-    prune : bool
-        Give a trial up that falls behind.
-    inputs : dict of str to str
-        Whatever else a score depends on (hashes of the clips and folds, the number of inner folds).
-
-    Raises
-    ------
-    SettingsError
-        If the study was begun with something else.
+    The folder holds `study.db`. `fold` is the outer fold, from 1; `base` has the values of the settings that
+    are not searched; where the space holds its own, they are the first trial. `prune` gives a trial up that
+    falls behind. `inputs` is whatever else a score depends on (hashes of the clips and folds, the number of
+    inner folds). Raises SettingsError if the study was begun with something else.
     """
 
     def __init__(
@@ -139,13 +124,7 @@ class FoldStudy:
         )
 
     def best(self) -> FrozenTrial:
-        """The finished trial with the best score; of equals, the first.
-
-        Raises
-        ------
-        DatasetError
-            If no trial was finished.
-        """
+        """The finished trial with the best score; of equals, the first; DatasetError if none was finished."""
         complete = self._trials(TrialState.COMPLETE)
         if not complete:
             reasons = {row[_PROBLEM] for row in self.rows()} - {""}

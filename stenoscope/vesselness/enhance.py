@@ -11,22 +11,10 @@ def enhance_contrast(image: np.ndarray, radius: int = 10) -> np.ndarray:
 
     ``image + white_tophat - min(black_tophat, image)``, summed in a signed type: in uint8 the sum wraps
     around on bright pixels. Clipping the black top-hat to the image keeps the result from going below 0.
+    Takes uint8 (rows, cols) and the radius of the disk in pixels, returns int16, 0 to 510.
 
-    Parameters
-    ----------
-    image : ndarray, uint8, shape (rows, cols)
-    radius : int
-        Radius of the disk, pixels.
-
-    Returns
-    -------
-    ndarray, int16, shape (rows, cols)
-        0 to 510.
-
-    References
-    ----------
-    .. [1] Moon et al., "Automatic stenosis recognition from coronary angiography using convolutional neural
-       networks", Comput Methods Programs Biomed 198 (2021) 105819.
+    Moon et al., "Automatic stenosis recognition from coronary angiography using convolutional neural
+    networks", Comput Methods Programs Biomed 198 (2021) 105819.
     """
     image = _require_uint8(image)
     white = cv2.morphologyEx(image, cv2.MORPH_TOPHAT, disk(radius))

@@ -138,14 +138,8 @@ def vesselness(
     beta: float = 0.5,
     fine: float = 2.0,
 ) -> np.ndarray:
-    """Vesselness of one image; see `VesselFilter` for the parameters.
+    """Vesselness of one image, float32 (rows, cols); see `VesselFilter` for the parameters.
 
-    Returns
-    -------
-    ndarray, float32, shape (rows, cols)
-
-    Examples
-    --------
     >>> image = np.full((64, 64), 100.0)
     >>> image[:, 30:36] = 60.0  # a dark bar, 6 px wide and 40 grey levels deep
     >>> response = vesselness(image)
