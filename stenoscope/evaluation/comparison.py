@@ -27,27 +27,15 @@ def compare_arms(
 ) -> dict:
     """The main metrics of every arm, and its difference to the first.
 
-    Parameters
-    ----------
-    arms : mapping of str to DataFrame
-        Predictions by arm, as predictions.csv, of the same clips.
-    kind : {'study', 'audit'}
-        Which figures are compared: those that `metrics.shown_in` gives. Of a study these are AUC and accuracy
-        of clips and frames, as Moon et al. 2021 report them.
-    mixed : collection of str
-        Arms whose folds split clips, so that one clip has frames in several folds: figures of single folds
-        would not be of clips, and are left out.
-    unpaired : collection of str
-        Arms with other labels, which have no difference to the first.
-    resamples, seed : int
-        Of the bootstrap over patients; all arms meet the same resampled patients.
+    `arms` has predictions by arm, as predictions.csv, of the same clips. `kind` is ``study`` or ``audit``:
+    those figures are compared that `metrics.shown_in` gives. Of a study these are AUC and accuracy of clips
+    and frames, as Moon et al. 2021 report them. The folds of `mixed` arms split clips, so that one clip has
+    frames in several folds: figures of single folds would not be of clips, and are left out. `unpaired` arms
+    have other labels, and no difference to the first. All arms meet the same resampled patients.
 
-    Returns
-    -------
-    dict
-        ``arms``: by arm and figure ``{mean, std, pooled, ci95, per_fold, difference}``, where ``difference``
-        is ``{value, ci95, share_above_zero}`` of this arm less the first (pooled), None for the first and for
-        `unpaired`. ``counts`` and ``bootstrap`` as in `summary.summarise`.
+    Returns ``arms``: by arm and figure ``{mean, std, pooled, ci95, per_fold, difference}``, where
+    ``difference`` is ``{value, ci95, share_above_zero}`` of this arm less the first (pooled), None for the
+    first and for `unpaired`; ``counts`` and ``bootstrap`` as in `summary.summarise`.
     """
     first = next(iter(arms))
     how = {"resamples": resamples, "seed": seed}

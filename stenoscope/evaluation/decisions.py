@@ -32,31 +32,16 @@ COLUMNS = (
 def decide_all(
     predictions: pd.DataFrame, inner: Mapping[int, pd.DataFrame], target: float
 ) -> tuple[pd.DataFrame, dict[int, Calibration]]:
-    """Decide every test clip with the calibration of its fold.
+    """Decide every test clip of predictions.csv with the calibration of its fold; returns both.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        As predictions.csv: all test frames.
-    inner : mapping of int to DataFrame
-        By fold, of the same columns: the fold's model on patients held out of its training.
-    target : float
-        See `calibration.calibrate`.
+    `inner` has by fold the same columns: the fold's model on patients held out of its training. `target` is
+    as in `calibration.calibrate`. The decisions have the columns `COLUMNS`: ``probability`` is the mean over
+    the frames, ``calibrated`` that of the mean logit at the fold's temperature (six decimals, like all
+    probabilities); the two decisions by one threshold are 0 or 1, ``decision`` is one of
+    `calibration.DECISIONS`.
 
-    Returns
-    -------
-    decisions : DataFrame
-        With the columns `COLUMNS`: ``probability`` is the mean over the frames, ``calibrated`` that of the
-        mean logit at the fold's temperature (six decimals, like all probabilities); the two decisions by one
-        threshold are 0 or 1, ``decision`` is one of `calibration.DECISIONS`.
-    calibrations : dict of int to Calibration
-        By fold.
-
-    Raises
-    ------
-    DatasetError
-        If a fold has no inner split, a patient is in the inner split and the test part of one fold, or an
-        inner split lacks a class.
+    Raises DatasetError if a fold has no inner split, a patient is in the inner split and the test part of one
+    fold, or an inner split lacks a class.
     """
     check_predictions(predictions)
     tables, calibrations = [], {}
@@ -93,26 +78,15 @@ def summarise_decisions(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict:
-    """What `summary.json` holds of the decisions.
+    """What `summary.json` holds of the decisions and calibrations of `decide_all`.
 
-    Parameters
-    ----------
-    decisions, calibrations
-        From `decide_all`.
-    target : float
-    resamples, seed : int
-        Of the bootstrap over patients; temperatures and thresholds stay as they are.
-
-    Returns
-    -------
-    dict
-        ``target``; ``folds`` (the calibration of each) and ``typical`` (see `typical_calibration`: for new
-        clips); ``calibration`` with ``before`` (mean probability of the frames) and ``after`` (sigmoid of
-        their mean logit over the temperature: the two differ by more than the temperature), each ``brier``,
-        ``ece`` and ``nll`` (nats a clip); ``youden`` and ``sensitive`` with ``accuracy, sensitivity,
-        specificity`` at that threshold; ``three_way`` with the share ``uncertain``, ``accuracy, sensitivity,
-        specificity`` of the other clips, and ``counts``. All metrics are ``{pooled, ci95}``, None where
-        undefined.
+    The bootstrap over patients leaves temperatures and thresholds as they are. The keys are ``target``;
+    ``folds`` (the calibration of each) and ``typical`` (see `typical_calibration`: for new clips);
+    ``calibration`` with ``before`` (mean probability of the frames) and ``after`` (sigmoid of their mean
+    logit over the temperature: the two differ by more than the temperature), each ``brier``, ``ece`` and
+    ``nll`` (nats a clip); ``youden`` and ``sensitive`` with ``accuracy, sensitivity, specificity`` at that
+    threshold; ``three_way`` with the share ``uncertain``, ``accuracy, sensitivity, specificity`` of the other
+    clips, and ``counts``. All metrics are ``{pooled, ci95}``, None where undefined.
     """
     labels = decisions["label"].to_numpy()
     patients = decisions["patient_id"].to_numpy(dtype=str)

@@ -149,15 +149,10 @@ def reset_weights(model: keras.Model, seed: int) -> None:
         for variable in layer.weights:
             variable.assign(_initial_value(layer, variable, seed))
     if model.compiled:
-        reset_optimizer(model.optimizer)
+        for variable in model.optimizer.variables:  # a learning rate that is a plain number stays
+            if variable.name != "learning_rate":
+                variable.assign(np.zeros(variable.shape, variable.dtype))
         model.reset_metrics()
-
-
-def reset_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Set an optimizer's moments and step counter to zero; a learning rate that is a plain number stays."""
-    for variable in optimizer.variables:
-        if variable.name != "learning_rate":
-            variable.assign(np.zeros(variable.shape, variable.dtype))
 
 
 def _initial_value(layer, variable, seed: int):

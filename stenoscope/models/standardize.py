@@ -31,17 +31,8 @@ def black_tophat(images, size: int):
 
     with a flat square :math:`b`, whose dilation is the maximum over rows, then over columns. Dark structures
     narrower than `size` come out bright, on a background of zero, whatever the slow brightness around them.
-
-    Parameters
-    ----------
-    images : tensor, float, shape (batch, rows, cols, 1)
-    size : int
-        Odd side of the square, pixels.
-
-    Returns
-    -------
-    tensor
-        Same shape, not negative.
+    Images are float (batch, rows, cols, 1), `size` is the odd side of the square in pixels; the result is not
+    negative.
     """
     rows, cols = images.shape[1:3]
 

@@ -43,6 +43,9 @@ def write_intake_page(
     first. `command` is what to run next.
     """
     usable = [row for row in rows if row.status == "ok"]
+    # excluded and repeated clips before the others, other files last
+    rank = {"quarantined": 0, "ok": 1, "ignored": 2}
+    files = sorted(rows, key=lambda row: (rank[row.status] - 0.5 * bool(row.same_pixels_as), row.path))
     page = render(
         "intake.html",
         kind="Intake",
@@ -57,7 +60,7 @@ def write_intake_page(
         notes=[{"note": note, "count": count} for note, count in note_counts(rows).items()],
         figures=[drawing.page for drawing in _drawings(usable)],
         traits=_trait_tables(usable),
-        files=[_file(row) for row in _worth_showing(rows)[:_MAX_FILES]],
+        files=[_file(row) for row in files[:_MAX_FILES]],
         total=len(rows),
         command=command,
     )
@@ -117,12 +120,6 @@ def _trait_tables(usable: Sequence[CheckRow]) -> list[dict]:
         lines = [{"value": value, "cells": cells, "all": sum(cells)} for value, cells in ordered]
         tables.append({"name": name, "lines": lines[:_MAX_VALUES], "more": len(lines) - _MAX_VALUES})
     return tables
-
-
-def _worth_showing(rows: Sequence[CheckRow]) -> list[CheckRow]:
-    """Excluded and repeated clips before the others, other files last."""
-    rank = {"quarantined": 0, "ok": 1, "ignored": 2}
-    return sorted(rows, key=lambda row: (rank[row.status] - 0.5 * bool(row.same_pixels_as), row.path))
 
 
 def _file(row: CheckRow) -> dict:

@@ -51,7 +51,8 @@ def decode(scores: np.ndarray, offsets: np.ndarray, num_frames: int) -> Detectio
     As ActionFormer's, the boundaries of a candidate that stays are the mean over all candidates that overlap
     it, weighted by score; here a candidate also counts less the farther it is from the boundary in question.
     """
-    time, _ = points(_padded_length(len(scores)))
+    points_each = sum(STRIDES[-1] // stride for stride in STRIDES)  # of STRIDES[-1] frames
+    time, _ = points(len(scores) * STRIDES[-1] // points_each)
     found = []
     inside = time <= num_frames - 1
     for action in (0, 1):
@@ -105,8 +106,3 @@ def best_actions(detections: Detections, num_frames: int) -> tuple[np.ndarray, n
     start = actions[0, 0] if found[0] else 0
     end = actions[1, 1] if found[1] else num_frames - 1
     return clipped(np.floor(np.array([[start, apex], [apex, end]]) + 0.5), num_frames), scores
-
-
-def _padded_length(num_points: int) -> int:
-    """Frames of a padded clip that has so many points."""
-    return num_points * STRIDES[-1] // sum(STRIDES[-1] // stride for stride in STRIDES)
