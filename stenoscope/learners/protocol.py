@@ -81,18 +81,10 @@ class Learner:
         raise NotImplementedError
 
     def predict(self, frames: Sequence[np.ndarray]) -> np.ndarray:
-        """Probability of each label.
+        """Probability of each label, 0 to 1: float32 (num_frames, num_labels).
 
-        Parameters
-        ----------
-        frames : sequence of ndarray, uint8, shape (512, 512)
-            Key frames as they are stored; slices give arrays. They may lie on the disk, so read some at a
-            time.
-
-        Returns
-        -------
-        ndarray, float32, shape (num_frames, num_labels)
-            0 to 1. A frame's probability does not depend on those beside it.
+        `frames` are key frames as they are stored, uint8 (512, 512); slices give arrays. They may lie on the
+        disk, so read some at a time. A frame's probability does not depend on those beside it.
         """
         raise NotImplementedError
 

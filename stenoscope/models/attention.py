@@ -28,11 +28,6 @@ class SelfAttention(keras.layers.Layer):
     start small, so that attention starts spread over all positions: features without a last activation are
     in the tens, and would otherwise saturate the softmax.
 
-    Parameters
-    ----------
-    reduction : int
-        Channels of the input per channel of f and g.
-
     References
     ----------
     .. [1] Zhang H, Goodfellow I, Metaxas D, Odena A. Self-Attention Generative Adversarial Networks. ICML
@@ -104,12 +99,8 @@ class ConvolutionalBlockAttention(keras.layers.Layer):
         \qquad
         F'' = \sigma\left(f^{7 \times 7}([F'_{avg}; F'_{max}])\right) \otimes F'
 
-    Parameters
-    ----------
-    reduction : int
-        Channels of the input per channel of :math:`W_0`; 16 in [1]_.
-    window : int
-        Rows and columns of f; 7 in [1]_.
+    `reduction` is the channels of the input per channel of :math:`W_0` (16 in [1]_), `window` the rows and
+    columns of f (7 in [1]_).
 
     References
     ----------

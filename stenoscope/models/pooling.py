@@ -16,12 +16,7 @@ class LogSumExpPooling(keras.layers.Layer):
 
     Sharpness r towards 0 gives the mean, towards infinity the maximum; in between, all positions of similar
     score share the gradient, which suits a lesion that fills a few per cent of the image [1]_ (equation 6)
-    [2]_.
-
-    Parameters
-    ----------
-    sharpness : float
-        r; fixed, since the scale of the class map is learned anyway.
+    [2]_. The sharpness is fixed, since the scale of the class map is learned anyway.
 
     References
     ----------
@@ -56,12 +51,7 @@ class GatedAttention(keras.layers.Layer):
 
     The network of [1]_ classifies :math:`\sum_i a_i h_i`; with one linear class map after the features this
     is the sum of :math:`a_i` times the class map, so the evidence of each position is exact. w starts at
-    zero: training begins with the mean over the positions.
-
-    Parameters
-    ----------
-    units : int
-        Rows of V and U; 128 in [1]_.
+    zero: training begins with the mean over the positions. `units` is the rows of V and U; 128 in [1]_.
 
     References
     ----------
