@@ -136,10 +136,26 @@ def paired_difference(
 ) -> dict:
     """Difference B - A of a pooled metric between two experiments on the same clips.
 
-    The predictions and `whole_clips` are as in `summarise`; `metric` is a name in `summary_keys`. Returns
-    ``metric, a, b, difference, ci95, skipped, share_above_zero`` (of the resamples, ties half); both
-    experiments see the same resampled patients. Values are None where undefined. Raises DatasetError if the
-    two do not cover the same clips with the same labels and patients.
+    Parameters
+    ----------
+    predictions_a, predictions_b : DataFrame
+        As in `summarise`; of the same clips, patients and labels.
+    metric : str
+        A name in `summary_keys`.
+    resamples, seed : int
+    whole_clips : bool
+        As in `clip_vote.check_predictions`.
+
+    Returns
+    -------
+    dict
+        ``metric, a, b, difference, ci95, skipped, share_above_zero`` (of the resamples, ties half); both
+        experiments see the same resampled patients. Values are None where undefined.
+
+    Raises
+    ------
+    DatasetError
+        If the two do not cover the same clips with the same labels and patients.
     """
     keys_known = summary_keys()
     if metric not in keys_known:

@@ -21,10 +21,27 @@ def choose_published(
 ) -> KeyframeChoice:
     """Some of the published frames, evenly spread over them from the first to the last; one is the middle.
 
-    `frames` ascend; where there are fewer than `count`, some are taken more than once. The apex is the middle
-    one of those chosen; the curve is 1 at published frames and 0 elsewhere. Raises DicomError if nothing is
-    published for the clip, or a frame that it does not have.
+    Parameters
+    ----------
+    frames : sequence of int
+        Published frames, ascending; where there are fewer than `count`, some are taken more than once.
+    num_frames : int
+        Of the clip.
+    count : int
+        Key frames to choose.
 
+    Returns
+    -------
+    KeyframeChoice
+        The apex is the middle one of those chosen; the curve is 1 at published frames and 0 elsewhere.
+
+    Raises
+    ------
+    DicomError
+        If nothing is published for the clip, or a frame that it does not have.
+
+    Examples
+    --------
     >>> choose_published(range(10, 20), 40).keyframes, choose_published([3, 7], 9).keyframes
     ((10, 12, 14, 17, 19), (3, 3, 3, 7, 7))
     """

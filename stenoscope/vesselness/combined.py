@@ -21,12 +21,25 @@ SIGMAS = (3.0, 4.0, 5.0, 6.0, 8.0)
 def vessel_map(
     image: np.ndarray, sigmas=SIGMAS, gamma: float = 10.0, radius: int = 12, noise_sigma: float = 1.5
 ) -> np.ndarray:
-    """Geometric mean of Frangi's measure at a fixed gamma and the black top-hat, vessels dark in the image.
+    """Geometric mean of Frangi's measure at a fixed gamma and the black top-hat.
 
-    `sigmas` are the scales of the Hessian, `radius` that of the top-hat's disk (at least half the width of
-    the widest vessel) and `noise_sigma` the blur before the top-hat, all in pixels. `gamma` is the grey
-    levels at which Frangi's measure rises; fixed, so that images compare. Returns float32 (rows, cols), at
-    least 0: the square root of grey levels.
+    Parameters
+    ----------
+    image : ndarray, any real dtype, shape (rows, cols)
+        Vessels dark.
+    sigmas : sequence of float
+        Scales of the Hessian, pixels.
+    gamma : float
+        Grey levels at which Frangi's measure rises; fixed, so that images compare.
+    radius : int
+        Radius of the top-hat's disk, pixels: at least half the width of the widest vessel.
+    noise_sigma : float
+        Blur before the top-hat, pixels.
+
+    Returns
+    -------
+    ndarray, float32, shape (rows, cols)
+        At least 0; the square root of grey levels.
     """
     image = np.asarray(image)
     shape = vesselness(image, sigmas, measure="frangi", gamma=gamma)
