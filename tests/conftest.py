@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journey import PHANTOM, Workspace
+from tests.journey import PHANTOM, SMOKE, Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,5 +50,5 @@ def prepared(cohort) -> Workspace:
 @pytest.fixture(scope="session")
 def journey(prepared) -> Workspace:
     """The whole journey: the cohort after step 3 with the preset that takes seconds."""
-    prepared.build("journey", ("main.py", "--preset", "smoke", "--threads", "1"))
+    prepared.build("journey", SMOKE)
     return prepared

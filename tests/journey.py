@@ -20,10 +20,20 @@ from stenoscope.run import interrupts
 ROOT = Path(__file__).resolve().parent.parent
 PHANTOM = ("-m", "stenoscope.phantom")
 
+SMALL = {"image_size": 32, "cut": "block0_project_bn"}
+"""What makes the network of `--preset smoke` so small that five folds take seconds."""
+SMOKE = ("main.py", "--preset", "smoke", "--threads", "1", "--image_size", "32", "--cut", SMALL["cut"])
+
 
 def _heed_interrupts() -> None:
     """A suite started in a shell's background inherits ignored interrupts and would pass them on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _copy_new(source: str, target: str) -> None:
+    """Copy a file; one that an earlier copy made stays as it is."""
+    if not os.path.exists(target):
+        shutil.copy2(source, target)
 
 
 class Workspace:
@@ -100,7 +110,7 @@ class Workspace:
                 (unfinished / "said.json").write_text(json.dumps(self.said))
                 unfinished.rename(built)
                 return
-        shutil.copytree(built / "folder", self.folder, symlinks=True, dirs_exist_ok=True)
+        shutil.copytree(built / "folder", self.folder, dirs_exist_ok=True, copy_function=_copy_new)
         for command in after_copy:
             self.run(*command)
         self.said |= json.loads((built / "said.json").read_text())

@@ -16,6 +16,7 @@ from stenoscope.presets import training_settings
 from stenoscope.results.experiment import read_experiment
 from stenoscope.run import provenance
 from stenoscope.settings import FoldSettings, KeyframeSettings
+from tests.journey import SMALL
 
 
 def flip(path: Path) -> None:
@@ -89,7 +90,7 @@ def test_the_folds(data, damage, part):
 def test_a_finished_experiment(data, damage, name):
     experiment = Path("results/demo")
     damage(experiment / name)
-    raises_naming(name, lambda: train(training_settings("smoke", threads=1)))
+    raises_naming(name, lambda: train(training_settings("smoke", threads=1, **SMALL)))
     raises_naming(name, lambda: read_experiment(experiment))
 
 
@@ -109,7 +110,7 @@ def test_a_fold_that_is_done_before_its_experiment_is(data, damage):
     provenance.write_json(experiment / provenance.UNFINISHED, note)
     (experiment / "manifest.json").unlink()
     damage(experiment / "fold_4/predictions.csv")
-    raises_naming("fold_4/predictions.csv", lambda: train(training_settings("smoke", threads=1)))
+    raises_naming("fold_4/predictions.csv", lambda: train(training_settings("smoke", threads=1, **SMALL)))
 
 
 def test_a_clip_that_an_interrupted_step_one_kept(journey, tmp_path):

@@ -19,7 +19,7 @@ from stenoscope.run.cluster import Run, UnseenError, about_this_process, await_f
 from stenoscope.run.executors import concurrency, executor
 from stenoscope.settings import KeyframeSettings
 from tests.imaging.make_dicom import write_repeats
-from tests.journey import ROOT, Workspace
+from tests.journey import ROOT, SMOKE, Workspace
 
 SECONDS = 120
 VARIES = {"manifest.json", "history.csv", "SHA256SUMS", "report.html", "model.keras", "config.yaml"}
@@ -111,7 +111,7 @@ def test_repeated_clips_are_the_same_on_dask(dask, tmp_path):
 def test_step_three_outlives_a_worker(journey, dask, tmp_path):
     output = tmp_path / "demo"
     begun = lambda: list(output.glob(".work/*/fold_*/checkpoint.npz"))  # noqa: E731
-    command = ("main.py", "--preset", "smoke", "--threads", "1", "--experiment", str(output))
+    command = (*SMOKE, "--experiment", str(output))
     said = run_and_kill(journey, dask, begun, *command)
     assert [said.count(f"fold {number}: ") for number in range(1, 6)] == [1] * 5
     same_files(journey, str(output), "results/demo")

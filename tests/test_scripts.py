@@ -17,11 +17,10 @@ from stenoscope.data import pickles
 from stenoscope.presets import training_settings
 from stenoscope.settings import TrainingSettings
 from stenoscope.tuning.fits import settings_key
-from tests.journey import PHANTOM
+from tests.journey import PHANTOM, SMALL, SMOKE
 
 MODES = (("main.py", "predict"), ("main.py", "export"))
 SCRIPTS = ("pickle_generator.py", "data_loader_kfold.py", "augment.py", "main.py", "hyper_parameter_kfold.py")
-SMOKE = ("main.py", "--preset", "smoke", "--threads", "1")
 FIGURES = ("frame_accuracy", "frame_auc", "clip_accuracy", "clip_auc", "sensitivity", "specificity")
 
 
@@ -108,8 +107,7 @@ def test_three_folds_go_through_every_step(prepared):
     prepared.call("data_loader_kfold.py", "--folds", "3", "--output", "data/three")
     folder = prepared.folder / "data" / "three"
     assert len(list(folder.glob("fold_[1-3]_*.pickle"))) == len(list(folder.glob("fold_*"))) == 9
-    short = ("--preset", "smoke", "--threads", "1", "--epochs", "1", "--experiment", "results/three")
-    prepared.run("main.py", "--input", "data/three", *short)
+    prepared.run(*SMOKE, "--input", "data/three", "--experiment", "results/three")
     predictions = table(prepared, "results/three/predictions.csv")
     folds = table(prepared, "data/three/folds.csv")
     assert dict(predictions[["clip_id", "fold"]].drop_duplicates().values) == dict(
@@ -188,7 +186,7 @@ def test_summary_has_the_figures(journey):
 
 def test_config_and_manifest_say_how_it_was_made(journey):
     config = yaml.safe_load((journey.folder / "results/demo/config.yaml").read_text())
-    assert TrainingSettings(**config) == training_settings("smoke", threads=1)
+    assert TrainingSettings(**config) == training_settings("smoke", threads=1, **SMALL)
     assert config["preset"] == "smoke"
     manifest = json.loads((journey.folder / "results/demo/manifest.json").read_text())
     clips = json.loads((journey.folder / "data/keyframes/manifest.json").read_text())["clips"]
@@ -233,7 +231,7 @@ def test_labels_that_changed_since_step_one_are_told_by_the_steps_after(journey)
     before = labels.read_text()
     labels.write_text(before + "\n")
     try:
-        for command in (("data_loader_kfold.py",), ("main.py", "--preset", "smoke", "--threads", "1")):
+        for command in (("data_loader_kfold.py",), SMOKE):
             said = " ".join(journey.run(*command).split())
             assert "labels.csv has changed since step 1 read it" in said
             assert "python pickle_generator.py --overwrite" in said
@@ -286,7 +284,15 @@ def test_settings_are_printed_as_yaml_that_main_takes(cohort):
 def test_a_search_writes_settings_that_main_takes(journey):
     space = journey.folder / "space.yaml"
     space.write_text("learning_rate: {low: 1e-4, high: 1e-3, log: true}\nbatch_size: [8, 16]\n")
-    search = ("hyper_parameter_kfold.py", "--preset", "smoke", "--inner-folds", "2", "--space", str(space))
+    search = (
+        "hyper_parameter_kfold.py",
+        "--base",
+        "results/demo/config.yaml",
+        "--inner-folds",
+        "2",
+        "--space",
+        str(space),
+    )
     said = journey.run(*search, "--trials", "2", "--threads", "1")
     files = journey.files("results/tuning/study")
     assert {name for name in files if "/" not in name} == {
@@ -296,9 +302,9 @@ def test_a_search_writes_settings_that_main_takes(journey):
     assert len(files["trials.csv"].splitlines()) == 3 and "outer" in said
     config = journey.run("main.py", "--config", "results/tuning/study/best.yaml", "--print_config")
     best = yaml.safe_load(files["best.yaml"])
-    assert best["experiment"] == "results/tuned" and best["image_size"] == 64
+    assert best["experiment"] == "results/tuned" and best["image_size"] == 32
     assert f"learning_rate: {best['learning_rate']}" in config
-    default = f"predictions/fold_1/{settings_key(training_settings('smoke'))}/outer.csv"
+    default = f"predictions/fold_1/{settings_key(training_settings('smoke', **SMALL))}/outer.csv"
     assert files[default] == journey.files("results/demo/fold_1")["predictions.csv"], "as main.py trains it"
     assert "nothing to do" in journey.run(*search, "--trials", "1")
 
