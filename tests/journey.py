@@ -32,7 +32,7 @@ def _heed_interrupts() -> None:
 
 def _copy_new(source: str, target: str) -> None:
     """Copy a file; one that an earlier copy made stays as it is."""
-    if not os.path.exists(target):
+    if not Path(target).exists():
         shutil.copy2(source, target)
 
 
