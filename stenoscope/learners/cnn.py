@@ -1,6 +1,6 @@
 """The convolutional network as a learner. Keras is imported when it is used, not before."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from stenoscope.augmentation.grid import CENTRE_CROP
 from stenoscope.folds.part import TrainingPart
 from stenoscope.learners.protocol import Learner
+from stenoscope.roles import augmentations
 from stenoscope.settings import TrainingSettings
 
 
@@ -50,6 +51,29 @@ class Cnn(Learner):
         from stenoscope.heatmaps.registry import SLOW
 
         return SLOW
+
+    @classmethod
+    def described(cls, settings: Mapping[str, Any]) -> dict[str, str]:
+        weights = {"imagenet": "ImageNet weights", "none": "random weights"}
+        start = weights.get(settings["weights"], "weights from a file")
+        block, pooling = settings["attention"], settings["pooling"]
+        size, mean = settings["image_size"], "subtracted" if settings["subtract_mean"] else "not subtracted"
+        tophat = ", black top-hat" if settings["enhance"] == "black_tophat" else ""
+        even = "classes weighed inversely to their frequency in the training part"
+        said = {
+            "kind": "deep learning (convolutional network)",
+            "type": f"{settings['backbone']} ({start}), attention {block}, pooling {pooling}",
+            "input": f"{size} x {size} pixels, grey{tophat}; mean image of the training part {mean}",
+            "start": f"{start}; new layers at random, seed {settings['seed']}",
+            "training": f"{_training(settings)}, seed {settings['seed']}",
+            "imbalance": even if settings["class_weights"] else "nothing was done about it",
+        }
+        if settings["narrowings"]:
+            said["limits"] = (
+                "Training also used narrowings made by the program; the network was told what a narrowing "
+                "looks like."
+            )
+        return said
 
     @property
     def title(self) -> str:
@@ -115,3 +139,16 @@ class Cnn(Learner):
 
         settings = learners[0].settings
         return ensemble_network([one.model for one in learners], settings.image_size, settings.mirrored_test)
+
+
+def _training(settings: Mapping[str, Any]) -> str:
+    added = [what for name, what in augmentations(TrainingSettings).items() if settings.get(name)]
+    parts = [
+        f"{settings['epochs']} epochs",
+        f"{settings['optimizer']}, learning rate {settings['learning_rate']} ({settings['schedule']})",
+        f"batch {settings['batch_size']}",
+        ", ".join(["augmented by crops", "grey offsets", *added])
+        if settings.get("augmentation", True)
+        else "no augmentation",
+    ]
+    return ", ".join(parts + ["synthetic narrowings of normal frames"] * settings["narrowings"])

@@ -1,6 +1,6 @@
 """What a learner is: everything after training knows it by these methods alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -50,6 +50,14 @@ class Learner:
     def epochs(cls, settings: TrainingSettings) -> int:
         """Epochs of a training, as far as `fit` reports them; 0 without."""
         return 0
+
+    @classmethod
+    def described(cls, settings: Mapping[str, Any]) -> dict[str, str]:
+        """What a model card says of it: kind, type, input, start, training, imbalance, limits.
+
+        `settings` are those of an experiment's config.yaml. What is left out is left to the author.
+        """
+        return {}
 
     @property
     def title(self) -> str:

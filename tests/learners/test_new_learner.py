@@ -30,6 +30,8 @@ def test_it_gets_an_experiment_and_a_report(prepared, trained):
     assert {f"fold_{number}/model.npy" for number in range(1, 6)} <= set(manifest["outputs"])
     page = (folder / "report.html").read_text()
     assert "logistic" in page and "Training history" not in page and "<h2>Heatmaps</h2>" not in page
+    card = (folder / "model_card.md").read_text()
+    assert "| type | logistic |" in card and "efficientnet" not in card and "convolutional" not in card
     clips = pd.read_csv(folder / "clips.csv", encoding="utf-8-sig")
     assert set(clips["called"]) <= {"normal", "abnormal"} and "heatmap" not in clips
     assert not (folder / "heatmaps").exists() and not (folder / "fold_1/history.csv").exists()

@@ -84,7 +84,7 @@ def test_augmentations_are_told(tmp_path, monkeypatch):
     card = write_documents(read_experiment(tmp_path))[0].read_text(encoding="utf-8")
     assert "augmented by crops, grey offsets, flips, synthetic narrowings" in card
     known = {"flip": "flips", "shift": "shifts", "warmup": "turns"}
-    monkeypatch.setattr("stenoscope.report.documents.augmentations", lambda settings_class: known)
+    monkeypatch.setattr("stenoscope.learners.cnn.augmentations", lambda settings_class: known)
     card = write_documents(read_experiment(tmp_path))[0].read_text(encoding="utf-8")
     assert "augmented by crops, grey offsets, flips, turns, synthetic narrowings" in card
 
