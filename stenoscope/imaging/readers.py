@@ -10,6 +10,19 @@ from stenoscope.imaging.dicom_file import has_magic
 from stenoscope.imaging.facts import Opened
 
 
+# Named, because lambdas can't be pickled for other processes.
+def _never(path: Path) -> bool:
+    return False
+
+
+def _always(path: Path) -> bool:
+    return True
+
+
+def _itself(path: Path) -> list[Path]:
+    return [path]
+
+
 @dataclass(frozen=True)
 class Reader:
     """How one kind of source is recognised and read."""
@@ -19,11 +32,11 @@ class Reader:
     open: Callable[[Path], AbstractContextManager[Opened]]
     is_folder: bool = False  # a clip is a folder of such files, instead of one file
     # whether a file that has none of the known suffixes is of this kind
-    detect: Callable[[Path], bool] = lambda path: False
+    detect: Callable[[Path], bool] = _never
     # whether a file with one of the suffixes is of this kind
-    takes: Callable[[Path], bool] = lambda path: True
+    takes: Callable[[Path], bool] = _always
     # files that a path stands for: itself, but for clips of which it names one frame only
-    files: Callable[[Path], list[Path]] = lambda path: [path]
+    files: Callable[[Path], list[Path]] = _itself
     names_patients: bool = False  # such a source may name its patient
 
 
