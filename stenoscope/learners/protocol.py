@@ -1,5 +1,6 @@
 """What a learner is: everything after training knows it by these methods alone."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from stenoscope.geometry import WHOLE_FRAME, Window
 from stenoscope.settings import TrainingSettings
 
 
-class Learner:
+class Learner(ABC):
     """Learns from the key frames of a training part, and tells the probability of each label for others.
 
     A learner must have `fit`, `predict`, `save` and `load`. One that can show where its evidence lies also
@@ -64,6 +65,7 @@ class Learner:
         """What is built, for the user."""
         return self.settings.learner
 
+    @abstractmethod
     def fit(
         self,
         part: TrainingPart,
@@ -86,15 +88,14 @@ class Learner:
             The history: a row for each epoch, with ``epoch``, ``loss``, ``seconds`` and what else is known;
             empty without epochs.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, frames: Sequence[np.ndarray]) -> np.ndarray:
         """Probability of each label, 0 to 1: float32 (num_frames, num_labels).
 
         `frames` are key frames as they are stored, uint8 (512, 512); slices give arrays. They may lie on the
         disk, so read some at a time. A frame's probability does not depend on those beside it.
         """
-        raise NotImplementedError
 
     def explain(self, frames: np.ndarray, method: str, label: int = 0) -> np.ndarray:
         """Where the evidence for a label lies.
@@ -126,14 +127,14 @@ class Learner:
         raise self.cannot("be randomised")
         yield
 
+    @abstractmethod
     def save(self, path: Path) -> None:
         """Write what was learnt to a file."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def load(cls, path: Path, settings: TrainingSettings) -> Self:
         """A learner from its file: it predicts and explains as the one that was saved."""
-        raise NotImplementedError
 
     @classmethod
     def as_network(cls, learners: Sequence[Self]) -> Any:
